@@ -1,0 +1,7 @@
+"""Diagnostic codes of the mapping room."""
+
+from __future__ import annotations
+
+from engine.codes import Code
+
+CODES: tuple[Code, ...] = ()
