@@ -1,0 +1,1 @@
+"""Deliver what was routed: the outbox's states, when to try again, how to send, and the worker."""
