@@ -66,9 +66,10 @@ class Diagnostic:
     expected: str | None = None
     remedy: str | None = None
 
-    def at(self, prefix: str) -> Diagnostic:
-        """Return the same problem with `prefix` put before its path (a Bundle entry, say)."""
-        return replace(self, path=f"{prefix}.{self.path}" if self.path else prefix)
+    def at(self, where: str) -> Diagnostic:
+        """Return the same problem with its path seen from the whole (`where` for the type name)."""
+        _, _, rest = (self.path or "").partition(".")
+        return replace(self, path=f"{where}.{rest}" if rest else where)
 
     def text(self) -> str:
         """Render as `file:line:col: CODE: message`, then what was expected and what to do."""

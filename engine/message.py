@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from engine.diagnostics import Diagnostic
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from engine.diagnostics import Diagnostic
 
 Resource = dict[str, Any]
 """A FHIR resource as a tree of dict, list, str, int, bool, None and exact decimals."""
@@ -16,32 +18,57 @@ Resource = dict[str, Any]
 class Message:
     """Hold one submission as it arrived.
 
-    `id` is the engine's own, `key` the idempotency key, `digest` the SHA-256 of the body in hex,
-    `received` an instant with offset (RFC 3339).
+    `system` names the sender, `interaction` is what was asked (`bundle`, `create CareTeam`,
+    `update CareTeam/7`), `key` the idempotency key where the sender gave one, `digest` the SHA-256
+    of the body in hex, `received` an instant in UTC (RFC 3339).
     """
 
     id: str
     system: str
-    key: str
+    interaction: str
+    key: str | None
     digest: str
     received: str
     body: bytes
-    interaction: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Hold what is to be delivered to one destination: the resource in that system's dialect.
+
+    `link` is the local reference under which the destination will know it, `mapping` the name,
+    version and hash of the adapter that made it, `decision` the judgement it rests on in the form
+    of `Decision.to_json`, `obligations` what was carried out on it.
+    """
+
+    destination: str
+    resource: Resource
+    link: str
+    mapping: str
+    decision: Mapping[str, Any] | None = None
+    notes: tuple[Diagnostic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
     """Hold one resource of a message on its way.
 
-    `entry` is its index in the Bundle, `source` the resource as it came, `canonical` its
-    canonical form once transformed, `full_url` the entry's fullUrl.
+    `entry` is its index in the Bundle (0 for a lone resource), `where` the FHIRPath of the resource
+    in what was sent, `entity` its canonical id, `member` the canonical id of the Patient it is
+    about, `drafts` what goes to whom once it was routed.
     """
 
     entry: int
+    where: str
     type: str
     source: Resource
     full_url: str | None = None
+    entity: str = ""
+    member: str | None = None
     canonical: Resource | None = None
+    mapping: str = ""
+    drafts: tuple[Draft, ...] = ()
+    decision: Mapping[str, Any] | None = None
     notes: tuple[Diagnostic, ...] = ()
 
 
@@ -60,6 +87,7 @@ class Hold:
     whose linking releases it.
     """
 
+    unit: Unit
     reason: str
     diagnostics: tuple[Diagnostic, ...] = ()
     waiting_on: tuple[str, ...] = ()
@@ -69,17 +97,10 @@ class Hold:
 class Reject:
     """Refuse the unit; `status` is the HTTP status that says so."""
 
+    unit: Unit
     status: int
     diagnostics: tuple[Diagnostic, ...]
 
 
 Outcome = Next | Hold | Reject
 """What a stage answers: an exception instead is a bug or broken input/output."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Hold everything from outside that the stages may look at, read before they run."""
-
-    at: str
-    values: Mapping[str, Any] = field(default_factory=dict)

@@ -1,7 +1,38 @@
-"""Diagnostic codes of the crosswalk room."""
+"""Diagnostic codes of the crosswalk."""
 
 from __future__ import annotations
 
 from engine.codes import Code
 
-CODES: tuple[Code, ...] = ()
+CODES: tuple[Code, ...] = (
+    Code(
+        "K001",
+        "A reference is not known to the crosswalk",
+        "not-found",
+        "The resource refers to a member, person or organization that this system has never sent "
+        "and nobody has linked. It is held until the reference is linked: send the resource it "
+        "refers to, import a CSV (`carelane crosswalk import FILE`), or `carelane crosswalk link`.",
+    ),
+    Code(
+        "K002",
+        "Identifiers point to different entities",
+        "conflict",
+        "The identifiers of one resource are linked to two different members, persons or "
+        "organizations. Merging records is a person's decision: `carelane crosswalk merge` after "
+        "checking.",
+    ),
+    Code(
+        "K003",
+        "The destination does not know whom this refers to",
+        "not-found",
+        "The destination has no reference for this member, person or organization, and no "
+        "identifier that it understands is known. Link one, or route the resource itself to it.",
+    ),
+    Code(
+        "K004",
+        "The version of a reference was left out",
+        "informational",
+        "A version-specific reference names a version in the sender's own history, which no other "
+        "system can read.",
+    ),
+)
