@@ -1,0 +1,232 @@
+"""Exact JSON at the two ends of the road: every number keeps the text it was written with."""
+
+from __future__ import annotations
+
+import json as standard
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+
+MAX_DEPTH = 64
+"""How deep objects and lists may nest unless the caller says otherwise."""
+
+MAX_EXPONENT = 4000
+"""Numbers beyond ten to this power are refused: computing with them could exhaust memory."""
+
+
+class JSONError(ValueError):
+    """Report why bytes are no JSON that we read.
+
+    `kind` is one of "syntax", "encoding", "duplicate", "depth", "number"; `offset` counts bytes
+    from 0 where it is known; `path` is the path of a repeated key.
+    """
+
+    def __init__(
+        self, kind: str, message: str, *, offset: int | None = None, path: str | None = None
+    ) -> None:
+        self.kind = kind
+        self.offset = offset
+        self.path = path
+        super().__init__(message)
+
+
+class Exact(Decimal):
+    """Hold a number whose text Decimal alone would not give back, such as `1.0e2` or `-0`."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Exact:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    def __copy__(self) -> Exact:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Exact:
+        return self
+
+    def __reduce__(self) -> tuple[type[Exact], tuple[str]]:
+        return Exact, (self.text,)
+
+
+def loads(data: bytes, depth: int = MAX_DEPTH) -> Any:
+    """Read JSON text in UTF-8 into dict, list, str, int, bool, None and Decimal.
+
+    Refuses repeated keys, NaN and infinities, lone surrogates and nesting beyond `depth`, each
+    as a JSONError. The tree goes back to the same numbers by `dumps`.
+    """
+    if not _within(data, depth):
+        raise JSONError("depth", f"the nesting is deeper than {depth}")
+    tree = _decode(data)
+    if _NEGATIVE_ZERO.search(data) or _repeats(data, tree):
+        return _decode_slowly(data)
+    return tree
+
+
+def dumps(tree: Any) -> bytes:
+    """Write a tree as compact JSON in UTF-8, every number with the text it came with."""
+    return _ENCODER.encode(tree)
+
+
+def _number(text: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise JSONError("number", "a number is too large to be read") from None
+    if abs(number.adjusted()) > MAX_EXPONENT:
+        raise JSONError("number", "a number is too large to be read")
+    return number if str(number) == text else Exact(text)
+
+
+def _integer(text: str) -> int | Decimal:
+    return Exact(text) if text == "-0" else int(text)
+
+
+def _write(value: object) -> msgspec.Raw:
+    if isinstance(value, Exact):
+        return msgspec.Raw(value.text.encode())
+    if isinstance(value, Decimal):
+        return msgspec.Raw(str(value).encode())
+    raise TypeError(f"{type(value).__name__} is no value of a resource tree")
+
+
+_DECODER = msgspec.json.Decoder(float_hook=_number)
+_ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=_write)
+_NEGATIVE_ZERO = re.compile(rb"-0(?:[\s,\]}]|\Z)")
+_BYTE = re.compile(r"\(byte (\d+)\)")
+
+
+def _decode(data: bytes) -> Any:
+    try:
+        return _DECODER.decode(data)
+    except JSONError:
+        raise
+    except UnicodeDecodeError:
+        raise JSONError("encoding", "the text is not UTF-8", offset=_bad_byte(data)) from None
+    except msgspec.ValidationError:
+        raise JSONError("number", "a number is too large to be read") from None
+    except RecursionError:
+        raise JSONError("depth", "the nesting is too deep to be read") from None
+    except msgspec.DecodeError as error:
+        raise _syntax(str(error), data) from None
+
+
+def _syntax(said: str, data: bytes) -> JSONError:
+    found = _BYTE.search(said)
+    offset = int(found[1]) if found else len(data)
+    reason = _BYTE.sub("", said).removeprefix("JSON is malformed: ").strip()
+    return JSONError("syntax", reason.lower(), offset=offset)
+
+
+def _bad_byte(data: bytes) -> int | None:
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return None
+
+
+# --- repeated keys -------------------------------------------------------------------------
+# Each member of an object has exactly one colon outside strings, and the decoder drops the
+# earlier of two equal keys with its value. So, as long as no colon is written as an escape,
+# the text and the tree written again hold the same number of colons if and only if no key
+# was dropped.
+
+
+def _repeats(data: bytes, tree: Any) -> bool:
+    if b"\\u003" in data:
+        return True
+    return data.count(b":") != _ENCODER.encode(tree).count(b":")
+
+
+def _decode_slowly(data: bytes) -> Any:
+    return standard.loads(
+        data,
+        object_pairs_hook=lambda pairs: _members(pairs, data),
+        parse_int=_integer,
+        parse_float=_number,
+    )
+
+
+def _members(pairs: list[tuple[str, Any]], data: bytes) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        path, offset = _first_repeat(data)
+        raise JSONError(
+            "duplicate", "a key stands twice in one object", offset=offset, path=path or None
+        )
+    return members
+
+
+_TOKEN = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|([\[\]{},])', re.DOTALL)
+
+
+class _Frame:
+    """One object or list that is open while the text is walked for the place of a key."""
+
+    __slots__ = ("index", "key", "seen")
+
+    def __init__(self, is_list: bool) -> None:
+        self.index = 0 if is_list else -1
+        self.key = ""
+        self.seen: set[str] = set()
+
+
+def _first_repeat(data: bytes) -> tuple[str, int]:
+    frames: list[_Frame] = []
+    for token in _TOKEN.finditer(data):
+        mark = token[3]
+        if mark in (b"{", b"["):
+            frames.append(_Frame(is_list=mark == b"["))
+        elif mark in (b"}", b"]"):
+            frames.pop()
+        elif mark == b"," and frames[-1].index >= 0:
+            frames[-1].index += 1
+        elif token[2] is not None:
+            key = standard.loads(token[1])
+            frames[-1].key = key
+            if key in frames[-1].seen:
+                return _path(frames), token.start()
+            frames[-1].seen.add(key)
+    return "", 0
+
+
+def _path(frames: list[_Frame]) -> str:
+    steps = (f"[{f.index}]" if f.index >= 0 else f".{f.key}" for f in frames)
+    return "".join(steps).removeprefix(".")
+
+
+# --- depth ---------------------------------------------------------------------------------
+# Only brackets, quotes and backslashes are kept, all brackets as one kind; with escapes and
+# empty pairs of quotes taken away what is left are brackets alone, unless some string holds a
+# bracket, and then strings are taken out one by one. Each pass then removes the innermost level.
+
+_KEPT = bytes.maketrans(b"{}", b"[]")
+_DROPPED = bytes(set(range(256)) - set(b'[]{}"\\'))
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+
+
+def _within(data: bytes, depth: int) -> bool:
+    if data.count(b"{") + data.count(b"[") <= depth:
+        return True
+    marks = _brackets(data)
+    for _ in range(depth):
+        fewer = marks.replace(b"[]", b"")
+        if len(fewer) == len(marks):
+            break
+        marks = fewer
+    return b"[]" not in marks and marks.count(b"[") <= depth
+
+
+def _brackets(data: bytes) -> bytes:
+    marks = data
+    if b"\\" in marks:
+        marks = marks.replace(b"\\\\", b"").replace(b'\\"', b"")
+    marks = marks.translate(_KEPT, _DROPPED).replace(b'""', b"")
+    if b'"' not in marks:
+        return marks.replace(b"\\", b"")
+    return _STRING.sub(b"", data).translate(_KEPT, _DROPPED + b'"\\')
