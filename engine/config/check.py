@@ -10,6 +10,7 @@ from engine.config.model import CHECKED_TYPES, EVERYTHING, Config
 from engine.config.reading import Reading
 from engine.diagnostics import Place
 from engine.document import Node
+from engine.fhir.schema import schema
 
 TABLES = "tables"
 """The folder beside the dialects that holds code tables."""
@@ -78,7 +79,7 @@ def _types(root: Node, reading: Reading) -> None:
     rules = root.get("rules")
     consent = rules.get("consent") if rules is not None else None
     applies_to = dict(_texts(consent.get("applies_to"))) if consent is not None else {}
-    known = _resource_types()
+    known = schema("R4").resources
     carried = [pair for route in _listed(root.get("routes")) for pair in _texts(route.get("types"))]
     for name, place in [*structure_only.items(), *applies_to.items(), *carried]:
         if name not in known and name != EVERYTHING:
@@ -90,14 +91,6 @@ def _types(root: Node, reading: Reading) -> None:
                 expected="a type with checks of its own, or one listed under structure_only",
                 remedy=f"add {name} to structure_only to carry it all the same.",
             )  # fmt: skip
-
-
-def _resource_types() -> frozenset[str]:
-    try:
-        from engine.fhir.schema import schema  # type: ignore  # noqa: PLC0415
-    except ImportError:
-        return CHECKED_TYPES
-    return schema("R4").resources  # type: ignore
 
 
 def _own_identifiers(systems: dict[str, Node], reading: Reading) -> None:

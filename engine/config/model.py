@@ -324,9 +324,13 @@ class Config:
         everyone = tuple(self.systems) if EVERYTHING in route.to else route.to
         return tuple(name for name in everyone if name != source)
 
-    def identifying(self, resource_type: str, source: str | None = None) -> frozenset[str]:
-        """Return the identifier systems that identify a resource of this type from `source`."""
-        own = self.systems[source].identifiers if source else ()
+    def identifying(self, resource_type: str) -> frozenset[str]:
+        """Return the identifier systems that identify a resource of this type.
+
+        They are the shared ones of the type and those that any system assigns: a hospital's
+        Patient that carries the plan's member number beside its own joins the two.
+        """
+        own = (each for system in self.systems.values() for each in system.identifiers)
         return frozenset(self.crosswalk.identifiers.get(resource_type, ())) | frozenset(own)
 
 
