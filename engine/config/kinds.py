@@ -112,6 +112,22 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
+class Truth:
+    """Read `true` or `false`."""
+
+    label: str = "`true` or `false`"
+
+    def read(self, node: Node, reading: Reading) -> bool | None:
+        scalar = reading.scalar(node, self.label)
+        if scalar is None:
+            return None
+        if isinstance(scalar.value, bool):
+            return scalar.value
+        reading.wrong_kind(node, self.label)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """Read one of a few words."""
 

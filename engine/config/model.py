@@ -20,6 +20,7 @@ from engine.config.kinds import (
     Subtree,
     Text,
     Tree,
+    Truth,
     Whole,
 )
 from engine.config.settings import absent_or, optional, required
@@ -106,9 +107,16 @@ class System:
         secret=True,
     )
     interaction: str = optional(
-        Choice(("update", "create")),
-        "How resources are written there: `update` (PUT by id) or `create` (POST).",
+        Choice(("update", "create", "transaction")),
+        "How resources are written there: `update` (PUT by id), `create` (POST) or `transaction` "
+        "(a Bundle with one PUT).",
         "update",
+    )
+    conditional: bool = optional(
+        Truth(),
+        "Whether a create carries `If-None-Exist`, so that a repeat makes no second copy; `false` "
+        "for a server that answers 400 to it.",
+        True,
     )
     concurrency: int = optional(
         Whole(1, 256), "How many deliveries to the system may be under way at once.", 4

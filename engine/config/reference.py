@@ -92,6 +92,8 @@ def _shown(value: object) -> str:
             return ", ".join(_shown(each) for each in value)
         case Mapping():
             return "; ".join(f"{key}: {_shown(each)}" for key, each in value.items())
+        case bool():
+            return str(value).lower()
         case float():
             return f"{value:g}"
     if is_dataclass(value):
