@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from typing import Literal
 
 
@@ -14,31 +13,35 @@ class Breaker:
     closed: everything may go. open: nothing may, until `until`. half-open: one trial, whose
     result closes it or opens it again for twice as long. Only failures that speak of the
     destination (no connection, time-out, 429, 502 to 504, 401) are counted, never those of one
-    resource.
+    resource. `now` and `until` are monotonic seconds.
     """
 
     threshold: int = 5
     first: float = 1.0
     cap: float = 60.0
     failures: int = 0
-    until: datetime | None = None
+    until: float | None = None
 
-    def state(self, now: datetime) -> Literal["closed", "open", "half-open"]:
+    def state(self, now: float) -> Literal["closed", "open", "half-open"]:
         """Return where it stands at `now`."""
         if self.until is None:
             return "closed"
         return "open" if now < self.until else "half-open"
 
-    def room(self, now: datetime, limit: int, in_flight: int) -> int:
+    def room(self, now: float, limit: int, in_flight: int) -> int:
         """Return how many more may be sent now, `limit` at once at most."""
         most = {"closed": limit, "open": 0, "half-open": min(1, limit)}[self.state(now)]
         return max(0, most - in_flight)
 
     def succeeded(self) -> Breaker:
         """Return it closed: the destination answered."""
-        return replace(self, failures=0, until=None) if self.failures or self.until else self
+        return (
+            replace(self, failures=0, until=None)
+            if self.failures or self.until is not None
+            else self
+        )
 
-    def failed(self, now: datetime) -> Breaker:
+    def failed(self, now: float) -> Breaker:
         """Return it with one failure more, open where the threshold is reached.
 
         What fails while it is open was on its way before: it opens nothing any further.
@@ -48,11 +51,13 @@ class Breaker:
         failures = self.failures + 1
         if failures < self.threshold:
             return replace(self, failures=failures)
-        return replace(self, failures=failures, until=now + timedelta(seconds=self._pause()))
+        return replace(self, failures=failures, until=now + self._pause())
 
-    def paused(self, until: datetime) -> Breaker:
+    def paused(self, until: float) -> Breaker:
         """Return it open until `until` at least, because the destination asked for it (429)."""
-        return self if self.until and self.until >= until else replace(self, until=until)
+        return (
+            self if self.until is not None and self.until >= until else replace(self, until=until)
+        )
 
     def _pause(self) -> float:
         doublings = min(max(0, self.failures + 1 - self.threshold), 32)

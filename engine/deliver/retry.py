@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
 from tenacity import RetryCallState, Retrying
 from tenacity.stop import stop_after_attempt, stop_base, stop_never
 from tenacity.wait import wait_base, wait_exponential
+
+from engine.clock import after
 
 Random = Callable[[], float]
 """Return a number from 0 up to, not including, 1."""
@@ -70,36 +72,37 @@ class RetryPolicy:
     def next_due(
         self,
         attempt: int,
-        now: datetime,
+        now: str,
         random: Random,
         retry_after: float | None = None,
         few: bool = False,
-    ) -> datetime | None:
+    ) -> str | None:
         """Return the instant of the attempt after `attempt` (from 1), or None to give up.
 
         `retry_after` is what the destination asked for, in seconds; it is never undercut, save
         by `patience`.
         """
-        state = _after(attempt)
+        state = _state(attempt)
         if self.stop(few)(state):
             return None
         asked = min(retry_after or 0.0, self.patience)
-        return now + timedelta(seconds=max(self.wait(random)(state), asked))
+        return after(now, max(self.wait(random)(state), asked))
 
 
 _RETRYING = Retrying()
 
 
-def _after(attempt: int) -> RetryCallState:
+def _state(attempt: int) -> RetryCallState:
     state = RetryCallState(_RETRYING, None, (), {})
     state.attempt_number = attempt
     return state
 
 
-def retry_after(header: str | None, now: datetime) -> float | None:
+def retry_after(header: str | None, now: float) -> float | None:
     """Return the seconds that a Retry-After header asks for, or None where it says nothing usable.
 
-    Both forms of RFC 9110 section 10.2.3: seconds, or an HTTP date (a past one means 0).
+    `now` is in seconds since 1970. Both forms of RFC 9110 section 10.2.3 are read: seconds, or an
+    HTTP date (a past one means 0).
     """
     text = (header or "").strip()
     if text.isascii() and text.isdigit():
@@ -108,4 +111,4 @@ def retry_after(header: str | None, now: datetime) -> float | None:
         at = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
-    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds())
+    return max(0.0, at.replace(tzinfo=at.tzinfo or UTC).timestamp() - now)

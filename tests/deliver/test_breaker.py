@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 from engine.deliver.breaker import Breaker
 
-NOW = datetime(2026, 5, 1, 10, 0, tzinfo=UTC)
+NOW = 1000.0
 
 
 def failed(times: int, breaker: Breaker | None = None) -> Breaker:
@@ -31,7 +29,7 @@ def test_it_opens_at_its_threshold() -> None:
 
 def test_it_lets_one_trial_through_when_the_pause_is_over() -> None:
     """Half-open means one at a time, until its result is known."""
-    later = NOW + timedelta(seconds=1)
+    later = NOW + 1
     assert failed(3).state(later) == "half-open"
     assert failed(3).room(later, limit=4, in_flight=0) == 1
     assert failed(3).room(later, limit=4, in_flight=1) == 0
@@ -42,8 +40,8 @@ def test_a_failed_trial_doubles_the_pause_up_to_the_cap() -> None:
     """The pauses are 1, 2, 4 ... seconds and never above the cap."""
     breaker, now, pauses = failed(3, Breaker(threshold=3, cap=5)), NOW, []
     for _ in range(4):
-        assert breaker.until
-        pauses.append((breaker.until - now).total_seconds())
+        assert breaker.until is not None
+        pauses.append(breaker.until - now)
         now = breaker.until
         breaker = breaker.failed(now)
     assert pauses == [1, 2, 4, 5]
@@ -56,7 +54,7 @@ def test_stragglers_do_not_lengthen_the_pause() -> None:
 
 def test_a_destination_can_ask_for_a_pause() -> None:
     """After 429 with Retry-After nothing goes there until that time, then one trial."""
-    paused = Breaker().paused(NOW + timedelta(seconds=30))
+    paused = Breaker().paused(NOW + 30)
     assert paused.room(NOW, 4, 0) == 0
-    assert paused.room(NOW + timedelta(seconds=30), 4, 0) == 1
+    assert paused.room(NOW + 30, 4, 0) == 1
     assert paused.succeeded() == Breaker()

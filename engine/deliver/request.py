@@ -1,0 +1,155 @@
+"""Turn a delivery into the HTTP request that its destination understands; nothing is sent here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import msgspec
+
+from engine.deliver.destination import Destination
+from engine.diagnostics import Diagnostic
+
+MEDIA_TYPE = "application/fhir+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """Hold what is to be sent: the resource in the destination's dialect, and its names.
+
+    `key` stays the same for every attempt; `trace` ties the request to the message it came from.
+    """
+
+    resource: bytes
+    key: str
+    request_id: str
+    trace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Hold one HTTP request, ready to send."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    content: bytes
+    type: str
+
+
+class Identifier(msgspec.Struct):
+    """Read the two elements of an Identifier that a search needs."""
+
+    system: str | None = None
+    value: str | None = None
+
+
+class Head(msgspec.Struct, rename="camel"):
+    """Read the elements of a resource that decide about its request, and no others."""
+
+    resource_type: str = ""
+    id: str | None = None
+    identifier: list[Identifier] | Identifier | None = None
+
+
+_head = msgspec.json.Decoder(Head)
+
+
+def build(destination: Destination, parcel: Parcel) -> Request | Diagnostic:
+    """Return the request for one delivery, or why there is none.
+
+    Update: PUT [base]/[type]/[id]; create: POST [base]/[type] with If-None-Exist where the resource
+    has an identifier (http://hl7.org/fhir/R4/http.html#ccreate); transaction: POST [base] with a
+    Bundle of one entry.
+    """
+    head = _head.decode(parcel.resource)
+    if destination.interaction != "create" and not head.id:
+        return _no_id(head)
+    return _BUILD[destination.interaction](destination, parcel, head)
+
+
+def _no_id(head: Head) -> Diagnostic:
+    return Diagnostic(
+        "D008",
+        "a resource without an id cannot be written by PUT",
+        path=f"{head.resource_type}.id",
+        remedy="give the system `interaction: create`, or map the id",
+    )
+
+
+def _update(destination: Destination, parcel: Parcel, head: Head) -> Request:
+    url = f"{_base(destination)}/{_local(head)}"
+    return Request("PUT", url, _headers(destination, parcel), parcel.resource, head.resource_type)
+
+
+def _create(destination: Destination, parcel: Parcel, head: Head) -> Request:
+    headers = _headers(destination, parcel)
+    if destination.conditional and (search := _search(head)):
+        headers["If-None-Exist"] = search
+    url = f"{_base(destination)}/{quote(head.resource_type, safe='')}"
+    return Request("POST", url, headers, parcel.resource, head.resource_type)
+
+
+def _transaction(destination: Destination, parcel: Parcel, head: Head) -> Request:
+    request = msgspec.json.encode({"method": "PUT", "url": _local(head)})
+    content = b"".join(
+        (
+            b'{"resourceType":"Bundle","type":"transaction","entry":[{"resource":',
+            parcel.resource,
+            b',"request":',
+            request,
+            b"}]}",
+        )
+    )
+    headers = _headers(destination, parcel)
+    return Request("POST", _base(destination), headers, content, head.resource_type)
+
+
+_BUILD = {"update": _update, "create": _create, "transaction": _transaction}
+
+
+def _base(destination: Destination) -> str:
+    return destination.base_url.rstrip("/")
+
+
+def _local(head: Head) -> str:
+    return f"{quote(head.resource_type, safe='')}/{quote(head.id or '', safe='')}"
+
+
+def _headers(destination: Destination, parcel: Parcel) -> dict[str, str]:
+    headers = {
+        "Content-Type": MEDIA_TYPE,
+        "Accept": MEDIA_TYPE,
+        "Accept-Encoding": "identity",
+        "Prefer": "return=minimal",
+        "User-Agent": "carelane",
+        "Idempotency-Key": parcel.key,
+        "X-Request-Id": parcel.request_id,
+        "X-Correlation-Id": parcel.trace,
+    }
+    if destination.bearer:
+        headers["Authorization"] = f"Bearer {destination.bearer}"
+    return headers
+
+
+def _search(head: Head) -> str | None:
+    """Return the search that finds the resource by its first full identifier."""
+    for identifier in _identifiers(head):
+        if identifier.system and identifier.value:
+            return f"identifier={_token(identifier.system)}|{_token(identifier.value)}"
+    return None
+
+
+def _identifiers(head: Head) -> Iterator[Identifier]:
+    if isinstance(head.identifier, Identifier):
+        yield head.identifier
+    else:
+        yield from head.identifier or ()
+
+
+def _token(text: str) -> str:
+    """Escape what a FHIR search gives a meaning (http://hl7.org/fhir/R4/search.html#escaping)."""
+    for special in "\\$,|":
+        text = text.replace(special, f"\\{special}")
+    return quote(text, safe=":/")
