@@ -1,0 +1,109 @@
+"""References in a resource: where they stand and what they point to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+Pair = tuple[str, str]
+
+_RELATIVE = re.compile(
+    r"([A-Z][A-Za-z]{1,63})/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?"
+)
+_ABSOLUTE = re.compile(r"https?://[^\s?#]+/" + _RELATIVE.pattern)
+_URN = re.compile(r"urn:(?:uuid|oid):\S+")
+_CONDITIONAL = re.compile(r"([A-Z][A-Za-z]{1,63})\?(\S+)")
+
+_REFERENCE_KEYS = frozenset({"id", "extension", "reference", "type", "identifier", "display"})
+
+
+def iter_references(resource: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield path and dict of every Reference, in contained resources and extensions too.
+
+    A Reference is told by its shape: `reference` is text, or `identifier` is one object beside
+    nothing that a Reference does not have, under a name that is no list of such things
+    (http://hl7.org/fhir/R4/references.html). The dicts are those of the tree, not copies.
+    """
+    yield from _walk(resource, str(resource.get("resourceType", "")))
+
+
+def _walk(node: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    if "resourceType" not in node and is_reference(node):
+        yield path, node
+    for name, value in node.items():
+        if isinstance(value, dict):
+            yield from _walk(value, f"{path}.{name}")
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                if isinstance(item, dict):
+                    yield from _walk(item, f"{path}.{name}[{index}]")
+
+
+def is_reference(node: dict[str, Any]) -> bool:
+    """Tell whether an object has the shape of a Reference."""
+    if not isinstance(node.get("reference"), str) and not isinstance(node.get("identifier"), dict):
+        return False
+    return all(name.removeprefix("_") in _REFERENCE_KEYS for name in node)
+
+
+def split_reference(reference: str) -> Pair | None:
+    """Return type and id of a literal reference, relative or absolute; None for other shapes."""
+    found = _RELATIVE.fullmatch(reference) or _ABSOLUTE.fullmatch(reference)
+    return (found[1], found[2]) if found else None
+
+
+def split_conditional(reference: str) -> Pair | None:
+    """Return type and query of a conditional reference (`Patient?identifier=...`), or None."""
+    found = _CONDITIONAL.fullmatch(reference)
+    return (found[1], found[2]) if found else None
+
+
+def contained_id(reference: str) -> str | None:
+    """Return the id that a reference into `contained` names, or None; "" means the container."""
+    return reference[1:] if reference.startswith("#") else None
+
+
+def is_urn(reference: str) -> bool:
+    """Tell whether a reference is a `urn:uuid:` or `urn:oid:`, as inside a Bundle."""
+    return _URN.fullmatch(reference) is not None
+
+
+def reference_type(reference: dict[str, Any]) -> str | None:
+    """Return the resource type that a Reference names by its literal, query or `type`."""
+    literal = reference.get("reference")
+    if isinstance(literal, str):
+        pair = split_reference(literal) or split_conditional(literal)
+        if pair:
+            return pair[0]
+    stated = reference.get("type")
+    return stated if isinstance(stated, str) else None
+
+
+def contained_ids(resource: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the contained resources by id; those without an id are left out."""
+    contained = resource.get("contained")
+    if not isinstance(contained, list):
+        return {}
+    return {
+        item["id"]: item
+        for item in contained
+        if isinstance(item, dict) and isinstance(item.get("id"), str)
+    }
+
+
+def contained_cycle(resource: dict[str, Any]) -> tuple[str, ...] | None:
+    """Return the ids along a circle of contained resources that refer to each other, or None."""
+    inner = contained_ids(resource)
+    edges = {name: _contained_targets(item) & inner.keys() for name, item in inner.items()}
+    try:
+        TopologicalSorter(edges).prepare()
+    except CycleError as error:
+        return tuple(reversed(error.args[1]))
+    return None
+
+
+def _contained_targets(resource: dict[str, Any]) -> set[str]:
+    literals = (node.get("reference") for _, node in iter_references(resource))
+    return {text[1:] for text in literals if isinstance(text, str) and text[:1] == "#"}
