@@ -1,0 +1,167 @@
+"""What the rules answer: a verdict with its reasons, its obligations and its record.
+
+Obligations
+===========
+`Decision.obligations` is an ordered tuple of plain mappings; **each one only ever removes**, so a
+piece of content leaves exactly if no obligation removes it:
+
+``{"type": "redact", "match": M}``
+    removes every piece of content that M matches.
+``{"type": "permit-only", "match": M}``
+    removes every piece of content that M does not match.
+``{"type": "drop-recipient", "recipient": {...}}``
+    this recipient (as the request named it) must not be sent to; only under
+    `partial_recipients: drop`.
+``{"type": "notice", "code": "42-cfr-part-2", "citation": "42 CFR 2.32"}``
+    the notice text travels with the payload.
+``{"type": "no-redisclosure"}``
+    the recipient may not pass the content on.
+
+A match M is a mapping; everything in it must hold (AND), several values of one criterion are
+alternatives (OR), `{}` matches everything:
+
+* `securityLabel`: [Coding], `class`: [Coding] (resource or document type), `code`: [Coding or
+  CodeableConcept], `dataPeriod`: Period (age of the content), `data`: [{meaning, reference}] with
+  meaning `instance | related | dependents | authoredby`: as the consent states them.
+* `securityLabelIn`: [Coding]: exactly these confidentiality levels, or these sensitivities with
+  what is under them; no "and lower", no "and higher".
+* `any`: [M, ...] at least one; `all`: [M, ...] every one; `not`: [M, ...] none of them.
+
+Confidentiality in `securityLabel` is ordered V > R > N > M > L > U: where the match *keeps*
+(permit-only) a level covers itself and lower, where it *removes* (redact) itself and higher;
+inside `not` the two change places. Content with several levels has the highest. A sensitivity
+code covers itself and what is under it; content with several sensitivities is kept only where all
+of them are listed, and removed where any is. Content without a confidentiality under a match that
+states one, or without any label under a match that states labels, is removed by both kinds
+(`unlabelled: withhold`) or by neither (`unlabelled: pass`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from engine.diagnostics import CODES, Diagnostic
+from engine.rules.consent.policy import DEFAULT, Policy
+
+Verdict = Literal["permit", "deny", "no-consent"]
+"""`no-consent` means that no consent applied; for sending it counts as deny."""
+
+Obligation = Mapping[str, Any]
+"""One obligation in the shape of the module's docstring."""
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """Name one provision that the verdict rests on.
+
+    `consent` is `Consent/<id>/_history/<version>` (`Consent/<id>` where no version is known),
+    `provision` a path (`provision.provision[1]`), `recipient` the one it speaks of, as text.
+    """
+
+    consent: str
+    provision: str
+    effect: Literal["permit", "deny"]
+    why: str
+    recipient: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Render in the shape of an entry of `basis`."""
+        out: dict[str, Any] = {
+            "consent": self.consent,
+            "provision": self.provision,
+            "effect": self.effect,
+            "why": self.why,
+        }
+        return out | ({"recipient": self.recipient} if self.recipient else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """Say of one consent (`provision` None) or provision whether it applied, and why."""
+
+    consent: str
+    provision: str | None
+    applied: bool
+    why: str
+    recipient: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Render in the shape of an entry of `considered`."""
+        out: dict[str, Any] = {"consent": self.consent}
+        if self.provision:
+            out["provision"] = self.provision
+        out |= {"applied": self.applied, "why": self.why}
+        return out | ({"recipient": self.recipient} if self.recipient else {})
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientVerdict:
+    """Hold the verdict about one recipient; `recipient` is how the request named it."""
+
+    recipient: Mapping[str, Any]
+    decision: Verdict
+    code: str | None
+    dropped: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Render as plain data."""
+        out: dict[str, Any] = {"recipient": dict(self.recipient), "decision": self.decision}
+        out |= {"code": self.code} if self.code else {}
+        return out | ({"dropped": True} if self.dropped else {})
+
+
+Trace = Callable[[], Sequence[Considered]]
+"""Builds the full trace when it is asked for: most decisions are never read by a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Answer one question about disclosure.
+
+    `code` is for the sender (`consent-missing`, `consent-denied`, ...; None with a permit) and
+    the only thing the sender learns; everything else is for the ledger. `consents` names every
+    consent that was looked at, with its version.
+    """
+
+    decision: Verdict
+    code: str | None
+    obligations: tuple[Obligation, ...]
+    basis: tuple[Basis, ...]
+    at: str
+    policy: Policy = DEFAULT
+    recipients: tuple[RecipientVerdict, ...] = ()
+    consents: tuple[str, ...] = ()
+    trace: Trace = field(default=tuple, compare=False, repr=False)
+
+    @property
+    def permitted(self) -> bool:
+        """Tell whether the disclosure may happen, under the obligations."""
+        return self.decision == "permit"
+
+    @property
+    def considered(self) -> tuple[Considered, ...]:
+        """Return every consent and provision looked at, and why it did or did not apply."""
+        return tuple(self.trace())
+
+    def diagnostic(self) -> Diagnostic:
+        """Return what the sender may learn: the outcome and its code, nothing about the member."""
+        code = self.code or "consent-denied"
+        known = CODES.get(code)
+        return Diagnostic(code, f"{known.title}." if known else "No consent covers this.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Render the answer as plain data, the verdict first."""
+        out: dict[str, Any] = {
+            "decision": self.decision,
+            "obligations": [dict(obligation) for obligation in self.obligations],
+            "basis": [basis.to_json() for basis in self.basis],
+            "considered": [entry.to_json() for entry in self.considered],
+            "code": self.code,
+            "policy": self.policy.to_json(),
+            "at": self.at,
+        }
+        if len(self.recipients) > 1:
+            out["recipients"] = [entry.to_json() for entry in self.recipients]
+        return out
