@@ -221,6 +221,18 @@ class Retry:
     jitter: float = optional(
         Number(0, 1), "How much of each wait is random, so that retries do not come at once.", 0.2
     )
+    patience: float = optional(
+        Number(1, 604_800, "seconds"),
+        "The longest `Retry-After` of a destination that is honoured as it stands.",
+        3600.0,
+    )
+    poison: str = optional(
+        Choice(("park", "skip", "block")),
+        "What a delivery that cannot be delivered does to its member's later ones at that system: "
+        "`park` keeps them waiting behind the dead letter, `skip` lets them pass, `block` never "
+        "gives up.",
+        "park",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
