@@ -1,0 +1,81 @@
+"""The ledger's chain: what makes a changed, removed or reordered record show."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import orjson
+
+GENESIS = "0" * 64
+"""The hash before the first record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Hold one record of the chain; `body` is JSON text, kept to the letter."""
+
+    sequence: int
+    at: str
+    kind: str
+    actor: str
+    message_id: str | None
+    unit_id: str | None
+    delivery_id: str | None
+    body: str
+    hash: str = ""
+
+    def sealed(self, before: str) -> str:
+        """Return the SHA-256, in hex, over the hash before and every field of this record."""
+        fields = (
+            before,
+            self.sequence,
+            self.at,
+            self.kind,
+            self.actor,
+            self.message_id,
+            self.unit_id,
+            self.delivery_id,
+            self.body,
+        )
+        return hashlib.sha256(orjson.dumps(fields)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Say where the chain does not hold: `sequence` and what was found there."""
+
+    sequence: int
+    finding: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Hold both ends of a chain: the kept part is `first` to `last`, after hash `before`."""
+
+    first: int
+    before: str
+    last: int
+    hash: str
+
+
+def breaks(ends: Ends, records: Iterable[Record]) -> Iterator[Break]:
+    """Yield every place where the records are not what the chain says; they come in order."""
+    expected, before = ends.first, ends.before
+    for record in records:
+        if record.sequence != expected:
+            yield Break(expected, _gap(expected, record.sequence))
+        if record.sealed(before) != record.hash:
+            yield Break(record.sequence, "changed, moved, or the record before it was replaced")
+        expected, before = record.sequence + 1, record.hash
+    if expected != ends.last + 1:
+        yield Break(expected, f"the chain should end at {ends.last}")
+    elif before != ends.hash:
+        yield Break(ends.last, "its hash is not the one that the chain ends with")
+
+
+def _gap(expected: int, found: int) -> str:
+    if found < expected:
+        return f"record {found} stands out of order"
+    return f"{found - expected} removed before record {found}"

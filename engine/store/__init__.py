@@ -1,0 +1,31 @@
+"""The durable record: every message, decision and delivery, on SQLite or PostgreSQL."""
+
+from engine.store.rows import (
+    AttemptRow,
+    DecisionRow,
+    DeliveryRow,
+    Depth,
+    Duplicate,
+    LinkRow,
+    MessageRow,
+    NewDelivery,
+    ResourceRow,
+    UnitRow,
+)
+from engine.store.store import Store
+from engine.store.transaction import Transaction
+
+__all__ = [
+    "AttemptRow",
+    "DecisionRow",
+    "DeliveryRow",
+    "Depth",
+    "Duplicate",
+    "LinkRow",
+    "MessageRow",
+    "NewDelivery",
+    "ResourceRow",
+    "Store",
+    "Transaction",
+    "UnitRow",
+]

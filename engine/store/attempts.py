@@ -1,0 +1,30 @@
+"""The tries to send: one record for each, success or not."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from engine.store.database import Statement
+from engine.store.rows import AttemptRow
+from engine.store.session import Session
+from engine.store.tables import attempt
+
+_ADD = Statement(lambda insert: insert(attempt).on_conflict_do_nothing())
+_FIELDS = tuple(column.name for column in attempt.c)
+
+
+class Attempts:
+    """Keep attempts; none is ever changed."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, row: AttemptRow) -> None:
+        """Store an attempt; `number` is the fence of the claim under which it was made."""
+        values = {name: getattr(row, name) for name in _FIELDS}
+        self._session.run(_ADD, values)
+
+    def of_delivery(self, delivery: str) -> list[AttemptRow]:
+        """Return the attempts of a delivery in order."""
+        query = select(attempt).where(attempt.c.delivery_id == delivery)
+        return [AttemptRow(*row) for row in self._session.execute(query.order_by(attempt.c.number))]

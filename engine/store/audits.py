@@ -1,0 +1,133 @@
+"""The audit table: records gathered during a transaction, chained just before it is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import astuple, replace
+from typing import Any
+
+import orjson
+from sqlalchemy import bindparam, delete, select, update
+
+from engine.audit import GENESIS, Break, Ends, Record, breaks
+from engine.store.database import Statement
+from engine.store.session import Session
+from engine.store.tables import audit, chain
+
+_LAST = Statement(lambda _: select(chain.c.last, chain.c.hash).with_for_update())
+_MOVE = Statement(lambda _: update(chain).values(last=bindparam("to"), hash=bindparam("hash")))
+_START = Statement(lambda insert: insert(chain).on_conflict_do_nothing())
+_ADD = Statement(lambda insert: insert(audit))
+_FIELDS = tuple(column.name for column in audit.c)
+_PAGE = 2000
+
+
+class Audits:
+    """Append to the ledger's chain and check it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._pending: list[Record] = []
+
+    def append(
+        self,
+        kind: str,
+        body: dict[str, Any] | None = None,
+        *,
+        message: str | None = None,
+        unit: str | None = None,
+        delivery: str | None = None,
+        actor: str = "engine",
+    ) -> None:
+        """Add one record: `kind` is `noun.verb`, `body` data without payload values."""
+        text = orjson.dumps(body or {}, option=orjson.OPT_SORT_KEYS).decode()
+        now = self._session.now
+        self._pending.append(Record(0, now, kind, actor, message, unit, delivery, text))
+
+    def take(self) -> list[Record]:
+        """Hand over what was appended and is not in the chain yet."""
+        taken, self._pending = self._pending, []
+        return taken
+
+    def give(self, records: list[Record]) -> None:
+        """Take over what another transaction of the same commit appended."""
+        self._pending.extend(records)
+
+    def seal(self) -> None:
+        """Write what was appended into the chain: the last thing before a commit.
+
+        The chain's end stays locked until the commit, so records of all processes form one chain.
+        """
+        if not self._pending:
+            return
+        sequence, before = self._end()
+        rows = []
+        for record in self.take():
+            sequence += 1
+            record = replace(record, sequence=sequence)
+            before = record.sealed(before)
+            rows.append(dict(zip(_FIELDS, (*astuple(record)[:-1], before), strict=True)))
+        self._session.run_many(_ADD, rows)
+        self._session.run(_MOVE, {"to": sequence, "hash": before})
+
+    def _end(self) -> tuple[int, str]:
+        found = self._session.run(_LAST, {}).first()
+        if found is None:
+            start = {"id": 1, "first": 1, "before": GENESIS, "last": 0, "hash": GENESIS}
+            self._session.run(_START, start)
+            found = self._session.run(_LAST, {}).one()
+        return found[0], found[1]
+
+    def of_message(self, message: str) -> list[Record]:
+        """Return every record about a message, its units and deliveries, in order."""
+        query = select(audit).where(audit.c.message_id == message).order_by(audit.c.sequence)
+        return [Record(*row) for row in self._session.execute(query)]
+
+    def ends(self) -> Ends:
+        """Return both ends of the chain; keep them elsewhere to notice that its end was cut off."""
+        row = self._session.execute(
+            select(chain.c.first, chain.c.before, chain.c.last, chain.c.hash)
+        ).first()
+        return Ends(*row) if row else Ends(1, GENESIS, 0, GENESIS)
+
+    def records(self, start: int = 0) -> Iterator[Record]:
+        """Yield every record from sequence `start` on."""
+        while True:
+            query = select(audit).where(audit.c.sequence >= start).order_by(audit.c.sequence)
+            page = [Record(*row) for row in self._session.execute(query.limit(_PAGE))]
+            yield from page
+            if len(page) < _PAGE:
+                return
+            start = page[-1].sequence + 1
+
+    def verify(self, known: Ends | None = None) -> list[Break]:
+        """Return every place where a record was changed, removed or moved; [] for a whole chain.
+
+        `known` is the chain's end as it was noted elsewhere at an earlier time.
+        """
+        found = list(breaks(self.ends(), self.records()))
+        if known is not None and not self._holds(known):
+            found.append(Break(known.last, "the record noted elsewhere is not in the chain"))
+        return found
+
+    def _holds(self, known: Ends) -> bool:
+        query = select(audit.c.hash).where(audit.c.sequence == known.last)
+        kept = self._session.execute(query).scalar()
+        return kept == known.hash or (kept is None and known.last < self.ends().first)
+
+    def prune(self, before: str) -> int:
+        """Remove records made before an instant; return how many.
+
+        The hash of the last one removed stays as the start of the kept chain, and a record of the
+        removal, with that hash, goes into the chain itself.
+        """
+        first_kept = select(audit.c.sequence).where(audit.c.at >= before)
+        keep = self._session.execute(first_kept.order_by(audit.c.sequence).limit(1)).scalar()
+        last = self.ends().last if keep is None else keep - 1
+        row = self._session.execute(select(audit.c.hash).where(audit.c.sequence == last)).first()
+        if row is None:
+            return 0
+        removed = self._session.changed(delete(audit).where(audit.c.sequence <= last))
+        self._session.execute(update(chain).values(first=last + 1, before=row[0]))
+        self.append("ledger.pruned", {"through": last, "hash": row[0], "records": removed})
+        return removed

@@ -1,0 +1,144 @@
+"""How each database is spoken to: its connections, its transactions and its few differences."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from sqlalchemy import ClauseElement, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from engine.errors import StoreError
+
+BUSY_SECONDS = 30
+_RETRIED = frozenset({"40001", "40P01"})
+"""PostgreSQL: serialization failure and deadlock, cured by doing it again."""
+
+Mode = Literal["write", "read"]
+
+
+class Statement:
+    """Hold one statement that is compiled once for each database.
+
+    `build` gets the database's own `insert`, the only construct whose upsert the two databases
+    offer under different names.
+    """
+
+    def __init__(self, build: Callable[[Any], ClauseElement]) -> None:
+        self._build = build
+        self._compiled: dict[str, tuple[str, tuple[str, ...] | None, dict[str, Any]]] = {}
+
+    def on(self, connection: Connection) -> tuple[str, tuple[str, ...] | None, dict[str, Any]]:
+        """Return SQL text, the order of its parameters (None: by name) and constant parameters."""
+        dialect = connection.dialect
+        found = self._compiled.get(dialect.name)
+        if found is None:
+            insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect.name]
+            compiled = self._build(insert).compile(dialect=dialect)
+            assert isinstance(compiled, SQLCompiler)
+            order = tuple(compiled.positiontup) if compiled.positiontup is not None else None
+            constants = {
+                name: bind.value for name, bind in compiled.binds.items() if not bind.required
+            }
+            found = self._compiled[dialect.name] = (str(compiled), order, constants)
+        return found
+
+
+def parse_url(text: str) -> URL:
+    """Read the `store` setting: `sqlite:///path` or `postgresql://...`."""
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise StoreError("the store's address is no URL such as sqlite:///var/x.db") from error
+    match url.get_backend_name():
+        case "sqlite" if url.database and url.database != ":memory:":
+            return url.set(drivername="sqlite+pysqlite")
+        case "postgresql":
+            return url.set(drivername="postgresql+psycopg")
+    raise StoreError(
+        f"the store's address starts with '{urlsplit(text).scheme}:'; "
+        "expected sqlite:///path-to-a-file or postgresql://..."
+    )
+
+
+def connect(url: URL, mode: Mode) -> Engine:
+    """Return an engine whose transactions all write, or all read one snapshot."""
+    if url.get_backend_name() == "sqlite":
+        return _sqlite(url, mode)
+    return _postgresql(url, mode)
+
+
+def _sqlite(url: URL, mode: Mode) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=8 if mode == "read" else 1,
+        max_overflow=16,
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute("PRAGMA cache_size=-32000")
+        cursor.execute("PRAGMA temp_store=MEMORY")
+        if mode == "read":
+            cursor.execute("PRAGMA query_only=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if mode == "write" else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: URL, mode: Mode) -> Engine:
+    settings = "-c idle_in_transaction_session_timeout=60000 -c synchronous_commit=on"
+    engine = create_engine(
+        url,
+        pool_size=8 if mode == "read" else 1,
+        max_overflow=16,
+        pool_pre_ping=mode == "read",
+        connect_args={"connect_timeout": 10, "options": settings},
+    )
+    if mode == "read":
+        return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return engine
+
+
+def use_wal(engine: Engine) -> None:
+    """Switch a SQLite file to write-ahead logging; waits for others who do the same."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        raw = engine.raw_connection()
+        try:
+            cursor = raw.cursor()
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except Exception as error:
+            # SQLite answers "locked" at once here, without waiting as it does elsewhere.
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise StoreError(f"the store cannot be opened: {error}") from error
+            time.sleep(0.02)
+        finally:
+            raw.close()
+
+
+def breaks_transaction(error: BaseException) -> bool:
+    """Tell whether the whole transaction is lost with this error (disk, connection, locks)."""
+    if not isinstance(error, DBAPIError):
+        return False
+    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+
+
+def may_repeat(error: BaseException) -> bool:
+    """Tell whether the database asks to do the same transaction again."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _RETRIED

@@ -1,0 +1,65 @@
+"""Consent decisions as they were taken, with what each rested on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from sqlalchemy import select
+from sqlalchemy.engine import Row
+
+from engine.store.database import Statement
+from engine.store.rows import DecisionRow
+from engine.store.session import Session
+from engine.store.tables import decision
+
+_ADD = Statement(lambda insert: insert(decision))
+
+
+class Decisions:
+    """Keep decisions; none is ever changed."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(
+        self,
+        unit: str,
+        decision: str,
+        *,
+        code: str | None,
+        body: dict[str, Any],
+        at: str,
+        delivery: str | None = None,
+    ) -> str:
+        """Store a decision taken at the instant `at`, for a delivery where at sending."""
+        id = self._session.ids.new()
+        self._session.run(
+            _ADD,
+            {
+                "id": id,
+                "unit_id": unit,
+                "delivery_id": delivery,
+                "at": at,
+                "decision": decision,
+                "code": code,
+                "body": orjson.dumps(body).decode(),
+            },
+        )
+        return id
+
+    def of_unit(self, unit: str) -> list[DecisionRow]:
+        """Return every decision about a unit, in the order in which they were taken."""
+        query = select(decision).where(decision.c.unit_id == unit).order_by(decision.c.id)
+        return [_decision(row) for row in self._session.execute(query)]
+
+    def of_delivery(self, delivery: str) -> list[DecisionRow]:
+        """Return every decision at sending of a delivery."""
+        query = select(decision).where(decision.c.delivery_id == delivery).order_by(decision.c.id)
+        return [_decision(row) for row in self._session.execute(query)]
+
+
+def _decision(row: Row[*tuple[Any, ...]]) -> DecisionRow:
+    *plain, body = row
+    values: list[Any] = [*plain, orjson.loads(body)]
+    return DecisionRow(*values)

@@ -1,0 +1,486 @@
+"""The outbox's table: lines in order, claims under a lease, and reports under a fencing token.
+
+A line is what goes to one destination for one member. Of each line only the first may be claimed:
+its `ready` holds the instant from which on, and that of every other delivery is empty. So a claim
+reads one small index, however many deliveries wait or are done. `lane.open` counts those that
+stand in a line (`queued`); changing it locks the line on databases with several writers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+from sqlalchemy import bindparam, func, select, update
+from sqlalchemy.engine import Row
+from sqlalchemy.sql import ClauseElement
+
+from engine.clock import after
+from engine.deliver.outbox import DELIVERY
+from engine.store.audits import Audits
+from engine.store.database import Statement
+from engine.store.rows import DeliveryRow, Depth, NewDelivery
+from engine.store.session import Session
+from engine.store.tables import delivery, lane
+
+Policy = Literal["park", "skip", "block"]
+"""What a dead letter does: stop its own line, let its line pass, or stop the destination."""
+
+_ROW = tuple(delivery.c[name] for name in DeliveryRow.__dataclass_fields__)
+
+
+def _enter(insert: Any) -> ClauseElement:
+    fresh = insert(lane).values(
+        destination=bindparam("destination"), member=bindparam("member"), last=1, open=1
+    )
+    entered: ClauseElement = fresh.on_conflict_do_update(
+        index_elements=["destination", "member"],
+        set_={"last": lane.c.last + 1, "open": lane.c.open + 1},
+    ).returning(lane.c.last, lane.c.open)
+    return entered
+
+
+def _claim() -> ClauseElement:
+    due = (
+        select(delivery.c.id)
+        .where(
+            delivery.c.destination == bindparam("destination"), delivery.c.ready <= bindparam("now")
+        )
+        .order_by(delivery.c.ready, delivery.c.id)
+        .limit(bindparam("count"))
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    return (
+        update(delivery)
+        .where(delivery.c.id.in_(select(due.c.id)))
+        .values(
+            state="leased",
+            fence=delivery.c.fence + 1,
+            attempts=delivery.c.attempts + 1,
+            worker=bindparam("by"),
+            lease_until=bindparam("until"),
+            ready=bindparam("until"),
+            changed=bindparam("now"),
+        )
+        .returning(*_ROW)
+    )
+
+
+def _report() -> ClauseElement:
+    return (
+        update(delivery)
+        .where(
+            delivery.c.id == bindparam("which"),
+            delivery.c.fence == bindparam("token"),
+            delivery.c.state == "leased",
+        )
+        .values(
+            state=bindparam("next"),
+            due=func.coalesce(bindparam("at"), delivery.c.due),
+            ready=bindparam("at"),
+            reason=bindparam("why"),
+            attempts=delivery.c.attempts - bindparam("uncounted"),
+            queued=bindparam("stays"),
+            blocking=bindparam("blocks"),
+            worker=None,
+            lease_until=None,
+            changed=bindparam("now"),
+        )
+        .returning(
+            delivery.c.message_id, delivery.c.unit_id, delivery.c.destination, delivery.c.member
+        )
+    )
+
+
+_ENTER = Statement(_enter)
+_LEAVE = Statement(
+    lambda _: (
+        update(lane)
+        .where(lane.c.destination == bindparam("at"), lane.c.member == bindparam("of"))
+        .values(open=lane.c.open - 1)
+        .returning(lane.c.open)
+    )
+)
+_ADD = Statement(lambda insert: insert(delivery))
+_CLAIM = Statement(lambda _: _claim())
+_REPORT = Statement(lambda _: _report())
+_LEASED = Statement(
+    lambda _: select(func.count()).where(
+        delivery.c.destination == bindparam("destination"),
+        delivery.c.lease_until > bindparam("now"),
+    )
+)
+_QUEUED = delivery.c.queued == bindparam("queued", 1, literal_execute=True)
+_FIRST = Statement(
+    lambda _: (
+        select(delivery.c.id, delivery.c.state, delivery.c.due)
+        .where(
+            delivery.c.destination == bindparam("destination"),
+            delivery.c.member == bindparam("member"),
+            delivery.c.queued == 1,
+        )
+        .order_by(delivery.c.sequence)
+        .limit(1)
+    )
+)
+_READY = Statement(
+    lambda _: (
+        update(delivery).where(delivery.c.id == bindparam("which")).values(ready=bindparam("at"))
+    )
+)
+_EXTEND = Statement(
+    lambda _: (
+        update(delivery)
+        .where(
+            delivery.c.id == bindparam("which"),
+            delivery.c.fence == bindparam("token"),
+            delivery.c.state == "leased",
+        )
+        .values(lease_until=bindparam("until"), ready=bindparam("until"))
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    destination: str
+    member: str
+
+
+class Deliveries:
+    """Keep the outbox."""
+
+    def __init__(self, session: Session, audit: Audits) -> None:
+        self._session = session
+        self._audit = audit
+
+    def enqueue(self, new: NewDelivery) -> DeliveryRow:
+        """Put a delivery at the end of its line."""
+        session = self._session
+        line = {"destination": new.destination, "member": new.member}
+        sequence, standing = session.run(_ENTER, line).one()
+        id = session.ids.new()
+        now = session.now
+        row = DeliveryRow(
+            id=id,
+            sequence=sequence,
+            state="waiting",
+            due=now,
+            fence=0,
+            attempts=0,
+            reason=None,
+            worker=None,
+            lease_until=None,
+            created=now,
+            changed=now,
+            idempotency_key=new.idempotency_key or id,
+            message_id=new.message_id,
+            unit_id=new.unit_id,
+            destination=new.destination,
+            member=new.member,
+            type=new.type,
+            envelope=new.envelope,
+            body=new.body,
+        )
+        values = {name: getattr(row, name) for name in DeliveryRow.__dataclass_fields__}
+        values |= {
+            "envelope": orjson.dumps(new.envelope).decode(),
+            "queued": 1,
+            "ready": now if standing == 1 else None,
+            "blocking": 0,
+        }
+        session.run(_ADD, values)
+        self._record("enqueued", row.id, row.message_id, row.unit_id, destination=new.destination)
+        session.work = True
+        return row
+
+    def claim(
+        self,
+        worker: str,
+        limit: int,
+        concurrency: Mapping[str, int],
+        lease: float,
+    ) -> list[DeliveryRow]:
+        """Take up to `limit` deliveries that are due and first of their line, under a lease.
+
+        `concurrency` names the destinations to serve and how many leases each may have at once,
+        over all workers; the lease ends after `lease` seconds, then another claim may take the
+        delivery over. Every claim gives a new fencing token (`fence`).
+        """
+        session = self._session
+        now, until = session.now, after(session.now, lease)
+        blocked = self.blocked()
+        claimed: list[DeliveryRow] = []
+        for destination, most in concurrency.items():
+            if destination in blocked or len(claimed) >= limit:
+                continue
+            if not session.try_lock(f"claim {destination}"):
+                continue
+            values = {"destination": destination, "now": now}
+            taken: int = session.run(_LEASED, values).scalar_one()
+            count = min(limit - len(claimed), most - taken)
+            if count > 0:
+                more = {"by": worker, "until": until, "count": count}
+                claimed += [_delivery(row) for row in session.run(_CLAIM, {**values, **more})]
+        claimed.sort(key=lambda row: row.id)
+        for row in claimed:
+            self._record(
+                "leased",
+                row.id,
+                row.message_id,
+                row.unit_id,
+                worker=worker,
+                fence=row.fence,
+                until=until,
+            )
+        return claimed
+
+    def extend(self, id: str, fence: int, lease: float) -> bool:
+        """Let a lease last `lease` seconds from now; False where it was lost to another."""
+        until = after(self._session.now, lease)
+        values = {"which": id, "token": fence, "until": until}
+        return self._session.run(_EXTEND, values).rowcount == 1
+
+    def complete(self, id: str, fence: int) -> bool:
+        """Record that the destination has it; False where the lease was lost to another."""
+        return self._report("accept", id, fence)
+
+    def retry(self, id: str, fence: int, due: str, reason: str) -> bool:
+        """Let it be tried again from the instant `due` on; False where the lease was lost."""
+        return self._report("retry", id, fence, due=due, reason=reason)
+
+    def give_back(self, id: str, fence: int) -> bool:
+        """Return it unsent, the claim not counted as an attempt; False where the lease was lost."""
+        return self._report("return", id, fence, due=self._session.now, uncounted=1)
+
+    def hold(self, id: str, fence: int, reason: str) -> bool:
+        """Withhold it with a reason; its line goes on. False where the lease was lost."""
+        return self._report("withhold", id, fence, reason=reason)
+
+    def dead(self, id: str, fence: int, reason: str, policy: Policy = "park") -> bool:
+        """Make it a dead letter; False where the lease was lost.
+
+        `park` stops its own line, `skip` lets the line pass, `block` stops the destination.
+        """
+        event = "skip" if policy == "skip" else "die"
+        return self._report(event, id, fence, reason=reason, blocking=policy == "block")
+
+    def _report(
+        self,
+        event: str,
+        id: str,
+        fence: int,
+        *,
+        due: str | None = None,
+        reason: str | None = None,
+        uncounted: int = 0,
+        blocking: bool = False,
+    ) -> bool:
+        state = DELIVERY.after("leased", event)
+        assert state is not None
+        stays = state in DELIVERY.blocking
+        session = self._session
+        row = session.run(
+            _REPORT,
+            {
+                "which": id,
+                "token": fence,
+                "next": state,
+                "at": due,
+                "why": reason,
+                "uncounted": uncounted,
+                "stays": int(stays),
+                "blocks": int(blocking),
+                "now": session.now,
+            },
+        ).first()
+        if row is None:
+            return False
+        message, unit, destination, member = row
+        if not stays:
+            self._leave(destination, member)
+        session.work = True
+        self._record(state, id, message, unit, event=event, fence=fence, reason=reason, due=due)
+        return True
+
+    def _leave(self, destination: str, member: str) -> None:
+        standing: int = self._session.run(_LEAVE, {"at": destination, "of": member}).scalar_one()
+        if standing > 0:
+            self._promote(destination, member)
+
+    def _promote(self, destination: str, member: str) -> None:
+        first = self._session.run(_FIRST, {"destination": destination, "member": member}).first()
+        if first and first[1] == "waiting":
+            self._session.run(_READY, {"which": first[0], "at": first[2]})
+
+    def withhold(self, id: str, reason: str, actor: str = "engine") -> bool:
+        """Hold a delivery that waits; False where it does not wait."""
+        return self._move(id, "withhold", reason, actor)
+
+    def release(self, id: str, actor: str) -> bool:
+        """Let a held delivery go; False where it is not held."""
+        return self._move(id, "release", None, actor)
+
+    def requeue(self, id: str, actor: str) -> bool:
+        """Have a dead letter tried again from the start; False where it is none."""
+        return self._move(id, "requeue", None, actor)
+
+    def skip(self, id: str, actor: str) -> bool:
+        """Let the line of a dead letter pass; False where it is no dead letter of its line."""
+        return self._move(id, "skip", "skipped-by-hand", actor)
+
+    def discard(self, id: str, reason: str, actor: str) -> bool:
+        """Give up a delivery that is not under way, for a person's reason."""
+        return self._move(id, "discard", reason, actor)
+
+    def _move(self, id: str, event: str, reason: str | None, actor: str) -> bool:
+        row = self.get(id)
+        state = DELIVERY.after(row.state, event) if row else None
+        if row is None or state is None:
+            return False
+        session = self._session
+        line = _Line(row.destination, row.member)
+        stood, stands = row.state in DELIVERY.blocking, state in DELIVERY.blocking
+        values: dict[str, Any] = {"state": state, "queued": int(stands), "changed": session.now}
+        values |= {"reason": reason, "ready": None, "blocking": 0}
+        if state == "waiting":
+            values |= {"due": session.now, "attempts": 0}
+        self._lock(line, int(stands) - int(stood))
+        query = update(delivery).where(delivery.c.id == id, delivery.c.state == row.state)
+        if session.changed(query.values(values)) != 1:
+            self._lock(line, int(stood) - int(stands))
+            return False
+        self._settle(line)
+        session.work = True
+        self._record(
+            state, id, row.message_id, row.unit_id, actor=actor, event=event, reason=reason
+        )
+        return True
+
+    def _lock(self, line: _Line, change: int) -> None:
+        query = update(lane).where(
+            lane.c.destination == line.destination, lane.c.member == line.member
+        )
+        self._session.execute(query.values(open=lane.c.open + change))
+
+    def _settle(self, line: _Line) -> None:
+        """Let the first of a line be the only one that may be claimed, unless one is under way."""
+        session = self._session
+        of_line = (
+            delivery.c.destination == line.destination,
+            delivery.c.member == line.member,
+            delivery.c.queued == 1,
+        )
+        leased = select(delivery.c.id).where(*of_line, delivery.c.state == "leased").limit(1)
+        if session.execute(leased).first():
+            return
+        session.execute(
+            update(delivery).where(*of_line, delivery.c.ready.is_not(None)).values(ready=None)
+        )
+        self._promote(line.destination, line.member)
+
+    def rearm(self, horizon: str) -> int:
+        """Make due now what would be due only after the instant `horizon`; return how many.
+
+        Mends what a clock that was once too far ahead has left behind.
+        """
+        now = self._session.now
+        query = update(delivery).where(delivery.c.ready > horizon)
+        return self._session.changed(query.values(ready=now, due=now))
+
+    def get(self, id: str) -> DeliveryRow | None:
+        """Return a delivery by its id."""
+        row = self._session.execute(select(*_ROW).where(delivery.c.id == id)).first()
+        return _delivery(row) if row else None
+
+    def of_message(self, message: str) -> list[DeliveryRow]:
+        """Return the deliveries that a message led to, in the order in which they were made."""
+        query = select(*_ROW).where(delivery.c.message_id == message).order_by(delivery.c.id)
+        return [_delivery(row) for row in self._session.execute(query)]
+
+    def of_unit(self, unit: str) -> list[DeliveryRow]:
+        """Return the deliveries that a unit led to."""
+        query = select(*_ROW).where(delivery.c.unit_id == unit).order_by(delivery.c.id)
+        return [_delivery(row) for row in self._session.execute(query)]
+
+    def search(
+        self,
+        *,
+        state: str | None = None,
+        destination: str | None = None,
+        members: Sequence[str] | None = None,
+        limit: int = 100,
+    ) -> list[DeliveryRow]:
+        """Return deliveries, newest first."""
+        query = select(*_ROW).order_by(delivery.c.id.desc()).limit(limit)
+        if state is not None:
+            query = query.where(delivery.c.state == state)
+            if state != "delivered":
+                query = query.where(_OPEN)
+        if destination is not None:
+            query = query.where(delivery.c.destination == destination)
+        if members is not None:
+            query = query.where(delivery.c.member.in_(members))
+        return [_delivery(row) for row in self._session.execute(query)]
+
+    def blocked(self) -> frozenset[str]:
+        """Name the destinations that a dead letter stops altogether."""
+        return frozenset(self._session.run(_BLOCKED, {}).scalars())
+
+    def next_due(self, destinations: Sequence[str]) -> str | None:
+        """Return the instant at which the next delivery to one of these may be claimed."""
+        found = [self._session.run(_NEXT, {"destination": name}).scalar() for name in destinations]
+        return min((at for at in found if at is not None), default=None)
+
+    def depth(self) -> list[Depth]:
+        """Return how much stands at each destination in each state, delivered ones left out."""
+        query = (
+            select(
+                delivery.c.destination,
+                delivery.c.state,
+                func.count(),
+                func.min(delivery.c.created),
+            )
+            .where(_OPEN)
+            .group_by(delivery.c.destination, delivery.c.state)
+            .order_by(delivery.c.destination, delivery.c.state)
+        )
+        return [Depth(*row) for row in self._session.execute(query)]
+
+    def _record(
+        self,
+        state: str,
+        id: str,
+        message: str,
+        unit: str,
+        *,
+        actor: str = "engine",
+        **known: str | int | None,
+    ) -> None:
+        body = {name: value for name, value in known.items() if value is not None}
+        self._audit.append(
+            f"delivery.{state}", body, message=message, unit=unit, delivery=id, actor=actor
+        )
+
+
+_OPEN = delivery.c.state != bindparam("done", "delivered", literal_execute=True)
+_BLOCKED = Statement(
+    lambda _: select(delivery.c.destination).where(delivery.c.blocking == 1).distinct()
+)
+_NEXT = Statement(
+    lambda _: (
+        select(delivery.c.ready)
+        .where(delivery.c.destination == bindparam("destination"), delivery.c.ready.is_not(None))
+        .order_by(delivery.c.ready)
+        .limit(1)
+    )
+)
+
+
+def _delivery(row: Row[*tuple[Any, ...]]) -> DeliveryRow:
+    *plain, envelope, body = row
+    values: list[Any] = [*plain, orjson.loads(envelope), bytes(body)]
+    return DeliveryRow(*values)

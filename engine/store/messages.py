@@ -1,0 +1,188 @@
+"""The inbox: submissions, what they touch, and whether one repeats another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, exists, select, update
+from sqlalchemy.sql import Select
+
+from engine.message import Message
+from engine.store.database import Statement
+from engine.store.rows import Duplicate, MessageRow
+from engine.store.session import Session
+from engine.store.tables import message, touch
+
+_ADD = Statement(
+    lambda insert: (
+        insert(message)
+        .values(
+            {column.name: bindparam(column.name) for column in message.c if column.name != "number"}
+        )
+        .returning(message.c.number)
+    )
+)
+_TOUCH = Statement(lambda insert: insert(touch).on_conflict_do_nothing())
+_BY_ID = Statement(lambda _: select(message).where(message.c.id == bindparam("id")))
+_BY_KEY = Statement(
+    lambda _: select(message).where(
+        message.c.system == bindparam("system"), message.c.key == bindparam("key")
+    )
+)
+_BY_DIGEST = Statement(
+    lambda _: (
+        select(message)
+        .where(
+            message.c.system == bindparam("system"),
+            message.c.digest == bindparam("digest"),
+            message.c.received >= bindparam("since"),
+        )
+        .order_by(message.c.number.desc())
+        .limit(1)
+    )
+)
+_ANSWER = Statement(
+    lambda _: (
+        update(message)
+        .where(message.c.id == bindparam("which"))
+        .values(
+            state=bindparam("state"),
+            status=bindparam("status"),
+            response=bindparam("response"),
+        )
+    )
+)
+
+
+def _overtaken() -> Select[*tuple[Any, ...]]:
+    earlier, later = touch.alias("earlier"), touch.alias("later")
+    return select(
+        exists().where(
+            earlier.c.number == bindparam("number"),
+            later.c.system == earlier.c.system,
+            later.c.resource == earlier.c.resource,
+            later.c.number > earlier.c.number,
+        )
+    )
+
+
+_OVERTAKEN = Statement(lambda _: _overtaken())
+
+
+class Messages:
+    """Keep submissions."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def find_duplicate(
+        self, system: str, key: str | None, digest: str | None, since: str
+    ) -> Duplicate | None:
+        """Return the message that this submission repeats, or None where it is new.
+
+        The same key of the same system always repeats. The same digest repeats where the earlier
+        one came at or after the instant `since` and nothing of that system has touched any of the
+        same resources in between (A, B, A is three updates). Concurrent askers wait for each other.
+        """
+        if key:
+            self._session.lock(f"key {system} {key}")
+            row = self._session.run(_BY_KEY, {"system": system, "key": key}).first()
+            if row:
+                found = MessageRow(*row)
+                return Duplicate(found, "key", digest is None or found.digest == digest)
+        return self._same_digest(system, digest, since) if digest else None
+
+    def _same_digest(self, system: str, digest: str, since: str) -> Duplicate | None:
+        self._session.lock(f"digest {system} {digest}")
+        values = {"system": system, "digest": digest, "since": since}
+        row = self._session.run(_BY_DIGEST, values).first()
+        if row is None:
+            return None
+        found = MessageRow(*row)
+        overtaken = self._session.run(_OVERTAKEN, {"number": found.number}).scalar()
+        return None if overtaken else Duplicate(found, "digest", True)
+
+    def add(
+        self,
+        new: Message,
+        touches: Iterable[str] = (),
+        *,
+        correlation: str | None = None,
+        state: str = "accepted",
+        status: int | None = None,
+        response: bytes | None = None,
+    ) -> int:
+        """Store a submission and which resources it touches (`Type/id`); return its number.
+
+        An empty `new.key` means that the submission carried none.
+        """
+        number: int = self._session.run(
+            _ADD,
+            {
+                "id": new.id,
+                "system": new.system,
+                "key": new.key or None,
+                "digest": new.digest,
+                "received": new.received,
+                "interaction": new.interaction,
+                "correlation": correlation,
+                "state": state,
+                "status": status,
+                "response": response,
+                "body": new.body,
+            },
+        ).scalar_one()
+        rows = [
+            {"system": new.system, "resource": name, "number": number}
+            for name in sorted(set(touches))
+        ]
+        self._session.run_many(_TOUCH, rows)
+        return number
+
+    def answer(self, id: str, *, state: str, status: int, response: bytes) -> None:
+        """Store the answer that the sender got, so that a repeat gets the same."""
+        values = {"which": id, "state": state, "status": status, "response": response}
+        self._session.run(_ANSWER, values)
+
+    def get(self, id: str) -> MessageRow | None:
+        """Return a message by its id."""
+        row = self._session.run(_BY_ID, {"id": id}).first()
+        return MessageRow(*row) if row else None
+
+    def search(
+        self,
+        *,
+        ids: Sequence[str] | None = None,
+        system: str | None = None,
+        correlation: str | None = None,
+        state: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        limit: int = 100,
+    ) -> list[MessageRow]:
+        """Return messages, newest first; instants are `since` <= received < `until`."""
+        query = select(message).order_by(message.c.received.desc()).limit(limit)
+        if ids is not None:
+            query = query.where(message.c.id.in_(ids))
+        for column, value in (
+            (message.c.system, system),
+            (message.c.correlation, correlation),
+            (message.c.state, state),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        if since is not None:
+            query = query.where(message.c.received >= since)
+        if until is not None:
+            query = query.where(message.c.received < until)
+        return [MessageRow(*row) for row in self._session.execute(query)]
+
+    def forget_bodies(self, before: str) -> int:
+        """Remove body and answer of messages received before an instant; return how many."""
+        query = (
+            update(message)
+            .where(message.c.received < before, message.c.body.is_not(None))
+            .values(body=None, response=None)
+        )
+        return self._session.changed(query)

@@ -1,0 +1,130 @@
+"""Canonical resources: the current one, every version before it, and the consent registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.engine import Row
+from sqlalchemy.sql import ClauseElement
+
+from engine.store.database import Statement
+from engine.store.rows import ResourceRow
+from engine.store.session import Session
+from engine.store.tables import history, resource
+
+
+def _put(insert: Any) -> ClauseElement:
+    fresh = insert(resource).values(
+        {column.name: bindparam(column.name) for column in resource.c if column.name != "version"}
+        | {"version": 1}
+    )
+    kept = ("at", "member", "system", "deleted", "body")
+    changed: ClauseElement = fresh.on_conflict_do_update(
+        index_elements=["type", "id"],
+        set_={name: fresh.excluded[name] for name in kept} | {"version": resource.c.version + 1},
+    ).returning(resource.c.version)
+    return changed
+
+
+_PUT = Statement(_put)
+_KEEP = Statement(lambda insert: insert(history))
+_GET = Statement(
+    lambda _: select(resource).where(
+        resource.c.type == bindparam("type"), resource.c.id == bindparam("id")
+    )
+)
+_VERSION = Statement(
+    lambda _: select(history).where(
+        history.c.type == bindparam("type"),
+        history.c.id == bindparam("id"),
+        history.c.version == bindparam("version"),
+    )
+)
+_OF_MEMBER = Statement(
+    lambda _: (
+        select(resource)
+        .where(resource.c.member == bindparam("member"), resource.c.type == bindparam("type"))
+        .order_by(resource.c.id)
+    )
+)
+
+
+class Resources:
+    """Keep canonical resources, never losing a version."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def put(
+        self,
+        type: str,
+        id: str,
+        body: bytes,
+        *,
+        member: str | None,
+        system: str,
+        deleted: bool = False,
+    ) -> int:
+        """Store a new current version; return its version number, from 1 up."""
+        values = {
+            "type": type,
+            "id": id,
+            "at": self._session.now,
+            "member": member,
+            "system": system,
+            "deleted": int(deleted),
+            "body": body,
+        }
+        version: int = self._session.run(_PUT, values).scalar_one()
+        self._session.run(_KEEP, {**values, "version": version})
+        return version
+
+    def get(self, type: str, id: str) -> ResourceRow | None:
+        """Return the current version."""
+        row = self._session.run(_GET, {"type": type, "id": id}).first()
+        return _resource(row) if row else None
+
+    def version(self, type: str, id: str, version: int) -> ResourceRow | None:
+        """Return one version, also an old one."""
+        values = {"type": type, "id": id, "version": version}
+        row = self._session.run(_VERSION, values).first()
+        return _resource(row) if row else None
+
+    def versions(self, type: str, id: str) -> list[ResourceRow]:
+        """Return every version, oldest first."""
+        query = select(history).where(history.c.type == type, history.c.id == id)
+        return [_resource(row) for row in self._session.execute(query.order_by(history.c.version))]
+
+    def of_member(self, type: str, members: Iterable[str]) -> list[ResourceRow]:
+        """Return the current resources of one type about a member, ordered by id.
+
+        `members` are all canonical ids of that one member (`Crosswalk.same`).
+        """
+        found: list[ResourceRow] = []
+        for member in dict.fromkeys(members):
+            rows = self._session.run(_OF_MEMBER, {"member": member, "type": type})
+            found.extend(_resource(row) for row in rows)
+        return found
+
+    def consents(self, members: Iterable[str]) -> list[ResourceRow]:
+        """Return the Consents of a member as they stand now: the registry."""
+        return [row for row in self.of_member("Consent", members) if not row.deleted]
+
+    def all_of_member(self, members: Sequence[str]) -> list[ResourceRow]:
+        """Return everything current about a member, by type and id."""
+        query = select(resource).where(resource.c.member.in_(members))
+        query = query.order_by(resource.c.type, resource.c.id)
+        return [_resource(row) for row in self._session.execute(query)]
+
+    def of_type(self, type: str, *, after: str = "", limit: int = 100) -> list[ResourceRow]:
+        """Return one page of the current resources of a type: those with ids behind `after`."""
+        query = select(resource).where(resource.c.type == type, resource.c.id > after)
+        query = query.order_by(resource.c.id).limit(limit)
+        return [_resource(row) for row in self._session.execute(query)]
+
+
+def _resource(row: Row[*tuple[Any, ...]]) -> ResourceRow:
+    type_, id_, version, at, member, system, deleted, body = row
+    return ResourceRow(type_, id_, version, at, member, system, bool(deleted), bytes(body))

@@ -1,0 +1,180 @@
+"""The records of the store as frozen values; the order of fields is the order of columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.transform.crosswalk import Key
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """Hold one submission: what arrived, and the answer given (`status`, `response`).
+
+    `number` counts messages of this store, `key` is the idempotency key or None, `digest` the
+    SHA-256 of the body in hex; `body` is None once retention has removed it.
+    """
+
+    number: int
+    id: str
+    system: str
+    key: str | None
+    digest: str
+    received: str
+    interaction: str
+    correlation: str | None
+    state: str
+    status: int | None
+    response: bytes | None
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """Say that a submission repeats `message`.
+
+    `by` is `key` or `digest`; `same_body` is False where the key returns with another body.
+    """
+
+    message: MessageRow
+    by: str
+    same_body: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRow:
+    """Hold one resource of a message.
+
+    `resource` is its canonical reference (`CareTeam/<entity>`), `version` the canonical version it
+    became, `member` the canonical id of its member, `waiting_on` the crosswalk keys that would
+    release it, `notes` its diagnostics as JSON data.
+    """
+
+    id: str
+    message_id: str
+    entry: int
+    type: str
+    state: str
+    member: str | None = None
+    resource: str | None = None
+    version: int | None = None
+    reason: str | None = None
+    waiting_on: tuple[str, ...] = ()
+    notes: tuple[dict[str, Any], ...] = ()
+    mapping: str | None = None
+    mapping_version: str | None = None
+    mapping_hash: str | None = None
+    changed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRow:
+    """Hold one canonical version of a resource; `body` is its JSON exactly as stored."""
+
+    type: str
+    id: str
+    version: int
+    at: str
+    member: str | None
+    system: str
+    deleted: bool
+    body: bytes
+
+    @property
+    def reference(self) -> str:
+        """Return the version-specific reference that a decision record cites."""
+        return f"{self.type}/{self.id}/_history/{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRow:
+    """Hold one link of the crosswalk: `key` points at `entity`, as `source` said."""
+
+    key: Key
+    entity: str
+    at: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """Hold one decision; `body` is the whole record as JSON data (CONSENT.md, "Answer")."""
+
+    id: str
+    unit_id: str
+    delivery_id: str | None
+    at: str
+    decision: str
+    code: str | None
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """Ask for one delivery.
+
+    `member` names the line it stands in: the canonical member id, or the resource's own reference
+    where it belongs to no member. `envelope` is what the worker needs beside the body (method,
+    path, route, purpose), as JSON data.
+    """
+
+    message_id: str
+    unit_id: str
+    destination: str
+    member: str
+    type: str
+    body: bytes
+    envelope: dict[str, Any] = field(default_factory=dict)
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """Hold one resource on its way to one destination.
+
+    `attempts` counts claims, `fence` is the token that every report on it must bring back.
+    """
+
+    id: str
+    message_id: str
+    unit_id: str
+    destination: str
+    member: str
+    sequence: int
+    type: str
+    state: str
+    due: str
+    fence: int
+    attempts: int
+    idempotency_key: str
+    reason: str | None
+    worker: str | None
+    lease_until: str | None
+    created: str
+    changed: str
+    envelope: dict[str, Any]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """Hold one try to send; `outcome` is a code, `note` says more without payload values."""
+
+    delivery_id: str
+    number: int
+    started: str
+    ended: str
+    status: int | None
+    outcome: str
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Say how much stands at one destination in one state, and since when the oldest."""
+
+    destination: str
+    state: str
+    count: int
+    oldest: str

@@ -1,0 +1,82 @@
+"""What every repository stands on: one open transaction of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Executable
+from sqlalchemy.engine import Connection, CursorResult, Result
+
+from engine.clock import Clock
+from engine.store.database import Statement
+from engine.store.ids import Ids
+
+Rows = CursorResult[*tuple[Any, ...]]
+
+
+class Session:
+    """Run statements inside one open transaction; `work` is set by what gives workers work."""
+
+    def __init__(self, connection: Connection, clock: Clock, ids: Ids) -> None:
+        self.connection = connection
+        self.clock = clock
+        self.ids = ids
+        self.work = False
+
+    @property
+    def neutral(self) -> bool:
+        """Tell whether this is SQLite, which has one writer at a time and needs no locks."""
+        return self.connection.dialect.name == "sqlite"
+
+    @cached_property
+    def now(self) -> str:
+        """The instant at which this transaction's first record was made."""
+        return self.clock.now()
+
+    def run(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
+        """Run a statement that was compiled before."""
+        sql, order, constants = statement.on(self.connection)
+        return self.connection.exec_driver_sql(sql, _bound(order, constants, values))
+
+    def run_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run a statement that was compiled before, once for each row."""
+        if rows:
+            sql, order, constants = statement.on(self.connection)
+            bound = [_bound(order, constants, row) for row in rows]
+            self.connection.exec_driver_sql(sql, bound)
+
+    def execute(self, statement: Executable) -> Result[*tuple[Any, ...]]:
+        """Run a statement that is built on the way."""
+        return self.connection.execute(statement)
+
+    def changed(self, statement: Executable) -> int:
+        """Run an update or delete that is built on the way; return how many rows it changed."""
+        result = self.connection.execute(statement)
+        assert isinstance(result, CursorResult)
+        return result.rowcount
+
+    def lock(self, name: str) -> None:
+        """Let nobody else hold `name` until this transaction ends."""
+        if not self.neutral:
+            self.connection.exec_driver_sql(
+                "SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 0))", {"name": name}
+            )
+
+    def try_lock(self, name: str) -> bool:
+        """Lock `name` as `lock` does, or return False at once where somebody else has it."""
+        if self.neutral:
+            return True
+        found = self.connection.exec_driver_sql(
+            "SELECT pg_try_advisory_xact_lock(hashtextextended(%(name)s, 0))", {"name": name}
+        )
+        return bool(found.scalar_one())
+
+
+def _bound(
+    order: tuple[str, ...] | None, constants: Mapping[str, Any], values: Mapping[str, Any]
+) -> Any:
+    if order is None:
+        return {**constants, **values}
+    return tuple([values[name] if name in values else constants[name] for name in order])

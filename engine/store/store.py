@@ -1,0 +1,145 @@
+"""The durable record as the edges use it: open it, write, read, wait for work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from engine.clock import Clock, SystemClock
+from engine.errors import StoreError
+from engine.store.database import connect, parse_url, use_wal
+from engine.store.ids import Ids
+from engine.store.migrate import migrate
+from engine.store.signal import Signal, watch_channel, watch_file
+from engine.store.transaction import Transaction
+from engine.store.writer import Checkpoint, Writer
+
+T = TypeVar("T")
+CAPACITY = 1024
+BATCH = 128
+
+
+class Store:
+    """Hold the connections of one process to the record; safe to use from many threads."""
+
+    def __init__(
+        self,
+        writing: Engine,
+        reading: Engine,
+        signal: Signal,
+        clock: Clock,
+        *,
+        capacity: int = CAPACITY,
+        batch: int = BATCH,
+        checkpoint: Checkpoint = lambda name: None,
+    ) -> None:
+        self.clock = clock
+        self.signal = signal
+        self.ids = Ids(clock)
+        self._writing = writing
+        self._reading = reading
+        self._writer = Writer(
+            writing,
+            clock,
+            self.ids,
+            committed=self._committed,
+            capacity=capacity,
+            batch=batch,
+            checkpoint=checkpoint,
+        )
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        clock: Clock | None = None,
+        capacity: int = CAPACITY,
+        batch: int = BATCH,
+        checkpoint: Checkpoint = lambda name: None,
+    ) -> Store:
+        """Open the record at `sqlite:///path` or `postgresql://...`; bring its schema up to date.
+
+        `capacity` bounds the writes that may wait, `batch` how many share a commit; `checkpoint`
+        is told when a commit begins and ends (for tests that crash there). Raises StoreError.
+        """
+        address = parse_url(url)
+        try:
+            if address.get_backend_name() == "sqlite":
+                path = str(address.database)
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                watch = watch_file(path)
+            else:
+                plain = address.set(drivername="postgresql")
+                watch = watch_channel(plain.render_as_string(hide_password=False))
+            writing = connect(address, "write")
+            if address.get_backend_name() == "sqlite":
+                use_wal(writing)
+            migrate(writing)
+        except (SQLAlchemyError, OSError) as error:
+            raise StoreError(f"the store cannot be opened: {_said(error)}") from error
+        return cls(
+            writing,
+            connect(address, "read"),
+            Signal(watch),
+            clock or SystemClock(),
+            capacity=capacity,
+            batch=batch,
+            checkpoint=checkpoint,
+        )
+
+    def write(self, run: Callable[[Transaction], T]) -> Future[T]:
+        """Run `run` in a durable transaction that it may share with others.
+
+        The future gives its answer once that is on disk. An exception in `run` takes back what it
+        wrote, and only that. StoreBusy is raised at once where too much waits; the future raises
+        StoreError where nothing could be written. `run` may be run again, so it must change
+        nothing but the transaction, and it must be quick: others wait for it.
+        """
+        return self._writer.submit(run)
+
+    def read(self, run: Callable[[Transaction], T]) -> T:
+        """Run `run` on one snapshot of what is durable now; it cannot write."""
+        try:
+            with self._reading.connect() as connection, connection.begin():
+                return run(Transaction(connection, self.clock, self.ids))
+        except SQLAlchemyError as error:
+            raise StoreError(f"the store cannot be read: {_said(error)}") from error
+
+    @property
+    def waiting(self) -> int:
+        """Return how many writes wait now."""
+        return self._writer.waiting
+
+    def close(self) -> None:
+        """Finish what was queued and let go of the database."""
+        self._writer.close()
+        self.signal.close()
+        self._writing.dispose()
+        self._reading.dispose()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _committed(self, work: bool) -> None:
+        if work:
+            self.signal.notify()
+
+
+def _said(error: BaseException) -> str:
+    """Name what went wrong without the statement or its values."""
+    return type(getattr(error, "orig", error)).__name__

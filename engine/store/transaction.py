@@ -1,0 +1,62 @@
+"""One transaction on the store: a repository for each noun, all on one connection."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from engine.store.attempts import Attempts
+from engine.store.audits import Audits
+from engine.store.crosswalk import Crosswalk
+from engine.store.decisions import Decisions
+from engine.store.deliveries import Deliveries
+from engine.store.messages import Messages
+from engine.store.resources import Resources
+from engine.store.session import Session
+from engine.store.units import Units
+
+
+class Transaction(Session):
+    """Read and write the record; nothing is durable before the store says so.
+
+    A function that gets one must change nothing else: the store may run it again.
+    """
+
+    @cached_property
+    def messages(self) -> Messages:
+        """The inbox."""
+        return Messages(self)
+
+    @cached_property
+    def units(self) -> Units:
+        """The resources of messages, and what holds them."""
+        return Units(self)
+
+    @cached_property
+    def resources(self) -> Resources:
+        """Canonical resources in all their versions; the consent registry."""
+        return Resources(self)
+
+    @cached_property
+    def crosswalk(self) -> Crosswalk:
+        """Which references and identifiers mean the same entity."""
+        return Crosswalk(self)
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """Consent decisions."""
+        return Decisions(self)
+
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        """The outbox."""
+        return Deliveries(self, self.audit)
+
+    @cached_property
+    def attempts(self) -> Attempts:
+        """Tries to send."""
+        return Attempts(self)
+
+    @cached_property
+    def audit(self) -> Audits:
+        """The hash-chained ledger."""
+        return Audits(self)

@@ -1,0 +1,126 @@
+"""The units: each resource of a message, its state, and what holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy.engine import Row
+
+from engine.deliver.outbox import UNIT
+from engine.errors import StoreError
+from engine.store.database import Statement
+from engine.store.rows import UnitRow
+from engine.store.session import Session
+from engine.store.tables import unit, waiting
+
+_FIELDS = tuple(column.name for column in unit.c)
+_FIXED = frozenset({"id", "message_id", "entry", "type"})
+_ADD = Statement(lambda insert: insert(unit))
+_WAIT = Statement(lambda insert: insert(waiting).on_conflict_do_nothing())
+_BY_ID = Statement(lambda _: select(unit).where(unit.c.id == bindparam("id")))
+_MOVE = Statement(
+    lambda _: (
+        update(unit)
+        .where(unit.c.id == bindparam("which"), unit.c.state == bindparam("was"))
+        .values({name: bindparam(name) for name in _FIELDS if name not in _FIXED})
+    )
+)
+
+
+class Units:
+    """Keep the resources of messages."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, rows: Iterable[UnitRow]) -> None:
+        """Store new units; a held one is found again by each key it waits for."""
+        listed = list(rows)
+        self._session.run_many(_ADD, [self._values(row) for row in listed])
+        self._session.run_many(
+            _WAIT,
+            [
+                {"key": key, "unit_id": row.id}
+                for row in listed
+                if row.state == "held"
+                for key in row.waiting_on
+            ],
+        )
+
+    def move(self, row: UnitRow, was: str) -> bool:
+        """Store a unit anew in another state; False where it is no longer in state `was`.
+
+        Only the ways of the state table are open (`engine.deliver.outbox.UNIT`).
+        """
+        if row.state not in {t.next for t in UNIT.transitions if t.state == was}:
+            raise StoreError(f"a unit cannot go from {was} to {row.state}")
+        values = {**self._values(row), "which": row.id, "was": was}
+        for name in _FIXED:
+            del values[name]
+        if self._session.run(_MOVE, values).rowcount != 1:
+            return False
+        self._session.execute(delete(waiting).where(waiting.c.unit_id == row.id))
+        if row.state == "held":
+            rows = [{"key": key, "unit_id": row.id} for key in row.waiting_on]
+            self._session.run_many(_WAIT, rows)
+        return True
+
+    def _values(self, row: UnitRow) -> dict[str, Any]:
+        return {
+            **asdict(row),
+            "waiting_on": orjson.dumps(row.waiting_on).decode(),
+            "notes": orjson.dumps(row.notes).decode(),
+            "changed": row.changed or self._session.now,
+        }
+
+    def get(self, id: str) -> UnitRow | None:
+        """Return a unit by its id."""
+        row = self._session.run(_BY_ID, {"id": id}).first()
+        return _unit(row) if row else None
+
+    def of_message(self, message: str) -> list[UnitRow]:
+        """Return the units of a message in the order of its entries."""
+        query = select(unit).where(unit.c.message_id == message).order_by(unit.c.entry, unit.c.id)
+        return [_unit(row) for row in self._session.execute(query)]
+
+    def waiting_for(self, keys: Iterable[str]) -> list[UnitRow]:
+        """Return the held units that wait for any of these crosswalk keys, oldest first."""
+        found = select(waiting.c.unit_id).where(waiting.c.key.in_(list(keys)))
+        query = select(unit).where(unit.c.id.in_(found), unit.c.state == "held")
+        return [_unit(row) for row in self._session.execute(query.order_by(unit.c.id))]
+
+    def held(self, reason: str | None = None, limit: int = 1000) -> list[UnitRow]:
+        """Return held units, oldest first."""
+        query = select(unit).where(_HELD)
+        if reason is not None:
+            query = query.where(unit.c.reason == reason)
+        query = query.order_by(unit.c.id).limit(limit)
+        return [_unit(row) for row in self._session.execute(query)]
+
+    def of_members(self, members: Iterable[str], limit: int = 1000) -> list[UnitRow]:
+        """Return the units about a member (all canonical ids of that member), newest first."""
+        query = select(unit).where(unit.c.member.in_(list(members)))
+        query = query.order_by(unit.c.id.desc()).limit(limit)
+        return [_unit(row) for row in self._session.execute(query)]
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many units are held for each reason."""
+        counts: dict[str, int] = {}
+        for reason in self._session.execute(select(unit.c.reason).where(_HELD)).scalars():
+            counts[reason or ""] = counts.get(reason or "", 0) + 1
+        return counts
+
+
+# Written out so that the index of held units serves it.
+_HELD = unit.c.state == bindparam("held", "held", literal_execute=True)
+
+
+def _unit(row: Row[*tuple[Any, ...]]) -> UnitRow:
+    values = dict(row._mapping)
+    values["waiting_on"] = tuple(orjson.loads(values["waiting_on"]))
+    values["notes"] = tuple(orjson.loads(values["notes"]))
+    return UnitRow(**values)

@@ -1,0 +1,34 @@
+"""Fakes that ship, for tests of this project and of those who build on it."""
+
+from __future__ import annotations
+
+from engine.clock import instant
+
+
+class ManualClock:
+    """Tell the time it was told; it moves only by `advance`.
+
+    Starts at `start` seconds since 1970 (2026-05-01T10:00:00Z unless said otherwise).
+    """
+
+    def __init__(self, start: float = 1_777_629_600.0) -> None:
+        self._time = start
+        self._monotonic = 0.0
+
+    def time(self) -> float:
+        return self._time
+
+    def now(self) -> str:
+        return instant(self._time)
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass."""
+        self._time += seconds
+        self._monotonic += max(seconds, 0.0)
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock forward or back, as an administrator would; no time passes."""
+        self._time += seconds
