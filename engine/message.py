@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from engine.diagnostics import Diagnostic
+    from engine.rules.decision import Decision
 
 Resource = dict[str, Any]
 """A FHIR resource as a tree of dict, list, str, int, bool, None and exact decimals."""
@@ -55,7 +56,8 @@ class Unit:
 
     `entry` is its index in the Bundle (0 for a lone resource), `where` the FHIRPath of the resource
     in what was sent, `entity` its canonical id, `member` the canonical id of the Patient it is
-    about, `drafts` what goes to whom once it was routed.
+    about, `decisions` the permits by destination, `drafts` what goes to whom once it was routed,
+    `refusal` the decision that stopped it.
     """
 
     entry: int
@@ -68,7 +70,8 @@ class Unit:
     canonical: Resource | None = None
     mapping: str = ""
     drafts: tuple[Draft, ...] = ()
-    decision: Mapping[str, Any] | None = None
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
+    refusal: Mapping[str, Any] | None = None
     notes: tuple[Diagnostic, ...] = ()
 
 

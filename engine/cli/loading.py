@@ -1,0 +1,36 @@
+"""What most commands start with: the project, and the record that it names."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.clock import SystemClock
+from engine.errors import ProjectError, StoreError
+from engine.project import Project, load
+from engine.store import Store
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The project's config.yaml.")]
+MISUSE = 2
+
+
+def open_project(config: Path) -> Project:
+    """Load the project, or print every problem in it and end with exit code 2."""
+    try:
+        return load(config)
+    except ProjectError as error:
+        for diagnostic in error.diagnostics:
+            print(diagnostic.text(), file=sys.stderr)
+        raise typer.Exit(MISUSE) from None
+
+
+def open_store(project: Project) -> Store:
+    """Open the project's record, or say why not and end with exit code 2."""
+    try:
+        return Store.open(project.config.store, clock=SystemClock())
+    except StoreError as error:
+        print(f"The record cannot be opened: {error}", file=sys.stderr)
+        raise typer.Exit(MISUSE) from None

@@ -1,0 +1,123 @@
+"""Between store and road: reads, in one transaction, the Facts that a message's stages may see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from engine.fhir.json import loads
+from engine.fhir.references import iter_references
+from engine.message import Resource
+from engine.road.facts import ACTOR_TYPES, Facts
+from engine.transform.crosswalk import Key, Links, literal
+
+if TYPE_CHECKING:
+    from engine.project import Project
+    from engine.store import ResourceRow, Transaction
+
+_DEPTH = 4
+_MOST_ACTORS = 500
+
+
+def gather(
+    tx: Transaction, project: Project, system: str, resources: Sequence[Resource], *, at: str
+) -> Facts:
+    """Read what the resources of one message, written by `system`, refer to."""
+    keys = _keys(project, system, resources)
+    links = _links(tx, keys)
+    if not any(project.guarded(resource) for resource in resources):
+        return Facts(at, links)
+    entities = {key: entity for key, entity in links.entities.items() if key.type in ACTOR_TYPES}
+    return _judgeable(tx, at, links, {(key.type, entity) for key, entity in entities.items()})
+
+
+def gather_canonical(
+    tx: Transaction, project: Project, canonical: Resource, destination: str, *, at: str
+) -> Facts:
+    """Read what one canonical resource refers to, as it goes to a destination."""
+    targets = set(_targets([canonical])) | {(canonical["resourceType"], canonical["id"])}
+    known = tx.crosswalk.known(entity for _, entity in targets)
+    organizations = tx.crosswalk.resolve(project.organization_keys())
+    found = {key: entity for entity, keys in known.items() for key in keys}
+    links = Links(found, known).including(organizations)
+    if not project.guarded(canonical):
+        return Facts(at, links)
+    actors = {target for target in targets if target[0] in ACTOR_TYPES}
+    actors |= {("Organization", entity) for entity in organizations.values()}
+    return _judgeable(tx, at, links, actors)
+
+
+def _keys(project: Project, system: str, resources: Iterable[Resource]) -> list[Key]:
+    keys: dict[Key, None] = dict.fromkeys(project.organization_keys())
+    for resource in resources:
+        keys.update(dict.fromkeys(project.naming.own_keys(system, resource)))
+        for _, reference in iter_references(resource):
+            keys.update(dict.fromkeys(project.naming.reference_keys(system, reference)))
+    return list(keys)
+
+
+def _links(tx: Transaction, keys: Sequence[Key]) -> Links:
+    entities = tx.crosswalk.resolve(keys)
+    known = tx.crosswalk.known(entities.values())
+    merged = {key: entity for entity, pointing in known.items() for key in pointing}
+    return Links({**merged, **entities}, known)
+
+
+def _judgeable(tx: Transaction, at: str, links: Links, actors: set[tuple[str, str]]) -> Facts:
+    consents = {
+        entity: _consents(tx, entity) for type_name, entity in actors if type_name == "Patient"
+    }
+    named = _targets(consent for found in consents.values() for consent in found)
+    return Facts(at, links, consents, _actors(tx, actors | {t for t in named if _is_actor(t)}))
+
+
+def _is_actor(target: tuple[str, str]) -> bool:
+    return target[0] in ACTOR_TYPES
+
+
+def _consents(tx: Transaction, member: str) -> list[Resource]:
+    """Return the member's consents, also those recorded under an id that was merged into it."""
+    return [_as_of(row, member) for row in tx.resources.consents(tx.crosswalk.same(member))]
+
+
+def _as_of(row: ResourceRow, member: str) -> Resource:
+    consent: Resource = stored(row)
+    if row.member != member and isinstance(consent.get("patient"), dict):
+        consent["patient"] = {**consent["patient"], "reference": f"Patient/{member}"}
+    return consent
+
+
+def stored(row: ResourceRow) -> Resource:
+    """Return a stored resource with the version and instant that the store gave it."""
+    resource: dict[str, Any] = loads(row.body)
+    meta = resource.get("meta")
+    kept = meta if isinstance(meta, dict) else {}
+    resource["meta"] = {**kept, "versionId": str(row.version), "lastUpdated": row.at}
+    return resource
+
+
+def _actors(tx: Transaction, wanted: set[tuple[str, str]]) -> dict[str, Resource]:
+    found: dict[str, Resource] = {}
+    frontier = wanted
+    for _ in range(_DEPTH):
+        fresh = []
+        for type_name, entity in sorted(frontier):
+            if f"{type_name}/{entity}" in found or len(found) >= _MOST_ACTORS:
+                continue
+            if row := tx.resources.get(type_name, entity):
+                resource = stored(row)
+                found[f"{type_name}/{entity}"] = resource
+                fresh.append(resource)
+        frontier = {target for target in _targets(fresh) if _is_actor(target)}
+        if not frontier:
+            break
+    return found
+
+
+def _targets(resources: Iterable[Resource]) -> Iterable[tuple[str, str]]:
+    for resource in resources:
+        for _, reference in iter_references(resource):
+            target = reference.get("reference")
+            found = literal(target) if isinstance(target, str) else None
+            if found and found.base is None:
+                yield found.type, found.id

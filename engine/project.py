@@ -1,0 +1,207 @@
+"""A loaded project: config, mappings, profiles and policies, checked once and then unchanging."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.config import Config, load_config
+from engine.diagnostics import Diagnostic, has_errors, in_order
+from engine.errors import ProjectError
+from engine.fhir.profiles import Profile, Profiles, load_profiles
+from engine.message import Resource
+from engine.rules.consent import decide
+from engine.rules.consent.policy import Policy
+from engine.rules.decision import Decision
+from engine.transform.adapter import Adapter, Adapters, load_adapters
+from engine.transform.crosswalk import Key, Links, Naming, SystemCrosswalk, identifier_key
+from engine.validate import validate
+
+FhirVersion = Literal["R4", "R5"]
+_CONTENT = {
+    "CommunicationRequest": ("payload",),
+    "Task": ("input", "output"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """Say how one type gets from one system to one destination: purpose and policy."""
+
+    destination: str
+    purpose: tuple[Mapping[str, str], ...]
+    policy: Policy
+
+
+@dataclass(frozen=True)
+class Project:
+    """Hold everything a stage needs that does not change between two messages."""
+
+    config: Config
+    adapters: Adapters
+    profiles: Profiles
+    policies: Mapping[int, Policy]
+    _legs: dict[tuple[str, str], tuple[Leg, ...]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def naming(self) -> Naming:
+        """Return which identifiers prove identity, and where each system's own ids live."""
+        crosswalk = self.config.crosswalk
+        shared = set(crosswalk.shared).union(*crosswalk.identifiers.values())
+        for system in self.config.systems.values():
+            shared.update(system.identifiers)
+            shared.add(system.organization.system)
+        bases = {name: system.base_url for name, system in self.config.systems.items()}
+        return Naming(frozenset(shared), bases)
+
+    def legs(self, system: str, type_name: str) -> tuple[Leg, ...]:
+        """Return where a type from a system goes; the first route to a destination counts."""
+        known = self._legs.get((system, type_name))
+        if known is None:
+            known = self._legs[system, type_name] = tuple(self._find_legs(system, type_name))
+        return known
+
+    def _find_legs(self, system: str, type_name: str) -> Iterable[Leg]:
+        seen: set[str] = set()
+        for index, route in enumerate(self.config.routes):
+            if not route.carries(system, type_name):
+                continue
+            purpose = tuple(purpose.coding() for purpose in route.purposes())
+            for destination in self.config.destinations(route, system):
+                if destination not in seen:
+                    seen.add(destination)
+                    yield Leg(destination, purpose, self.policies[index])
+
+    def leg(self, system: str, type_name: str, destination: str) -> Leg:
+        """Return the leg to one destination; where no route leads there now, the plain policy."""
+        for leg in self.legs(system, type_name):
+            if leg.destination == destination:
+                return leg
+        return Leg(destination, (), self.policies[-1])
+
+    def carried(self, system: str) -> tuple[str, ...]:
+        """Return the types that some route carries from a system."""
+        types = [
+            name for route in self.config.routes for name in route.types
+            if route.carries(system, name)
+        ]
+        return tuple(dict.fromkeys(types))
+
+    def guarded(self, resource: Resource) -> bool:
+        """Tell whether the consent rule guards a resource (CONSENT.md, "How a Communication")."""
+        type_name = resource["resourceType"]
+        if type_name == "Communication":
+            return True
+        if type_name not in self.config.rules.consent.applies_to:
+            return False
+        content = _CONTENT.get(type_name)
+        return content is None or any(resource.get(name) for name in content)
+
+    def organization(self, system: str, links: Links) -> dict[str, Any]:
+        """Return the organization of a system as a Reference that the decision can match."""
+        organization = self.config.systems[system].organization
+        identifier = {"system": organization.system, "value": organization.value}
+        reference: dict[str, Any] = {"type": "Organization", "identifier": identifier}
+        key = identifier_key("Organization", identifier)
+        if key is not None and (entity := links.entities.get(key)):
+            reference["reference"] = f"Organization/{entity}"
+        return reference
+
+    def organization_keys(self) -> list[Key]:
+        """Return the crosswalk keys of the organizations that the systems speak for."""
+        keys = (
+            identifier_key(
+                "Organization",
+                {"system": system.organization.system, "value": system.organization.value},
+            )
+            for system in self.config.systems.values()
+        )
+        return [key for key in keys if key is not None]
+
+    def crosswalk(
+        self, system: str, links: Links, local: Mapping[str, str] | None = None
+    ) -> SystemCrosswalk:
+        """Return the crosswalk between one system and canonical."""
+        return SystemCrosswalk(system, self.naming, links, local or {})
+
+    def adapter(self, dialect: str, type_name: str) -> Adapter:
+        """Return the adapter of a dialect for a type; without mapping it passes through.
+
+        Raises KeyError for a dialect that has no folder under the mappings.
+        """
+        return self.adapters.get(dialect, type_name)
+
+    def check_dialect(self, resource: Resource, dialect: str) -> list[Diagnostic]:
+        """Return what is wrong with a resource in the FHIR version and profile of a dialect."""
+        adapter = self.adapters.get(dialect, resource["resourceType"])
+        profile = self.profiles.get(adapter.profile) if adapter.profile else None
+        return validate(resource, adapter.fhir, (profile,) if profile else ())
+
+    def validate(
+        self, resource: Resource, fhir: FhirVersion = "R4", profile: str | None = None
+    ) -> list[Diagnostic]:
+        """Return what is wrong with a resource; `profile` is a canonical URL known to the project.
+
+        Raises KeyError for a profile that is not loaded.
+        """
+        chosen: tuple[Profile, ...] = ()
+        if profile is not None:
+            known = self.profiles.get(profile)
+            if known is None:
+                raise KeyError(profile)
+            chosen = (known,)
+        return validate(resource, fhir, chosen)
+
+    def decide(
+        self,
+        request: Mapping[str, Any],
+        consents: Sequence[Resource] = (),
+        supporting: Sequence[Resource] = (),
+        *,
+        at: str,
+        policy: Policy | Mapping[str, Any] | None = None,
+    ) -> Decision:
+        """Decide one request at the instant `at` under the project's policy, or another one."""
+        chosen = self.policies[-1] if policy is None else policy
+        return decide(request, consents, supporting, at=at, policy=chosen)
+
+
+def load(path: str | Path = "config.yaml", environ: Mapping[str, str] | None = None) -> Project:
+    """Load a project; `path` is its config.yaml.
+
+    Raises ProjectError with every problem of config, mappings, tables and profiles.
+    """
+    project, problems = examine(Path(path), os.environ if environ is None else environ)
+    if project is None or has_errors(problems):
+        raise ProjectError(in_order(problems))
+    return project
+
+
+def examine(path: Path, environ: Mapping[str, str]) -> tuple[Project | None, list[Diagnostic]]:
+    """Return the project, or None, with everything that is wrong or doubtful in it."""
+    config, problems = load_config(path, environ)
+    if config is None:
+        return None, problems
+    profiles, found = load_profiles(config.profiles)
+    problems += found
+    adapters, found = load_adapters(config.mappings, profiles)
+    problems += found
+    policies, found = _policies(config)
+    problems += found
+    if has_errors(problems):
+        return None, problems
+    return Project(config, adapters, profiles, policies), problems
+
+
+def _policies(config: Config) -> tuple[dict[int, Policy], list[Diagnostic]]:
+    """Parse the policy of each route (by its index) and the plain one (-1)."""
+    base, problems = _policy(config.rules.consent.policy, {})
+    policies = {-1: base}
+    for index, route in enumerate(config.routes):
+        policies[index], found = _policy(route.policy, config.rules.consent.policy or {})
+        problems += found
+    return policies, problems

@@ -1,0 +1,69 @@
+"""Reading back: what a system may see of the record, in its own dialect and under consent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.diagnostics import Diagnostic, Severity
+from engine.gather import gather_canonical, stored
+from engine.message import Draft, Resource, Unit
+from engine.project import Project
+from engine.road.identify import member_of
+from engine.road.judge import decision_for
+from engine.road.route import draft_for
+from engine.road.trip import Trip
+from engine.store import ResourceRow, Transaction
+from engine.transform.crosswalk import reference_key
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Hold what a reader is told: the resource and its version, or why not (with HTTP status)."""
+
+    status: int
+    resource: Resource | None = None
+    version: int | None = None
+    problems: tuple[Diagnostic, ...] = ()
+
+
+_NOT_FOUND = Reading(
+    404,
+    problems=(Diagnostic("R006", "Nothing is known here under this id, or not for this reader."),),
+)
+
+
+def read(tx: Transaction, project: Project, system: str, type_name: str, id: str) -> Reading:
+    """Return one resource as `system` may see it; `id` is the system's own or the canonical one.
+
+    A system sees what it sent and, under a permit decided now, what was delivered to it; a system
+    that `reads: all` (the operator) sees everything. What it may not see looks like what is absent.
+    """
+    own = tx.crosswalk.resolve([reference_key(system, f"{type_name}/{id}")])
+    entity = next(iter(own.values()), None) or tx.crosswalk.current(id) or id
+    row = tx.resources.get(type_name, entity)
+    if row is None or row.deleted or not _may_read(tx, project, system, row):
+        return _NOT_FOUND
+    return _told(tx, project, system, row)
+
+
+def _may_read(tx: Transaction, project: Project, system: str, row: ResourceRow) -> bool:
+    if row.system == system or project.config.systems[system].reads == "all":
+        return True
+    return tx.deliveries.was_delivered(system, f"{row.type}/{row.id}")
+
+
+def _told(tx: Transaction, project: Project, system: str, row: ResourceRow) -> Reading:
+    canonical = stored(row)
+    facts = gather_canonical(tx, project, canonical, system, at=tx.now)
+    trip = Trip(project, facts, row.system)
+    unit = Unit(0, row.type, row.type, canonical, entity=row.id, canonical=canonical)
+    decision = None
+    own = row.system == system or project.config.systems[system].reads == "all"
+    if not own and project.guarded(canonical):
+        decision = decision_for(canonical, member_of(canonical), system, trip)
+        if decision.decision != "permit":
+            return Reading(403, problems=(decision.diagnostic(),))
+    made = draft_for(unit, system, decision, trip)
+    if isinstance(made, Draft):
+        return Reading(200, made.resource, row.version)
+    return Reading(422, problems=tuple(p for p in made.diagnostics if p.severity is Severity.ERROR))

@@ -1,0 +1,1 @@
+"""The road that every resource travels, one module for each stage; `pipeline` states the order."""

@@ -1,0 +1,97 @@
+"""Third on the road: which entity each resource is, and whom it is about."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from engine.diagnostics import Diagnostic
+from engine.fhir.json import dumps
+from engine.message import Hold, Next, Outcome, Resource, Unit
+from engine.road.facts import Facts
+from engine.transform.crosswalk import Identified, Key, Naming, identify, literal, reference_key
+
+_MEMBER_ELEMENTS = ("subject", "patient", "for", "beneficiary", "individual")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Hold what a message's entries turned out to be: `local` their names, `links` new links."""
+
+    units: tuple[Outcome, ...]
+    local: Mapping[str, str]
+    links: Mapping[Key, str]
+
+
+def identify_units(units: Sequence[Unit], system: str, naming: Naming, facts: Facts) -> Names:
+    """Give every unit its entity; a unit whose identifiers disagree is held for a person."""
+    links = facts.links
+    outcomes: list[Outcome] = []
+    local: dict[str, str] = {}
+    found: dict[Key, str] = {}
+    for unit in units:
+        known = identify(
+            naming.own_keys(system, unit.source), links, _fallback(system, unit)
+        )
+        named = replace(unit, entity=known.entity)
+        if known.conflict:
+            outcomes.append(_conflict(named, known))
+            continue
+        outcomes.append(Next(named))
+        links = links.including(known.links) if known.links else links
+        found |= known.links
+        canonical = f"{unit.type}/{known.entity}"
+        for name in _names(unit, naming.bases[system]):
+            local[name] = canonical
+    return Names(tuple(outcomes), local, found)
+
+
+def _fallback(system: str, unit: Unit) -> Key:
+    """Name a resource without id or identifier by its fullUrl, else by its own content."""
+    if unit.full_url:
+        return reference_key(system, f"{unit.type}/{unit.full_url}")
+    return reference_key(system, f"{unit.type}/{_content_name(unit.source)}")
+
+
+def _content_name(resource: Resource) -> str:
+    return hashlib.sha256(dumps(resource)).hexdigest()[:32]
+
+
+def _names(unit: Unit, base: str) -> Iterable[str]:
+    if unit.full_url:
+        yield unit.full_url
+        if unit.full_url.startswith("urn:uuid:") and not unit.source.get("id"):
+            yield f"{unit.type}/{unit.full_url.removeprefix('urn:uuid:')}"
+    if isinstance(unit.source.get("id"), str):
+        own = f"{unit.type}/{unit.source['id']}"
+        yield own
+        yield f"{base}/{own}"
+
+
+def _conflict(unit: Unit, known: Identified) -> Hold:
+    problem = Diagnostic(
+        "K002",
+        f"The identifiers of this {unit.type} point to {len(known.conflict)} different entities.",
+        path=f"{unit.where}.identifier",
+        remedy="check whether they are the same, then `carelane crosswalk merge`.",
+    )
+    return Hold(unit, "crosswalk-conflict", (problem,))
+
+
+def member_of(canonical: Resource) -> str | None:
+    """Return the canonical id of the Patient that a canonical resource is about, if any."""
+    if canonical["resourceType"] == "Patient":
+        found = canonical.get("id")
+        return found if isinstance(found, str) else None
+    for element in _MEMBER_ELEMENTS:
+        if member := _patient(canonical.get(element)):
+            return member
+    return None
+
+
+def _patient(reference: Any) -> str | None:
+    target = reference.get("reference") if isinstance(reference, dict) else None
+    found = literal(target) if isinstance(target, str) else None
+    return found.id if found and found.type == "Patient" and found.base is None else None

@@ -1,0 +1,127 @@
+"""The order of the stages, stated once, and the loop that runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from engine.message import Next, Outcome, Reject, Unit
+from engine.road.admit import admit
+from engine.road.canonicalise import canonicalise
+from engine.road.conform import check_canonical, check_source
+from engine.road.entries import Submission, transaction_refused
+from engine.road.facts import Facts
+from engine.road.identify import Names, identify_units
+from engine.road.judge import judge
+from engine.road.route import route
+from engine.road.trip import Trip
+from engine.transform.crosswalk import IDENTITY_TYPES, Key, reference_key
+
+Stage = Callable[[Unit, Trip], Outcome]
+
+ARRIVING: tuple[Stage, ...] = (admit, check_source)
+"""What each unit passes before anyone asks who it is about."""
+
+UNDERSTANDING: tuple[Stage, ...] = (canonicalise, check_canonical)
+"""What makes it canonical, once the whole message has names."""
+
+LEAVING: tuple[Stage, ...] = (judge, route)
+"""What decides whether and how it goes out, once the message's own consents are known."""
+
+
+def run_again(submission: Submission, entry: int, trip: Trip) -> Travelled:
+    """Run one held unit again; the message's other entries only lend their names."""
+    names = identify_units(submission.units, trip.system, trip.project.naming, trip.facts)
+    known = trip.facts.links.known
+    local = {name: to for name, to in names.local.items() if to.partition("/")[2] in known}
+    unit = next(o for o in names.units if o.unit.entry == entry)
+    trip = replace(trip, facts=replace(trip.facts, local=local))
+    outcomes = _through((*ARRIVING, *UNDERSTANDING, *LEAVING), [unit], trip)
+    kept = {o.unit.entity for o in outcomes if not isinstance(o, Reject)}
+    own = {key: entity for key, entity in names.links.items() if entity in kept}
+    return Travelled(outcomes, own | _announced(outcomes))
+
+
+class _Not(Container[str]):
+    """Contain every type but those named."""
+
+    def __init__(self, types: Container[str] = ()) -> None:
+        self._types = types
+
+    def __contains__(self, item: object) -> bool:
+        return item not in self._types
+
+
+ALL_TYPES = _Not()
+OTHER_TYPES = _Not(IDENTITY_TYPES)
+
+
+@dataclass(frozen=True, slots=True)
+class Travelled:
+    """Hold what became of a message: one outcome for each unit, and the links it taught."""
+
+    outcomes: Sequence[Outcome]
+    links: Mapping[Key, str]
+
+
+def run(submission: Submission, trip: Trip) -> Travelled:
+    """Run all units of a message over the road; nothing here reads clock, disk or network."""
+    arrived = _through(ARRIVING, [Next(unit) for unit in submission.units], trip)
+    names = identify_units(
+        [outcome.unit for outcome in arrived if isinstance(outcome, Next)],
+        trip.system,
+        trip.project.naming,
+        trip.facts,
+    )
+    facts = _named(trip.facts, names)
+    outcomes = _merge(arrived, names.units)
+    outcomes = _through(UNDERSTANDING, outcomes, replace(trip, facts=facts))
+    trip = replace(
+        trip, facts=facts.knowing(o.unit for o in outcomes if isinstance(o, Next))
+    )
+    outcomes = _through(LEAVING, outcomes, trip, IDENTITY_TYPES)
+    told = _announced(outcomes)
+    trip = replace(trip, facts=replace(trip.facts, links=trip.facts.links.including(told)))
+    outcomes = [*submission.refused, *_through(LEAVING, outcomes, trip, OTHER_TYPES)]
+    if submission.whole and any(isinstance(outcome, Reject) for outcome in outcomes):
+        return Travelled(transaction_refused(outcomes), {})
+    kept = {o.unit.entity for o in outcomes if not isinstance(o, Reject)}
+    links = {key: entity for key, entity in (names.links | told).items() if entity in kept}
+    return Travelled(outcomes, links)
+
+
+def _through(
+    stages: Sequence[Stage],
+    outcomes: Sequence[Outcome],
+    trip: Trip,
+    types: Container[str] = ALL_TYPES,
+) -> list[Outcome]:
+    done = list(outcomes)
+    for stage in stages:
+        done = [
+            stage(outcome.unit, trip)
+            if isinstance(outcome, Next) and outcome.unit.type in types
+            else outcome
+            for outcome in done
+        ]
+    return done
+
+
+def _announced(outcomes: Sequence[Outcome]) -> dict[Key, str]:
+    """Return under which name each destination will know the entities that go out to it."""
+    return {
+        reference_key(draft.destination, draft.link): outcome.unit.entity
+        for outcome in outcomes
+        if isinstance(outcome, Next)
+        for draft in outcome.unit.drafts
+    }
+
+
+def _named(facts: Facts, names: Names) -> Facts:
+    return replace(facts, links=facts.links.including(names.links), local=names.local)
+
+
+def _merge(before: Sequence[Outcome], after: Sequence[Outcome]) -> list[Outcome]:
+    """Put the later outcomes in the places of the units that were still on the road."""
+    later = iter(after)
+    return [next(later) if isinstance(outcome, Next) else outcome for outcome in before]

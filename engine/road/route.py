@@ -1,0 +1,83 @@
+"""The last stage: what goes to whom, redacted as decided, in the destination's own dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from engine.diagnostics import Diagnostic
+from engine.message import Draft, Hold, Next, Outcome, Reject, Resource, Unit
+from engine.road.canonicalise import stop
+from engine.road.conform import check_draft
+from engine.road.trip import Trip
+from engine.rules.decision import Decision
+from engine.rules.redact import apply
+
+
+def route(unit: Unit, trip: Trip) -> Outcome:
+    """Write one draft for every destination that the routes lead to."""
+    drafts = []
+    for leg in trip.project.legs(trip.system, unit.type):
+        made = draft_for(unit, leg.destination, unit.decisions.get(leg.destination), trip)
+        if not isinstance(made, Draft):
+            return made
+        drafts.append(made)
+    return Next(replace(unit, drafts=tuple(drafts)))
+
+
+def draft_for(
+    unit: Unit, destination: str, decision: Decision | None, trip: Trip
+) -> Draft | Hold | Reject:
+    """Carry obligations out, transform to the destination's dialect, and check the result."""
+    if unit.canonical is None:
+        raise AssertionError("a unit is made canonical before it is routed")
+    told = unit.canonical
+    if decision is not None and decision.obligations:
+        redaction = apply(told, decision.obligations, tuple(trip.facts.supporting.values()))
+        if redaction.resource is None:
+            return Reject(unit, 403, (_nothing_left(unit),))
+        told = redaction.resource
+    adapter = trip.project.adapter(trip.project.config.systems[destination].dialect, unit.type)
+    result = adapter.to_dialect(told, trip.crosswalk(destination))
+    if stopped := stop(unit, result):
+        return stopped if isinstance(stopped, Reject) else _untold(stopped, destination)
+    resource = _named(result.resource or {}, unit, destination, trip)
+    checked = check_draft(unit, resource, destination, trip)
+    if isinstance(checked, Reject):
+        return checked
+    return Draft(
+        destination,
+        resource,
+        link=f"{unit.type}/{resource['id']}",
+        mapping=f"{adapter.name} {adapter.version} {adapter.hash[:12]}",
+        decision=decision.to_json() if decision is not None else None,
+        notes=tuple(problem.at(unit.where) for problem in result.diagnostics),
+    )
+
+
+def _named(resource: Resource, unit: Unit, destination: str, trip: Trip) -> Resource:
+    """Give the resource the id under which the destination knows it, else the canonical one."""
+    for key in trip.facts.links.known.get(unit.entity, ()):
+        if key.kind == "reference" and key.system == destination and key.type == unit.type:
+            return {**resource, "id": key.value.partition("/")[2]}
+    return {**resource, "id": unit.entity}
+
+
+def _untold(held: Hold, destination: str) -> Hold:
+    problems: Sequence[Any] = [
+        Diagnostic(
+            "K003",
+            f"{destination} does not know whom this refers to.",
+            path=problem.path,
+            remedy=f"link it for {destination}, or route the resource it refers to as well.",
+        )
+        for problem in held.diagnostics
+    ]
+    return replace(held, diagnostics=tuple(problems))
+
+
+def _nothing_left(unit: Unit) -> Diagnostic:
+    return Diagnostic("consent-denied", "The consent does not cover this disclosure.").at(
+        unit.where
+    )

@@ -1,0 +1,25 @@
+"""What every stage is handed beside the unit: the project, the facts and the sending system."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.project import Project
+    from engine.road.facts import Facts
+    from engine.transform.crosswalk import SystemCrosswalk
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """Hold what is the same for all units of one message; a stage only reads it."""
+
+    project: Project
+    facts: Facts
+    system: str
+
+    def crosswalk(self, system: str) -> SystemCrosswalk:
+        """Return the crosswalk between `system` and canonical as the facts stand."""
+        local = self.facts.local if system == self.system else {}
+        return self.project.crosswalk(system, self.facts.links, local)

@@ -1,0 +1,76 @@
+"""At the moment of sending: the decision taken again, and what is learnt from an arrival."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.deliver.ports import Delivery, Permit, Ruling, Withhold
+from engine.fhir.json import dumps, loads
+from engine.gather import gather_canonical
+from engine.message import Draft, Resource, Unit
+from engine.project import Project
+from engine.road.identify import member_of
+from engine.road.judge import decision_for
+from engine.road.route import draft_for
+from engine.road.trip import Trip
+from engine.rules.decision import Decision
+from engine.store import Transaction
+from engine.transform.crosswalk import reference_key
+
+WITHDRAWN = "consent-withdrawn"
+"""Why a delivery is held whose decision at sending is no permit (CONSENT.md)."""
+
+
+@dataclass
+class Sending:
+    """Answer the worker's two questions; `project` may be replaced whole while it runs."""
+
+    project: Project
+
+    def judge(self, tx: Transaction, delivery: Delivery) -> Permit | Withhold:
+        """Decide about a claimed delivery from the Consents as they stand in this transaction."""
+        envelope = delivery.envelope
+        row = tx.resources.version(delivery.type, envelope["entity"], envelope["version"])
+        if row is None:
+            return Withhold("record-missing")
+        canonical: Resource = loads(row.body)
+        if not self.project.guarded(canonical):
+            return Permit()
+        facts = gather_canonical(tx, self.project, canonical, delivery.destination, at=tx.now)
+        trip = Trip(self.project, facts, envelope["source"])
+        decision = decision_for(canonical, member_of(canonical), delivery.destination, trip)
+        ruling = Ruling(decision.decision, decision.code, decision.to_json())
+        if decision.decision != "permit":
+            return Withhold(WITHDRAWN, ruling)
+        if list(decision.obligations) == list(envelope.get("obligations", ())):
+            return Permit(ruling)
+        return self._anew(delivery, canonical, decision, ruling, trip)
+
+    def _anew(
+        self,
+        delivery: Delivery,
+        canonical: Resource,
+        decision: Decision,
+        ruling: Ruling,
+        trip: Trip,
+    ) -> Permit | Withhold:
+        """Write the body again, since other obligations hold than when it was accepted."""
+        unit = Unit(
+            0,
+            delivery.type,
+            delivery.type,
+            canonical,
+            entity=canonical["id"],
+            canonical=canonical,
+        )
+        made = draft_for(unit, delivery.destination, decision, trip)
+        if isinstance(made, Draft):
+            return Permit(ruling, dumps(made.resource))
+        return Withhold(WITHDRAWN, ruling)
+
+    def delivered(self, tx: Transaction, delivery: Delivery, own: str | None) -> None:
+        """Remember under which id the destination keeps the resource."""
+        if own is None or own == delivery.envelope["reference"]:
+            return
+        key = reference_key(delivery.destination, own)
+        tx.crosswalk.link({key: delivery.envelope["entity"]}, source=delivery.destination)

@@ -1,0 +1,95 @@
+"""The application: routes, and the one handler that turns every failure into FHIR."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from engine import __version__
+from engine.clock import Clock, SystemClock
+from engine.diagnostics import Diagnostic
+from engine.errors import StoreBusy, StoreError
+from engine.intake import Intake
+from engine.project import Project
+from engine.server.answers import Refusal
+from engine.server.fhir import FhirEndpoints
+from engine.server.health import HealthEndpoints
+from engine.server.senders import Senders
+from engine.store import Store
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+_log = structlog.get_logger("carelane.server")
+
+
+def create_app(
+    project: Project,
+    store: Store,
+    *,
+    clock: Clock | None = None,
+    lifespan: Lifespan | None = None,
+) -> FastAPI:
+    """Return the application over a loaded project and an open store.
+
+    `lifespan` may run deliveries beside it; without one the application only takes in and answers.
+    """
+    clock = clock or SystemClock()
+    app = FastAPI(
+        title="Carelane",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    intake = Intake(project, store, clock)
+    app.state.intake = intake
+    senders = Senders(project.config.systems)
+    FhirEndpoints(intake, store, senders, clock).add_to(app)
+    HealthEndpoints(intake, store).add_to(app)
+    _handle_failures(app)
+    return app
+
+
+def _handle_failures(app: FastAPI) -> None:
+    handlers: dict[Any, Callable[[Request, Any], Response]] = {
+        Refusal: lambda _, refusal: refusal.response(),
+        HTTPException: _no_such_path,
+        StoreBusy: _busy,
+        StoreError: _unreachable,
+        Exception: _failed,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+def _no_such_path(request: Request, error: HTTPException) -> Response:
+    said = "This method is not offered here." if error.status_code == 405 else "No such path here."
+    problem = Diagnostic("R017", said, remedy="see GET /fhir/metadata.")
+    return Refusal(error.status_code, problem, headers=error.headers).response()
+
+
+def _busy(request: Request, error: StoreBusy) -> Response:
+    problem = Diagnostic("R008", "The engine takes no more work now; nothing was kept.")
+    seconds = str(max(1, round(error.retry_after)))
+    return Refusal(503, problem, headers={"Retry-After": seconds}).response()
+
+
+def _unreachable(request: Request, error: StoreError) -> Response:
+    _log.error("store.unreachable", path=request.url.path, error=type(error).__name__)
+    problem = Diagnostic("R016", "The durable record did not answer; nothing was kept.")
+    return Refusal(503, problem, headers={"Retry-After": "2"}).response()
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    _log.error("request.failed", path=request.url.path, error=type(error).__name__, exc_info=error)
+    problem = Diagnostic("R011", "The engine failed; nothing was acknowledged.")
+    return Refusal(500, problem).response()

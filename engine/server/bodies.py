@@ -1,0 +1,40 @@
+"""What was sent: read within its limit, and only where it says that it is JSON."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from engine.diagnostics import Diagnostic
+from engine.server.answers import FHIR_JSON, Refusal
+
+_JSON = frozenset({FHIR_JSON, "application/json", "application/json+fhir", "text/json"})
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Return the body; refuse with 415 what is not JSON, with 413 what is over `limit` bytes."""
+    kind = request.headers.get("content-type", FHIR_JSON).split(";")[0].strip().lower()
+    if kind not in _JSON:
+        problem = Diagnostic(
+            "R004", "The content type is not FHIR JSON.", expected=f"Content-Type: {FHIR_JSON}"
+        )
+        raise Refusal(415, problem)
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise _too_large(limit)
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _too_large(limit: int) -> Refusal:
+    problem = Diagnostic(
+        "P002",
+        "The body is larger than this server accepts.",
+        expected=f"at most {limit} bytes",
+        remedy="send the Bundle in parts.",
+    )
+    return Refusal(413, problem, headers={"Connection": "close"})

@@ -1,0 +1,57 @@
+"""What this server can do: the CapabilityStatement of GET /fhir/metadata."""
+
+from __future__ import annotations
+
+from engine import __version__
+from engine.message import Resource
+from engine.project import Project
+
+_ALWAYS = ("CareTeam", "Consent", "CarePlan", "Communication")
+
+
+def capability(project: Project, base: str, at: str) -> Resource:
+    """Return the CapabilityStatement (http://hl7.org/fhir/R4/capabilitystatement.html)."""
+    types = dict.fromkeys(_ALWAYS)
+    for system in project.config.systems:
+        types.update(dict.fromkeys(t for t in project.carried(system) if t != "*"))
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": at,
+        "kind": "instance",
+        "software": {"name": "Carelane", "version": __version__},
+        "implementation": {"description": "Carelane integration engine", "url": base},
+        "fhirVersion": "4.0.1",
+        "format": ["application/fhir+json"],
+        "rest": [
+            {
+                "mode": "server",
+                "security": {
+                    "description": "Each system authenticates by its own bearer token. A "
+                    "Communication is refused unless an active Consent covers it."
+                },
+                "resource": [_resource(name) for name in sorted(types)],
+                "interaction": [{"code": "transaction"}, {"code": "batch"}],
+                "operation": [
+                    {
+                        "name": "process-message",
+                        "definition": "http://hl7.org/fhir/OperationDefinition/"
+                        "MessageHeader-process-message",
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def _resource(name: str) -> Resource:
+    resource: Resource = {
+        "type": name,
+        "interaction": [{"code": code} for code in ("read", "create", "update")],
+        "versioning": "versioned",
+        "updateCreate": True,
+    }
+    if name == "Consent":
+        definition = "https://carelane.example/fhir/OperationDefinition/Consent-decide"
+        resource["operation"] = [{"name": "decide", "definition": definition}]
+    return resource

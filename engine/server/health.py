@@ -1,0 +1,44 @@
+"""Whether the engine lives and can work, and with which mappings; the figures for Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from engine import __version__
+from engine.errors import StoreError
+from engine.intake import Intake
+from engine.store import Store
+
+
+class HealthEndpoints:
+    """Answer /healthz and /readyz."""
+
+    def __init__(self, intake: Intake, store: Store) -> None:
+        self._intake = intake
+        self._store = store
+
+    def add_to(self, app: FastAPI) -> None:
+        """Add the endpoints to the application."""
+        app.add_api_route("/healthz", self.alive, methods=["GET"], response_model=None)
+        app.add_api_route("/readyz", self.ready, methods=["GET"], response_model=None)
+
+    async def alive(self, request: Request) -> Response:
+        """Say that the process answers, and which mappings are in force."""
+        adapters = self._intake.project.adapters
+        mappings = {
+            adapter.name: {"version": adapter.version, "hash": adapter.hash}
+            for adapter in adapters.all()
+        }
+        return JSONResponse({"status": "ok", "version": __version__, "mappings": mappings})
+
+    async def ready(self, request: Request) -> Response:
+        """Say whether the record can be written now: it is tried, not assumed."""
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(self._store.write(lambda tx: tx.now)), 5)
+        except (StoreError, TimeoutError):
+            return JSONResponse({"status": "the record cannot be written"}, 503)
+        return JSONResponse({"status": "ready"})

@@ -1,0 +1,304 @@
+"""Identity between systems: which references and identifiers mean the same entity.
+
+An entity is one member, person, organization or other resource as the engine knows it; its id is
+the canonical id. This module only computes: the links it looks at were read before, the links it
+finds are written afterwards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from engine.message import Resource
+from engine.transform.references import Unresolved
+
+IDENTITY_TYPES = frozenset(
+    {"Patient", "RelatedPerson", "Practitioner", "PractitionerRole", "Organization"}
+)
+"""The types whose references must be known before a resource may pass."""
+
+_LITERAL = re.compile(
+    r"(?:(?P<base>https?://[^?#\s]+)/)?(?P<type>[A-Z][A-Za-z]{2,40})/"
+    r"(?P<id>[A-Za-z0-9\-._]{1,64})(?:/_history/(?P<version>[A-Za-z0-9\-.]{1,64}))?"
+)
+_CONDITIONAL = re.compile(r"(?:https?://[^?#\s]+/)?(?P<type>[A-Z][A-Za-z]{2,40})\?(?P<query>\S+)")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """Name one way to point at an entity.
+
+    `kind` is `reference` (value `Patient/123`, local to `system`) or `identifier` (value
+    `Patient|http://mrn.example|A1`; `system` is empty, as it holds everywhere).
+    """
+
+    system: str
+    kind: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.system}|{self.kind}|{self.value}"
+
+    @classmethod
+    def parse(cls, text: str) -> Key:
+        """Read what `str` wrote."""
+        system, kind, value = text.split("|", 2)
+        return cls(system, kind, value)
+
+    @property
+    def type(self) -> str:
+        """Return the resource type of what is pointed at."""
+        return re.split(r"[/|]", self.value, maxsplit=1)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """Hold the parts of a literal reference."""
+
+    base: str | None
+    type: str
+    id: str
+    version: str | None
+
+    @property
+    def local(self) -> str:
+        return f"{self.type}/{self.id}"
+
+
+def literal(reference: str) -> Literal | None:
+    """Split `[base/]Type/id[/_history/v]` (http://hl7.org/fhir/R4/references.html#literal)."""
+    found = _LITERAL.fullmatch(reference)
+    return Literal(found["base"], found["type"], found["id"], found["version"]) if found else None
+
+
+def reference_key(system: str, local: str) -> Key:
+    """Return the key of a reference that is local to one system."""
+    return Key(system, "reference", local)
+
+
+def identifier_key(type_name: str, identifier: Any) -> Key | None:
+    """Return the key of an Identifier, or None where it lacks a system or value."""
+    if not isinstance(identifier, Mapping):
+        return None
+    system, value = identifier.get("system"), identifier.get("value")
+    if not (isinstance(system, str) and isinstance(value, str) and system and value):
+        return None
+    return Key("", "identifier", f"{type_name}|{system}|{value}")
+
+
+def conditional_key(reference: str) -> Key | None:
+    """Return the key of a conditional reference `Type?identifier=system|value`, else None."""
+    found = _CONDITIONAL.fullmatch(reference)
+    if not found:
+        return None
+    for name, token in parse_qsl(found["query"], max_num_fields=20):
+        system, bar, value = token.partition("|")
+        if name == "identifier" and bar:
+            return identifier_key(found["type"], {"system": system, "value": value})
+    return None
+
+
+def new_entity(key: Key) -> str:
+    """Return the canonical id that `key` founds: the same for the same key, on every machine."""
+    return hashlib.sha256(str(key).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """Say how the identifiers of a project name things.
+
+    `shared` holds the identifier systems that prove identity (NPI, member ids, record numbers);
+    others are data. `bases` gives the base URL of each system.
+    """
+
+    shared: frozenset[str]
+    bases: Mapping[str, str]
+
+    def identifiers(self, type_name: str, resource: Resource) -> Iterator[Key]:
+        """Yield the keys of the identifiers that prove who or what the resource is."""
+        listed = resource.get("identifier")
+        for identifier in listed if isinstance(listed, list) else [listed]:
+            key = identifier_key(type_name, identifier)
+            if key and identifier["system"] in self.shared:
+                yield key
+
+    def own_keys(self, system: str, resource: Resource) -> list[Key]:
+        """Return what points at the resource itself: identifiers first, then its own id."""
+        type_name = resource["resourceType"]
+        keys = list(self.identifiers(type_name, resource))
+        if isinstance(resource.get("id"), str):
+            keys.append(reference_key(system, f"{type_name}/{resource['id']}"))
+        return keys
+
+    def reference_keys(self, system: str, reference: Mapping[str, Any]) -> list[Key]:
+        """Return what may resolve a Reference written by `system`, surest first."""
+        keys = []
+        target = reference.get("reference")
+        if isinstance(target, str) and not target.startswith("#"):
+            if found := literal(target):
+                keys.append(self._literal_key(system, found))
+            elif key := conditional_key(target):
+                keys.append(key)
+        type_name = keys[0].type if keys else reference.get("type")
+        identifier = reference.get("identifier")
+        if isinstance(type_name, str):
+            key = identifier_key(type_name, identifier)
+            if key and identifier["system"] in self.shared:
+                keys.append(key)
+        return keys
+
+    def _literal_key(self, system: str, found: Literal) -> Key:
+        if found.base is None:
+            return reference_key(system, found.local)
+        for name, base in self.bases.items():
+            if found.base == base:
+                return reference_key(name, found.local)
+        return reference_key("", f"{found.base}/{found.local}")
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Hold the links read for one message.
+
+    `entities` maps a key to the entity it points at; `known` maps an entity to all keys that point
+    at it, for the way out.
+    """
+
+    entities: Mapping[Key, str] = field(default_factory=dict)
+    known: Mapping[str, Sequence[Key]] = field(default_factory=dict)
+
+    def including(self, found: Mapping[Key, str]) -> Links:
+        """Return these links together with `found`."""
+        known = {entity: list(keys) for entity, keys in self.known.items()}
+        for key, entity in found.items():
+            keys = known.setdefault(entity, [])
+            if key not in keys:
+                keys.append(key)
+        return Links({**self.entities, **found}, known)
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """Say which entity a resource is; `conflict` lists the entities where keys disagree."""
+
+    entity: str
+    links: Mapping[Key, str]
+    conflict: tuple[str, ...] = ()
+
+
+def identify(keys: Sequence[Key], links: Links, fallback: Key) -> Identified:
+    """Find the entity that `keys` point at, or found a new one (by `fallback` without any key)."""
+    found = dict.fromkeys(links.entities[key] for key in keys if key in links.entities)
+    if len(found) > 1:
+        return Identified(next(iter(found)), {}, tuple(found))
+    entity = next(iter(found), None) or new_entity(keys[0] if keys else fallback)
+    return Identified(entity, {key: entity for key in keys if key not in links.entities})
+
+
+@dataclass(frozen=True, slots=True)
+class SystemCrosswalk:
+    """Rewrite references between one system and canonical (`engine.transform.references`).
+
+    `local` maps what the entries of the message at hand are called (fullUrl, `Type/id`) to their
+    canonical reference.
+    """
+
+    system: str
+    naming: Naming
+    links: Links
+    local: Mapping[str, str] = field(default_factory=dict)
+
+    def to_canonical(
+        self, reference: dict[str, Any], targets: frozenset[str]
+    ) -> dict[str, Any] | Unresolved:
+        """Return the reference with its canonical target; data beside it stays."""
+        target = reference.get("reference")
+        if isinstance(target, str) and target.startswith("#"):
+            return dict(reference)
+        if isinstance(target, str) and (entry := self.local.get(target)):
+            return {**reference, "reference": entry}
+        keys = self.naming.reference_keys(self.system, reference)
+        for key in keys:
+            if entity := self.links.entities.get(key):
+                return {**reference, "reference": f"{key.type}/{entity}"}
+        return self._unknown(reference, keys)
+
+    def _unknown(
+        self, reference: dict[str, Any], keys: Sequence[Key]
+    ) -> dict[str, Any] | Unresolved:
+        target = reference.get("reference")
+        if not isinstance(target, str):
+            if keys and keys[0].type == "Patient":
+                return Unresolved(str(keys[0]), "no member is known by this identifier")
+            return dict(reference)
+        if not keys:
+            if target.startswith("urn:"):
+                return Unresolved(
+                    str(reference_key(self.system, target)), "no entry has this fullUrl"
+                )
+            return dict(reference)
+        key = keys[0]
+        if key.kind == "identifier":
+            return self._logical(reference, key)
+        if key.type in IDENTITY_TYPES and key.system:
+            return Unresolved(str(key), f"{self.system} has sent no such {key.type}")
+        if key.system == self.system and (found := literal(target)) and found.base is None:
+            return {**reference, "reference": f"{self.naming.bases[self.system]}/{target}"}
+        return dict(reference)
+
+    def _logical(self, reference: dict[str, Any], key: Key) -> dict[str, Any] | Unresolved:
+        if key.type == "Patient":
+            return Unresolved(str(key), "no member is known by this identifier")
+        type_name, system, value = key.value.split("|", 2)
+        rest = {name: part for name, part in reference.items() if name != "reference"}
+        return {**rest, "type": type_name, "identifier": {"system": system, "value": value}}
+
+    def to_dialect(
+        self, reference: dict[str, Any], targets: frozenset[str]
+    ) -> dict[str, Any] | Unresolved:
+        """Return the reference as this system knows its target: by its own id, else identifier."""
+        target = reference.get("reference")
+        found = literal(target) if isinstance(target, str) else None
+        if found is None:
+            return dict(reference)
+        if found.base is not None:
+            own = self.naming.bases.get(self.system)
+            if found.base == own:
+                return {**reference, "reference": found.local}
+            return dict(reference)
+        keys = self.links.known.get(found.id, ())
+        for key in keys:
+            if key.kind == "reference" and key.system == self.system and key.type == found.type:
+                return {**reference, "reference": key.value}
+        for key in keys:
+            if key.kind == "identifier" and key.type == found.type:
+                _, system, value = key.value.split("|", 2)
+                rest = {name: part for name, part in reference.items() if name != "reference"}
+                return {
+                    **rest,
+                    "type": found.type,
+                    "identifier": rest.get("identifier") or {"system": system, "value": value},
+                }
+        return self._untold(reference, found, keys)
+
+    def _untold(
+        self, reference: dict[str, Any], found: Literal, keys: Sequence[Key]
+    ) -> dict[str, Any] | Unresolved:
+        if found.type in IDENTITY_TYPES:
+            waits = str(reference_key(self.system, f"{found.type}/{found.id}"))
+            return Unresolved(waits, f"{self.system} does not know this {found.type}")
+        for key in keys:
+            if key.kind == "reference" and key.type == found.type:
+                base = self.naming.bases.get(key.system)
+                return {**reference, "reference": f"{base}/{key.value}" if base else key.value}
+        return dict(reference)
+
+
+def waiting_keys(unresolved: Iterable[Unresolved]) -> tuple[str, ...]:
+    """Return the keys whose linking would resolve what is unresolved, each once."""
+    return tuple(dict.fromkeys(one.key for one in unresolved))
