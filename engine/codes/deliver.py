@@ -71,17 +71,17 @@ CODES: tuple[Code, ...] = (
         "`carelane ledger requeue` starts over with the same Idempotency-Key.",
     ),
     Code(
-        "D010",
-        "The decision at sending does not permit it",
-        "suppressed",
-        "Consents are read again before each attempt. The delivery is held and nothing left; it "
-        "goes on when a covering Consent is there and someone releases it.",
-    ),
-    Code(
         "D011",
         "The decision at sending could not be taken",
         "exception",
-        "A rule failed, and a rule that fails denies. The delivery is held; the log has the "
-        "details.",
+        "A rule failed, and a rule that fails denies: nothing left. It is decided again as `retry` "
+        "in config.yaml says; the log has the details.",
+    ),
+    Code(
+        "D012",
+        "The engine failed while it was sending",
+        "exception",
+        "A bug. Nobody knows whether it arrived, so it is tried again with the same "
+        "Idempotency-Key; the log has the details.",
     ),
 )

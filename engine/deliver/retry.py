@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Literal
 
 from tenacity import RetryCallState, Retrying
-from tenacity.stop import stop_after_attempt, stop_base, stop_never
+from tenacity.stop import stop_after_attempt, stop_base
 from tenacity.wait import wait_base, wait_exponential
 
 from engine.clock import after
@@ -18,10 +18,10 @@ Random = Callable[[], float]
 """Return a number from 0 up to, not including, 1."""
 
 Poison = Literal["park", "skip", "block"]
-"""What a delivery that cannot be delivered does to its line.
+"""What a dead letter does.
 
-`park`: dead letter, its member's later deliveries to that destination wait until someone moves it.
-`skip`: dead letter, the later ones pass. `block`: never given up, tried again at the cap.
+`park`: its member's later deliveries to that destination wait until someone moves it. `skip`: they
+pass. `block`: the whole destination stops.
 """
 
 FEW = 3
@@ -60,8 +60,6 @@ class RetryPolicy:
 
     def stop(self, few: bool = False) -> stop_base:
         """Return the strategy that gives up; `few` for answers that seldom change."""
-        if self.poison == "block":
-            return stop_never
         return stop_after_attempt(min(FEW, self.attempts) if few else self.attempts)
 
     def wait(self, random: Random) -> wait_base:

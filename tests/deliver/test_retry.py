@@ -39,12 +39,6 @@ def test_answers_that_seldom_change_are_tried_few_times() -> None:
     assert policy.next_due(FEW, NOW, lambda: 0.0)
 
 
-def test_a_blocking_line_is_never_given_up() -> None:
-    """Under the policy `block` a delivery is tried again without end, at the cap."""
-    policy = RetryPolicy(attempts=2, cap=30, jitter=0, poison="block")
-    assert seconds(policy.next_due(1000, NOW, lambda: 0.0, few=True)) == 30
-
-
 @given(
     attempt=st.integers(1, 20),
     random=st.floats(0, 1, exclude_max=True),

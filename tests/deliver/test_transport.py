@@ -143,11 +143,6 @@ def test_connections_are_used_again() -> None:
     assert len(ports) == 1
 
 
-def handled(handler: Callable[[httpx.Request], Any]) -> Awaitable[Reply]:
-    """Send through a transport that a test hands in."""
-    return send("http://hub.example/fhir", HttpTransport(lambda _to: httpx.MockTransport(handler)))
-
-
 def test_the_lowest_layer_is_injectable() -> None:
     """A mock of httpx takes the place of the network."""
     mock = httpx.MockTransport(lambda _request: httpx.Response(201, content=b"{}"))

@@ -1,0 +1,194 @@
+"""Do one turn of the worker's durable work: record results, claim what is due, decide about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+import structlog
+
+from engine.deliver.answer import Answer
+from engine.deliver.destination import Destination, Destinations
+from engine.deliver.ports import Delivered, Delivery, Judge, Permit, Ruling, Withhold
+from engine.deliver.retry import Random
+from engine.errors import StoreError
+
+_log = structlog.get_logger(__name__)
+
+Event = Literal["accept", "retry", "die", "return"]
+"""What ends a lease (see `engine.deliver.outbox.DELIVERY`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Hold one try to send as it is recorded; `number` is the fence under which it was made."""
+
+    delivery_id: str
+    number: int
+    started: str
+    ended: str
+    status: int | None
+    outcome: str
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Hold what became of one claimed delivery, ready to be recorded.
+
+    `due` is the instant of the next attempt, `reason` a diagnostic code; without an `attempt`
+    nothing was tried.
+    """
+
+    delivery: Delivery
+    event: Event
+    attempt: Attempt | None = None
+    due: str | None = None
+    reason: str | None = None
+    own: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Hold one delivery that may leave: its permit is durable once the turn is."""
+
+    delivery: Delivery
+    body: bytes
+
+
+@dataclass(slots=True)
+class Turned:
+    """Hold what a turn gave: what to send, how many were claimed, when the next one is due."""
+
+    tasks: list[Task] = field(default_factory=list)
+    claimed: int = 0
+    next_due: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Do the durable half of the worker's duty.
+
+    `lease` is in seconds: how long a claim holds without a result; `batch` bounds one claim.
+    """
+
+    name: str
+    judge: Judge
+    delivered: Delivered
+    destinations: Destinations
+    random: Random
+    lease: float
+    batch: int
+
+    def conclude(self, delivery: Delivery, answer: Answer, started: str, ended: str) -> Result:
+        """Return the result that an answer amounts to under the destination's retry policy."""
+        attempt = _attempt(delivery, answer, started, ended)
+        if answer.result == "accepted":
+            return Result(delivery, "accept", attempt, own=answer.own)
+        if answer.result == "refused":
+            return Result(delivery, "die", attempt, reason=answer.code)
+        return self._again(delivery, answer, ended, attempt)
+
+    def _again(
+        self, delivery: Delivery, answer: Answer, now: str, attempt: Attempt | None
+    ) -> Result:
+        policy = self._destination(delivery).retry
+        due = policy.next_due(delivery.attempts, now, self.random, answer.wait, answer.few)
+        if due is None:
+            return Result(delivery, "die", attempt, reason="D009")
+        return Result(delivery, "retry", attempt, due, answer.code)
+
+    def _destination(self, delivery: Delivery) -> Destination:
+        return self.destinations[delivery.destination]
+
+    def turn(self, results: Sequence[Result], most: Mapping[str, int]) -> Callable[[Any], Turned]:
+        """Return the work of one turn; all of it is durable together or nothing is.
+
+        `most` is how many leases each destination may have at once.
+        """
+
+        def work(transaction: Any) -> Turned:
+            for result in results:
+                self.settle(transaction, result)
+            return self._claim(transaction, most) if most else Turned()
+
+        return work
+
+    def settle(self, transaction: Any, result: Result) -> bool:
+        """Record one result; False where a successor holds the delivery by now."""
+        ours = self._report(transaction.deliveries, result)
+        if result.attempt is not None:
+            transaction.attempts.add(result.attempt)
+        if ours and result.event == "accept":
+            self.delivered(transaction, result.delivery, result.own)
+        return ours
+
+    def _report(self, deliveries: Any, result: Result) -> bool:
+        id, fence = result.delivery.id, result.delivery.fence
+        match result.event:
+            case "accept":
+                ours = deliveries.complete(id, fence)
+            case "retry":
+                ours = deliveries.retry(id, fence, result.due, result.reason)
+            case "die":
+                policy = self._destination(result.delivery).retry.poison
+                ours = deliveries.dead(id, fence, result.reason, policy)
+            case "return":
+                ours = deliveries.give_back(id, fence)
+        return bool(ours)
+
+    def _claim(self, transaction: Any, most: Mapping[str, int]) -> Turned:
+        claimed = transaction.deliveries.claim(self.name, self.batch, most, self.lease)
+        turned = Turned(claimed=len(claimed))
+        for delivery in claimed:
+            if task := self._decide(transaction, delivery):
+                turned.tasks.append(task)
+        turned.next_due = transaction.deliveries.next_due(tuple(most))
+        return turned
+
+    def _decide(self, transaction: Any, delivery: Delivery) -> Task | None:
+        """Ask the judge and record what it says; only what it permits becomes a task."""
+        try:
+            verdict = self.judge(transaction, delivery)
+        except StoreError:
+            raise
+        except Exception as error:
+            _log.error("deliver.judge-failed", delivery=delivery.id, error=type(error).__name__)
+            self._undecided(transaction, delivery)
+            return None
+        if verdict.ruling is not None:
+            _record(transaction, delivery, verdict.ruling)
+        return self._carry_out(transaction, delivery, verdict)
+
+    def _carry_out(
+        self, transaction: Any, delivery: Delivery, verdict: Permit | Withhold
+    ) -> Task | None:
+        if isinstance(verdict, Withhold):
+            transaction.deliveries.hold(delivery.id, delivery.fence, verdict.reason)
+            return None
+        return Task(delivery, delivery.body if verdict.body is None else verdict.body)
+
+    def _undecided(self, transaction: Any, delivery: Delivery) -> None:
+        answer = Answer("again", "D011")
+        now = transaction.now
+        self.settle(transaction, self._again(delivery, answer, now, None))
+
+
+def _record(transaction: Any, delivery: Delivery, ruling: Ruling) -> None:
+    transaction.decisions.add(
+        delivery.unit_id,
+        ruling.decision,
+        code=ruling.code,
+        body=ruling.body,
+        at=transaction.now,
+        delivery=delivery.id,
+    )
+
+
+def _attempt(delivery: Delivery, answer: Answer, started: str, ended: str) -> Attempt:
+    record = answer.record()
+    note = orjson.dumps(record).decode() if len(record) > 2 else None
+    outcome = answer.code or "delivered"
+    return Attempt(delivery.id, delivery.fence, started, ended, answer.status, outcome, note)

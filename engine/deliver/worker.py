@@ -1,0 +1,279 @@
+"""Run deliveries: claim, decide, send, record, over and over, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import random as randomness
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import structlog
+
+from engine.clock import Clock, after, seconds_between
+from engine.deliver.answer import Answer, read
+from engine.deliver.breaker import Breaker
+from engine.deliver.destination import Destination, Destinations
+from engine.deliver.ports import Delivered, Judge, Store, Timer, nothing_more
+from engine.deliver.request import Parcel, Request, build
+from engine.deliver.retry import Random
+from engine.deliver.transport import Transport
+from engine.deliver.turn import Desk, Result, Task, Turned
+from engine.errors import StoreBusy
+
+HEARTBEAT = 30.0
+"""Seconds after which the worker looks for work although nobody told it of any."""
+
+RECOVERY = 1.0
+"""Seconds between tries to reach a store that failed, or work that others seem to hold."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Set how one worker works.
+
+    `margin`: seconds that a lease outlasts the longest time-out. `grace`: seconds that sends under
+    way are given at shutdown. `batch`: deliveries claimed in one turn.
+    """
+
+    name: str = "worker"
+    margin: float = 20.0
+    grace: float = 10.0
+    batch: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Say how one destination fares: sends under way, and where its circuit breaker stands."""
+
+    in_flight: int
+    breaker: Literal["closed", "open", "half-open"]
+
+
+class Worker:
+    """Deliver what is due, each member's deliveries to a destination one after the other.
+
+    Each turn is one durable transaction: it records the results of finished sends, claims what is
+    due, and records the decision about each claim. Only then do the permitted ones leave. While a
+    turn is on its way to the disk, sends go on.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        destinations: Destinations,
+        judge: Judge,
+        transport: Transport,
+        clock: Clock,
+        *,
+        delivered: Delivered = nothing_more,
+        settings: Settings | None = None,
+        random: Random = randomness.random,
+        timer: Timer | None = None,
+    ) -> None:
+        settings = settings or Settings()
+        longest = max((d.timeout for d in destinations.values()), default=0.0)
+        lease = longest + settings.margin
+        self._desk = Desk(
+            settings.name, judge, delivered, destinations, random, lease, settings.batch
+        )
+        self._store = store
+        self._destinations = destinations
+        self._transport = transport
+        self._clock = clock
+        self._settings = settings
+        self._timer = timer
+        self._breakers = {name: Breaker() for name in destinations}
+        self._in_flight: Counter[str] = Counter()
+        self._sends: set[asyncio.Task[None]] = set()
+        self._results: list[Result] = []
+        self._wake = asyncio.Event()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Claim nothing more; `run` returns when what is under way is recorded."""
+        self._stopping = True
+        self._wake.set()
+
+    def standing(self) -> Mapping[str, Standing]:
+        """Return how each destination fares now."""
+        now = self._clock.monotonic()
+        return {
+            name: Standing(self._in_flight[name], breaker.state(now))
+            for name, breaker in self._breakers.items()
+        }
+
+    async def run(self) -> None:
+        """Work until `stop` is called, then finish what is under way."""
+        listening = asyncio.create_task(self._listen())
+        try:
+            while not self._stopping:
+                self._wake.clear()
+                await self._rest(await self._cycle())
+            await self._wind_down()
+        finally:
+            for task in (listening, *self._sends):
+                task.cancel()
+            await self._transport.close()
+
+    async def _listen(self) -> None:
+        seen = self._store.signal.seen
+        while True:
+            await self._store.signal.arrived(seen, HEARTBEAT)
+            seen = self._store.signal.seen
+            self._wake.set()
+
+    async def _rest(self, seconds: float | None) -> None:
+        """Wait until woken, for `seconds` at most."""
+        if seconds is None or self._wake.is_set():
+            await self._wake.wait()
+            return
+        timer = self._timer or asyncio.get_running_loop().call_later
+        call = timer(seconds, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            call.cancel()
+
+    async def _cycle(self) -> float | None:
+        """Do one turn where there is anything to do; return how long to rest after it."""
+        most = self._most()
+        if not self._results and not most:
+            return self._until_reopening()
+        turned = await self._turn(most)
+        if turned is None:
+            return RECOVERY
+        for task in turned.tasks:
+            self._start(task)
+        if turned.claimed > len(turned.tasks) or turned.claimed >= self._settings.batch:
+            self._wake.set()  # what was withheld makes room, and a full batch promises more
+        return _least(self._until_due(turned), self._until_reopening())
+
+    def _most(self) -> dict[str, int]:
+        """Return how many leases each destination that has room may have at once."""
+        now = self._clock.monotonic()
+        return {
+            name: self._in_flight[name] + room
+            for name, destination in self._destinations.items()
+            if (room := self._room(destination, now)) > 0
+        }
+
+    def _room(self, destination: Destination, now: float) -> int:
+        breaker = self._breakers[destination.name]
+        return breaker.room(now, destination.concurrency, self._in_flight[destination.name])
+
+    def _until_due(self, turned: Turned) -> float | None:
+        if turned.next_due is None:
+            return None
+        left = seconds_between(self._clock.now(), turned.next_due)
+        return left if left > 0 or turned.claimed else RECOVERY
+
+    def _until_reopening(self) -> float | None:
+        now = self._clock.monotonic()
+        waits = (b.until - now for b in self._breakers.values() if b.until is not None)
+        return min((wait for wait in waits if wait > 0), default=None)
+
+    async def _turn(self, most: Mapping[str, int]) -> Turned | None:
+        """Do one durable turn; None where it failed, and what it would have recorded is kept."""
+        results, self._results = self._results, []
+        try:
+            return await self._write(self._desk.turn(results, most))
+        except StoreBusy:
+            self._results = results + self._results
+        except Exception as error:
+            _log.error("deliver.turn-failed", error=type(error).__name__)
+            for result in results:
+                await self._record_alone(result)
+        return None
+
+    async def _record_alone(self, result: Result) -> None:
+        """Record one result by itself, so that one which cannot be recorded spoils no other."""
+        for desk in (self._desk, replace(self._desk, delivered=nothing_more)):
+            try:
+                await self._write(desk.turn([result], {}))
+                return
+            except Exception as error:
+                name, id = type(error).__name__, result.delivery.id
+                _log.error("deliver.result-not-recorded", delivery=id, error=name)
+        self._keep(result)
+
+    def _keep(self, result: Result) -> None:
+        """Keep a result for the next turn while its lease lasts; then a successor sends again."""
+        until = result.delivery.lease_until
+        if until is not None and self._clock.now() < until:
+            self._results.append(result)
+
+    async def _write(self, work: Callable[[Any], Turned]) -> Turned:
+        return await asyncio.wrap_future(self._store.write(work))
+
+    def _start(self, task: Task) -> None:
+        self._in_flight[task.delivery.destination] += 1
+        send = asyncio.create_task(self._send(task))
+        self._sends.add(send)
+        send.add_done_callback(self._sends.discard)
+
+    async def _send(self, task: Task) -> None:
+        started = self._clock.now()
+        try:
+            result = await self._exchange(task, started)
+        except asyncio.CancelledError:
+            result = self._interrupted(task, started)
+        except Exception as error:
+            _log.error("deliver.failed", delivery=task.delivery.id, error=type(error).__name__)
+            answer = Answer("again", "D012")
+            result = self._desk.conclude(task.delivery, answer, started, self._clock.now())
+        self._in_flight[task.delivery.destination] -= 1
+        self._results.append(result)
+        self._wake.set()
+
+    async def _exchange(self, task: Task, started: str) -> Result:
+        """Send one delivery and return its result; unsent where its lease would end too soon."""
+        delivery = task.delivery
+        destination = self._destinations[delivery.destination]
+        until = delivery.lease_until
+        if until is not None and after(started, destination.timeout) > until:
+            return Result(delivery, "return")
+        parcel = Parcel(task.body, delivery.idempotency_key, delivery.id, delivery.message_id)
+        request = build(destination, parcel)
+        if not isinstance(request, Request):
+            answer = Answer("refused", request.code)
+        else:
+            reply = await self._transport.send(destination, request)
+            answer = read(reply, request.type, self._clock.time())
+            self._judge_destination(destination, answer)
+        return self._desk.conclude(delivery, answer, started, self._clock.now())
+
+    def _interrupted(self, task: Task, started: str) -> Result:
+        """Return the result of a send that shutdown cut off: nobody knows whether it arrived."""
+        now = self._clock.now()
+        attempt = self._desk.conclude(task.delivery, Answer("again", "D003"), started, now).attempt
+        return Result(task.delivery, "retry", attempt, now, "D003")
+
+    def _judge_destination(self, destination: Destination, answer: Answer) -> None:
+        """Let the circuit breaker know what an answer says of the destination as a whole."""
+        now, breaker = self._clock.monotonic(), self._breakers[destination.name]
+        after_it = breaker.failed(now) if answer.down else breaker.succeeded()
+        if answer.status == 429 and answer.wait:
+            after_it = after_it.paused(now + min(answer.wait, destination.retry.patience))
+        if after_it.state(now) != breaker.state(now):
+            state = after_it.state(now)
+            _log.warning("deliver.breaker", destination=destination.name, state=state)
+        self._breakers[destination.name] = after_it
+
+    async def _wind_down(self) -> None:
+        """Let sends finish within the grace, cut the rest off, and record everything."""
+        if self._sends:
+            await asyncio.wait(self._sends, timeout=self._settings.grace)
+        for send in self._sends:
+            send.cancel()
+        if self._sends:
+            await asyncio.wait(self._sends)
+        if self._results:
+            await self._turn({})
+
+
+def _least(*seconds: float | None) -> float | None:
+    return min((one for one in seconds if one is not None), default=None)
