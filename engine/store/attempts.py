@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from engine.store.database import Statement
+from engine.store.database import Insert
 from engine.store.rows import AttemptRow
 from engine.store.session import Session
 from engine.store.tables import attempt
 
-_ADD = Statement(lambda insert: insert(attempt).on_conflict_do_nothing())
+_ADD = Insert(attempt, repeated=True)
 _FIELDS = tuple(column.name for column in attempt.c)
 
 
@@ -21,8 +21,7 @@ class Attempts:
 
     def add(self, row: AttemptRow) -> None:
         """Store an attempt; `number` is the fence of the claim under which it was made."""
-        values = {name: getattr(row, name) for name in _FIELDS}
-        self._session.run(_ADD, values)
+        self._session.add(_ADD, [{name: getattr(row, name) for name in _FIELDS}])
 
     def of_delivery(self, delivery: str) -> list[AttemptRow]:
         """Return the attempts of a delivery in order."""

@@ -10,14 +10,14 @@ import orjson
 from sqlalchemy import bindparam, delete, select, update
 
 from engine.audit import GENESIS, Break, Ends, Record, breaks
-from engine.store.database import Statement
+from engine.store.database import Insert, Statement
 from engine.store.session import Session
 from engine.store.tables import audit, chain
 
 _LAST = Statement(lambda _: select(chain.c.last, chain.c.hash).with_for_update())
 _MOVE = Statement(lambda _: update(chain).values(last=bindparam("to"), hash=bindparam("hash")))
 _START = Statement(lambda insert: insert(chain).on_conflict_do_nothing())
-_ADD = Statement(lambda insert: insert(audit))
+_ADD = Insert(audit)
 _FIELDS = tuple(column.name for column in audit.c)
 _PAGE = 2000
 
@@ -44,15 +44,6 @@ class Audits:
         now = self._session.now
         self._pending.append(Record(0, now, kind, actor, message, unit, delivery, text))
 
-    def take(self) -> list[Record]:
-        """Hand over what was appended and is not in the chain yet."""
-        taken, self._pending = self._pending, []
-        return taken
-
-    def give(self, records: list[Record]) -> None:
-        """Take over what another transaction of the same commit appended."""
-        self._pending.extend(records)
-
     def seal(self) -> None:
         """Write what was appended into the chain: the last thing before a commit.
 
@@ -62,12 +53,13 @@ class Audits:
             return
         sequence, before = self._end()
         rows = []
-        for record in self.take():
+        pending, self._pending = self._pending, []
+        for record in pending:
             sequence += 1
             record = replace(record, sequence=sequence)
             before = record.sealed(before)
             rows.append(dict(zip(_FIELDS, (*astuple(record)[:-1], before), strict=True)))
-        self._session.run_many(_ADD, rows)
+        self._session.add(_ADD, rows)
         self._session.run(_MOVE, {"to": sequence, "hash": before})
 
     def _end(self) -> tuple[int, str]:

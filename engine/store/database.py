@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from sqlalchemy import ClauseElement, create_engine, event
+from sqlalchemy import ClauseElement, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.visitors import iterate
 
 from engine.errors import StoreError
 
@@ -26,12 +28,17 @@ class Statement:
     """Hold one statement that is compiled once for each database.
 
     `build` gets the database's own `insert`, the only construct whose upsert the two databases
-    offer under different names.
+    offer under different names. `tables` names every table that it looks at.
     """
 
     def __init__(self, build: Callable[[Any], ClauseElement]) -> None:
         self._build = build
         self._compiled: dict[str, tuple[str, tuple[str, ...] | None, dict[str, Any]]] = {}
+
+    @cached_property
+    def tables(self) -> frozenset[str]:
+        built = self._build(sqlite.insert)
+        return frozenset(str(part.name) for part in iterate(built) if isinstance(part, Table))
 
     def on(self, connection: Connection) -> tuple[str, tuple[str, ...] | None, dict[str, Any]]:
         """Return SQL text, the order of its parameters (None: by name) and constant parameters."""
@@ -47,6 +54,17 @@ class Statement:
             }
             found = self._compiled[dialect.name] = (str(compiled), order, constants)
         return found
+
+
+class Insert(Statement):
+    """Add whole rows to one table; with `repeated` a row that is there already stays as it is."""
+
+    def __init__(self, table: Table, *, repeated: bool = False) -> None:
+        self.table = table.name
+        self.rank = [known.name for known in table.metadata.sorted_tables].index(table.name)
+        super().__init__(
+            lambda insert: insert(table).on_conflict_do_nothing() if repeated else insert(table)
+        )
 
 
 def parse_url(text: str) -> URL:

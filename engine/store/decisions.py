@@ -8,12 +8,12 @@ import orjson
 from sqlalchemy import select
 from sqlalchemy.engine import Row
 
-from engine.store.database import Statement
+from engine.store.database import Insert
 from engine.store.rows import DecisionRow
 from engine.store.session import Session
 from engine.store.tables import decision
 
-_ADD = Statement(lambda insert: insert(decision))
+_ADD = Insert(decision)
 
 
 class Decisions:
@@ -34,18 +34,16 @@ class Decisions:
     ) -> str:
         """Store a decision taken at the instant `at`, for a delivery where at sending."""
         id = self._session.ids.new()
-        self._session.run(
-            _ADD,
-            {
-                "id": id,
-                "unit_id": unit,
-                "delivery_id": delivery,
-                "at": at,
-                "decision": decision,
-                "code": code,
-                "body": orjson.dumps(body).decode(),
-            },
-        )
+        row = {
+            "id": id,
+            "unit_id": unit,
+            "delivery_id": delivery,
+            "at": at,
+            "decision": decision,
+            "code": code,
+            "body": orjson.dumps(body).decode(),
+        }
+        self._session.add(_ADD, [row])
         return id
 
     def of_unit(self, unit: str) -> list[DecisionRow]:

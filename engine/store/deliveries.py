@@ -20,7 +20,7 @@ from sqlalchemy.sql import ClauseElement
 from engine.clock import after
 from engine.deliver.outbox import DELIVERY
 from engine.store.audits import Audits
-from engine.store.database import Statement
+from engine.store.database import Insert, Statement
 from engine.store.rows import DeliveryRow, Depth, NewDelivery
 from engine.store.session import Session
 from engine.store.tables import delivery, lane
@@ -104,7 +104,7 @@ _LEAVE = Statement(
         .returning(lane.c.open)
     )
 )
-_ADD = Statement(lambda insert: insert(delivery))
+_ADD = Insert(delivery)
 _CLAIM = Statement(lambda _: _claim())
 _REPORT = Statement(lambda _: _report())
 _LEASED = Statement(
@@ -192,7 +192,7 @@ class Deliveries:
             "ready": now if standing == 1 else None,
             "blocking": 0,
         }
-        session.run(_ADD, values)
+        session.add(_ADD, [values])
         self._record("enqueued", row.id, row.message_id, row.unit_id, destination=new.destination)
         session.work = True
         return row

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, exists, select, update
 from sqlalchemy.sql import Select
 
 from engine.message import Message
-from engine.store.database import Statement
+from engine.store.database import Insert, Statement
 from engine.store.rows import Duplicate, MessageRow
 from engine.store.session import Session
 from engine.store.tables import message, touch
@@ -23,7 +23,7 @@ _ADD = Statement(
         .returning(message.c.number)
     )
 )
-_TOUCH = Statement(lambda insert: insert(touch).on_conflict_do_nothing())
+_TOUCH = Insert(touch)
 _BY_ID = Statement(lambda _: select(message).where(message.c.id == bindparam("id")))
 _BY_KEY = Statement(
     lambda _: select(message).where(
@@ -137,7 +137,7 @@ class Messages:
             {"system": new.system, "resource": name, "number": number}
             for name in sorted(set(touches))
         ]
-        self._session.run_many(_TOUCH, rows)
+        self._session.add(_TOUCH, rows)
         return number
 
     def answer(self, id: str, *, state: str, status: int, response: bytes) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Row
 from sqlalchemy.sql import ClauseElement
 
-from engine.store.database import Statement
+from engine.store.database import Insert, Statement
 from engine.store.rows import ResourceRow
 from engine.store.session import Session
 from engine.store.tables import history, resource
@@ -29,7 +29,7 @@ def _put(insert: Any) -> ClauseElement:
 
 
 _PUT = Statement(_put)
-_KEEP = Statement(lambda insert: insert(history))
+_KEEP = Insert(history)
 _GET = Statement(
     lambda _: select(resource).where(
         resource.c.type == bindparam("type"), resource.c.id == bindparam("id")
@@ -78,7 +78,7 @@ class Resources:
             "body": body,
         }
         version: int = self._session.run(_PUT, values).scalar_one()
-        self._session.run(_KEEP, {**values, "version": version})
+        self._session.add(_KEEP, [{**values, "version": version}])
         return version
 
     def get(self, type: str, id: str) -> ResourceRow | None:

@@ -10,7 +10,7 @@ from sqlalchemy import Executable
 from sqlalchemy.engine import Connection, CursorResult, Result
 
 from engine.clock import Clock
-from engine.store.database import Statement
+from engine.store.database import Insert, Statement
 from engine.store.ids import Ids
 
 Rows = CursorResult[*tuple[Any, ...]]
@@ -24,6 +24,8 @@ class Session:
         self.clock = clock
         self.ids = ids
         self.work = False
+        self._kept: dict[Insert, list[Mapping[str, Any]]] = {}
+        self._kept_tables: set[str] = set()
 
     @property
     def neutral(self) -> bool:
@@ -37,23 +39,34 @@ class Session:
 
     def run(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
         """Run a statement that was compiled before."""
+        if self._kept and not self._kept_tables.isdisjoint(statement.tables):
+            self.flush()
         sql, order, constants = statement.on(self.connection)
         return self.connection.exec_driver_sql(sql, _bound(order, constants, values))
 
-    def run_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Run a statement that was compiled before, once for each row."""
+    def add(self, insert: Insert, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows; they are sent together with others, before anybody looks at their table."""
         if rows:
-            sql, order, constants = statement.on(self.connection)
-            bound = [_bound(order, constants, row) for row in rows]
+            self._kept.setdefault(insert, []).extend(rows)
+            self._kept_tables.add(insert.table)
+
+    def flush(self) -> None:
+        """Send every row that was added, parents before children."""
+        kept, self._kept = self._kept, {}
+        self._kept_tables.clear()
+        for insert in sorted(kept, key=lambda one: one.rank):
+            sql, order, constants = insert.on(self.connection)
+            bound = [_bound(order, constants, row) for row in kept[insert]]
             self.connection.exec_driver_sql(sql, bound)
 
     def execute(self, statement: Executable) -> Result[*tuple[Any, ...]]:
         """Run a statement that is built on the way."""
+        self.flush()
         return self.connection.execute(statement)
 
     def changed(self, statement: Executable) -> int:
         """Run an update or delete that is built on the way; return how many rows it changed."""
-        result = self.connection.execute(statement)
+        result = self.execute(statement)
         assert isinstance(result, CursorResult)
         return result.rowcount
 

@@ -12,15 +12,15 @@ from sqlalchemy.engine import Row
 
 from engine.deliver.outbox import UNIT
 from engine.errors import StoreError
-from engine.store.database import Statement
+from engine.store.database import Insert, Statement
 from engine.store.rows import UnitRow
 from engine.store.session import Session
 from engine.store.tables import unit, waiting
 
 _FIELDS = tuple(column.name for column in unit.c)
 _FIXED = frozenset({"id", "message_id", "entry", "type"})
-_ADD = Statement(lambda insert: insert(unit))
-_WAIT = Statement(lambda insert: insert(waiting).on_conflict_do_nothing())
+_ADD = Insert(unit)
+_WAIT = Insert(waiting, repeated=True)
 _BY_ID = Statement(lambda _: select(unit).where(unit.c.id == bindparam("id")))
 _MOVE = Statement(
     lambda _: (
@@ -40,8 +40,8 @@ class Units:
     def add(self, rows: Iterable[UnitRow]) -> None:
         """Store new units; a held one is found again by each key it waits for."""
         listed = list(rows)
-        self._session.run_many(_ADD, [self._values(row) for row in listed])
-        self._session.run_many(
+        self._session.add(_ADD, [self._values(row) for row in listed])
+        self._session.add(
             _WAIT,
             [
                 {"key": key, "unit_id": row.id}
@@ -66,7 +66,7 @@ class Units:
         self._session.execute(delete(waiting).where(waiting.c.unit_id == row.id))
         if row.state == "held":
             rows = [{"key": key, "unit_id": row.id} for key in row.waiting_on]
-            self._session.run_many(_WAIT, rows)
+            self._session.add(_WAIT, rows)
         return True
 
     def _values(self, row: UnitRow) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """The one writer of a process: concurrent callers share a durable commit.
 
-Whoever calls `submit` waits in a bounded queue. The writer thread takes all that wait, runs each
+Whoever calls `submit` waits in a bounded queue. The writer thread takes all that wait, runs them
 in one transaction, commits once and only then tells them. While one commit reaches the disk the
-next batch gathers, so the more callers there are, the more each commit carries.
+next batch gathers, so the more callers there are, the more each commit carries. Where one of them
+raises, all is taken back and each runs again by itself: errors are rare, commits are not.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from engine.clock import Clock
 from engine.errors import StoreBusy, StoreError
 from engine.store.database import breaks_transaction, may_repeat
 from engine.store.ids import Ids
+from engine.store.signal import CHANNEL
 from engine.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -37,15 +39,6 @@ class _Job:
     run: Callable[[Transaction], Any]
     future: Future[Any] = field(default_factory=Future)
     result: Any = None
-    error: BaseException | None = None
-
-
-class _Broken(Exception):  # noqa: N818 - never leaves this module
-    """Carry an error that took the whole transaction with it."""
-
-    def __init__(self, cause: BaseException) -> None:
-        self.cause = cause
-        super().__init__()
 
 
 class Writer:
@@ -125,76 +118,52 @@ class Writer:
         return jobs, True
 
     def _serve(self, jobs: list[_Job]) -> None:
-        error: BaseException | None = None
-        for _ in range(_REPEATS):
-            try:
-                work = self._commit(jobs)
-            except _Broken as broken:
-                error = broken.cause
-                if may_repeat(error):
-                    continue
-                break
-            self._checkpoint("before-answer")
-            self._committed(work)
-            for job in jobs:
-                _answer(job)
+        """Commit all together; where one stands in the way, each by itself."""
+        error = self._try(jobs)
+        if error is None:
             return
-        failure = StoreError("the store could not commit; nothing of this was written")
-        failure.__cause__ = error
+        if len(jobs) > 1 and not breaks_transaction(error):
+            for job in jobs:
+                self._serve([job])
+            return
         for job in jobs:
-            job.future.set_exception(failure)
+            job.future.set_exception(_told(error))
 
-    def _commit(self, jobs: list[_Job]) -> bool:
+    def _try(self, jobs: list[_Job]) -> Exception | None:
+        """Commit and answer; return what kept it from happening."""
+        for _ in range(_REPEATS):
+            error, work = self._commit(jobs)
+            if error is None:
+                self._checkpoint("before-answer")
+                self._committed(work)
+                for job in jobs:
+                    job.future.set_result(job.result)
+                return None
+            if not may_repeat(error):
+                break
+        return error
+
+    def _commit(self, jobs: list[_Job]) -> tuple[Exception | None, bool]:
         try:
-            connection = self._connect()
-            with connection.begin():
-                work = self._run(connection, jobs)
+            with self._connect().begin():
+                work = self._run(jobs)
                 self._checkpoint("before-commit")
             self._checkpoint("after-commit")
-            return work
-        except _Broken:
-            self._disconnect()
-            raise
-        except Exception as error:
-            self._disconnect()
-            raise _Broken(error) from error
-
-    def _run(self, connection: Connection, jobs: list[_Job]) -> bool:
-        if len(jobs) == 1:
-            return self._run_alone(connection, jobs[0])
-        whole = Transaction(connection, self._clock, self._ids)
-        for job in jobs:
-            connection.exec_driver_sql("SAVEPOINT job")
-            one = self._run_one(connection, job)
-            if one is None:
-                connection.exec_driver_sql("ROLLBACK TO SAVEPOINT job")
-            else:
-                whole.audit.give(one.audit.take())
-                whole.work |= one.work
-            connection.exec_driver_sql("RELEASE SAVEPOINT job")
-        return _sealed(whole)
-
-    def _run_alone(self, connection: Connection, job: _Job) -> bool:
-        one = self._run_one(connection, job)
-        if one is None:
-            transaction = connection.get_transaction()
-            assert transaction is not None
-            transaction.rollback()
-            return False
-        return _sealed(one)
-
-    def _run_one(self, connection: Connection, job: _Job) -> Transaction | None:
-        """Run one job; None where it failed and what it wrote must be taken back."""
-        transaction = Transaction(connection, self._clock, self._ids)
-        job.error = None
-        try:
-            job.result = job.run(transaction)
-            return transaction
+            return None, work
         except Exception as error:
             if breaks_transaction(error):
-                raise _Broken(error) from error
-            job.error = error
-            return None
+                self._disconnect()
+            return error, False
+
+    def _run(self, jobs: list[_Job]) -> bool:
+        transaction = Transaction(self._connect(), self._clock, self._ids)
+        for job in jobs:
+            job.result = job.run(transaction)
+        transaction.audit.seal()
+        transaction.flush()
+        if transaction.work and not transaction.neutral:
+            transaction.connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
+        return transaction.work
 
     def _connect(self) -> Connection:
         if self._connection is None:
@@ -211,19 +180,13 @@ class Writer:
                 connection.close()
 
 
-def _sealed(transaction: Transaction) -> bool:
-    transaction.audit.seal()
-    if transaction.work and not transaction.neutral:
-        transaction.connection.exec_driver_sql("NOTIFY carelane_work")
-    return transaction.work
-
-
-def _answer(job: _Job) -> None:
-    if job.error is None:
-        job.future.set_result(job.result)
-    elif isinstance(job.error, SQLAlchemyError):
-        failure = StoreError("the store refused the write; nothing of it was written")
-        failure.__cause__ = job.error
-        job.future.set_exception(failure)
+def _told(error: Exception) -> Exception:
+    """Say it in the words of the store where it comes from the database."""
+    if not isinstance(error, SQLAlchemyError):
+        return error
+    if breaks_transaction(error):
+        failure = StoreError("the store could not commit; nothing of this was written")
     else:
-        job.future.set_exception(job.error)
+        failure = StoreError("the store refused the write; nothing of it was written")
+    failure.__cause__ = error
+    return failure
