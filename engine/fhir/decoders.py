@@ -1,0 +1,500 @@
+"""The fast road of validation: one typed decoder per resource type, derived from the schema."""
+
+from __future__ import annotations
+
+import keyword
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from operator import attrgetter
+from types import ModuleType
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from engine.fhir import primitives
+from engine.fhir.invariants import BY_TYPE, Together, ends_before_start
+from engine.fhir.json import dumps
+from engine.fhir.schema import Element, Schema, Type, Version, schema
+
+# Two decoders are kept per type. The plain one has no `_field` siblings, so that required
+# elements are required and a list holds no null; it takes nearly all real traffic. What it
+# refuses goes to the full one, which knows the siblings and checks them in Python.
+
+_NAMELESS = "type of the tree"
+_SEEN = 20_000
+_SEEN_LENGTH = 100
+
+
+class _Checked:
+    """Be the type of values that Python code checks; one subclass per primitive type.
+
+    Codes and systems come from a small vocabulary, so texts that passed are remembered, within
+    bounds; what is likely to be of one patient (an instant, an id) is not.
+    """
+
+    seen: ClassVar[set[Any]] = set()
+    remembers: ClassVar[bool] = False
+    passed: ClassVar[Any] = None
+    check: ClassVar[Callable[[Any], bool]]
+
+
+class _CheckedMoment:
+    """Be the type of dateTime values, which keep their text for the invariants of Period."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+_is_moment = primitives.CHECKS["dateTime"]
+_REMEMBERED = frozenset({"code", "uri", "canonical", "url", "oid", "date"})
+
+
+def _checked(name: str) -> type[_Checked]:
+    found: type[_Checked] = type(
+        f"_Checked_{name}",
+        (_Checked,),
+        {
+            "seen": set(),
+            "remembers": name in _REMEMBERED,
+            "check": staticmethod(primitives.CHECKS[name]),
+        },
+    )
+    found.passed = found()
+    return found
+
+
+def _hook(kind: Any, value: Any) -> Any:
+    if kind is _CheckedMoment:
+        if not _is_moment(value):
+            raise ValueError("this is no value of its type")
+        return _CheckedMoment(value)
+    try:
+        if value in kind.seen:
+            return kind.passed
+    except TypeError:
+        pass
+    if not kind.check(value):
+        raise ValueError("this is no value of its type")
+    if kind.remembers and len(value) <= _SEEN_LENGTH:
+        if len(kind.seen) >= _SEEN:
+            kind.seen.clear()
+        kind.seen.add(value)
+    return kind.passed
+
+
+_TEXT = Annotated[str, Meta(min_length=1, max_length=primitives.MAX_STRING)]
+_LIMIT = primitives.MAX_INTEGER
+_BUILT_IN: Mapping[str, Any] = {
+    "dateTime": _CheckedMoment,
+    "string": _TEXT,
+    "markdown": _TEXT,
+    "xhtml": Annotated[str, Meta(min_length=1)],
+    "boolean": bool,
+    "integer": Annotated[int, Meta(ge=-_LIMIT - 1, le=_LIMIT)],
+    "unsignedInt": Annotated[int, Meta(ge=0, le=_LIMIT)],
+    "positiveInt": Annotated[int, Meta(ge=1, le=_LIMIT)],
+}
+_PRIMITIVES: Mapping[str, Any] = {
+    name: _BUILT_IN.get(name) or _checked(name) for name in primitives.CHECKS
+}
+_SOME = Meta(min_length=1)
+_ANY_RESOURCE = Annotated[dict[str, Any], _SOME]
+
+
+class Decoders:
+    """Hold the typed decoders of one FHIR version, built when first needed."""
+
+    def __init__(self, known: Schema) -> None:
+        self.schema = known
+        self._lock = threading.RLock()
+        self._families = (_Family(known, full=False), _Family(known, full=True))
+        self._plain: dict[str, Any] = {}
+
+    def refusal(self, tree: Any) -> str | None:
+        """Return None where a resource is accepted, else the path at which it is refused.
+
+        The answer covers structure, primitive types, required codes, contained resources and
+        Bundle entries of one tree. It never raises for bad data, however deep.
+        """
+        try:
+            return self._refusal(tree, "") or _empty(tree)
+        except RecursionError:
+            return _NAMELESS
+        except (UnicodeEncodeError, TypeError):
+            return _NAMELESS
+
+    def _refusal(self, tree: Any, path: str) -> str | None:
+        if not isinstance(tree, dict):
+            return path or _NAMELESS
+        kind = tree.get("resourceType")
+        if not isinstance(kind, str) or kind not in self.schema.resources:
+            return f"{path}.resourceType".removeprefix(".")
+        plain = self._plain.get(kind) or self._prepare(kind)
+        try:
+            msgspec.convert(tree, plain, dec_hook=_hook)
+        except msgspec.ValidationError:
+            refused = self._full(tree, kind)
+            if refused is not None:
+                return (path or kind) + refused
+        return self._inner(tree, kind, path or kind)
+
+    def _full(self, tree: Any, kind: str) -> str | None:
+        try:
+            msgspec.convert(tree, self._families[1].struct(kind), dec_hook=_hook)
+        except msgspec.ValidationError as error:
+            return _path_of(str(error))
+        return None
+
+    def _prepare(self, kind: str) -> Any:
+        with self._lock:
+            struct = self._plain[kind] = self._families[0].struct(kind)
+            self._families[1].struct(kind)
+            return struct
+
+    def _inner(self, tree: dict[str, Any], kind: str, path: str) -> str | None:
+        if "contained" in tree or kind in _HOLDERS:
+            for inner_path, inner in inner_resources(tree, path):
+                refused = self._refusal(inner, inner_path)
+                if refused:
+                    return refused
+        return None
+
+
+@cache
+def decoders(version: Version) -> Decoders:
+    """Return the decoders of a FHIR version."""
+    return Decoders(schema(version))
+
+
+_HOLDERS = frozenset({"Bundle", "Parameters"})
+
+
+def inner_resources(tree: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    """Yield path and tree of each resource directly inside another."""
+    for index, inner in enumerate(_list(tree.get("contained"))):
+        yield f"{path}.contained[{index}]", inner
+    kind = tree.get("resourceType")
+    if kind == "Bundle":
+        yield from _of_bundle(tree, path)
+    elif kind == "Parameters":
+        yield from _of_parameters(tree, "parameter", path)
+
+
+def _of_bundle(tree: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    if "issues" in tree:
+        yield f"{path}.issues", tree["issues"]
+    for index, entry in enumerate(_list(tree.get("entry"))):
+        if not isinstance(entry, dict):
+            continue
+        if "resource" in entry:
+            yield f"{path}.entry[{index}].resource", entry["resource"]
+        response = entry.get("response")
+        if isinstance(response, dict) and "outcome" in response:
+            yield f"{path}.entry[{index}].response.outcome", response["outcome"]
+
+
+def _of_parameters(tree: dict[str, Any], name: str, path: str) -> Iterator[tuple[str, Any]]:
+    for index, parameter in enumerate(_list(tree.get(name))):
+        if isinstance(parameter, dict):
+            if "resource" in parameter:
+                yield f"{path}.{name}[{index}].resource", parameter["resource"]
+            yield from _of_parameters(parameter, "part", f"{path}.{name}[{index}]")
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _path_of(said: str) -> str:
+    _, found, path = said.rpartition(" - at `$")
+    return path.removesuffix("`") if found else ""
+
+
+def _empty(tree: Any) -> str | None:
+    """Return the path of an object without members; the written tree says whether to look."""
+    return _first_empty(tree, "") if b"{}" in dumps(tree) else None
+
+
+def _first_empty(node: Any, path: str) -> str | None:
+    if isinstance(node, dict):
+        if not node:
+            return path or _NAMELESS
+        steps = ((f"{path}.{name}".removeprefix("."), value) for name, value in node.items())
+    elif isinstance(node, list):
+        steps = ((f"{path}[{index}]", value) for index, value in enumerate(node))
+    else:
+        return None
+    return next((found for step, value in steps if (found := _first_empty(value, step))), None)
+
+
+class _Family:
+    """Build the structs of one version, plain or full, in a module of their own.
+
+    msgspec looks up the names of types that refer to each other in the module of the struct.
+    """
+
+    def __init__(self, known: Schema, *, full: bool) -> None:
+        self.schema = known
+        self.full = full
+        self.module = ModuleType(f"{__name__}._{known.version}_{'full' if full else 'plain'}")
+        sys.modules[self.module.__name__] = self.module
+        self.space = self.module.__dict__
+        self.space.update({f"_p_{name}": kind for name, kind in _PRIMITIVES.items()})
+        self.space.update(Annotated=Annotated, UnsetType=UnsetType, SOME=_SOME, list=list)
+        self.space.update(ANY_RESOURCE=_ANY_RESOURCE)
+        if full:
+            self._sibling()
+
+    def struct(self, name: str) -> Any:
+        """Return the struct of a type, with everything that it may hold."""
+        waiting = [name]
+        while waiting:
+            here = waiting.pop()
+            if _label(here) not in self.space and here != "Resource":
+                found = self.schema.type(here)
+                self._define(found)
+                inner = (e.type for e in found.elements.values() if not e.is_primitive)
+                waiting += [kind for kind in inner if _label(kind) not in self.space]
+        return self.space[_label(name)]
+
+    def _sibling(self) -> None:
+        fields = [
+            ("id", "_p_string | UnsetType", UNSET),
+            ("extension", "Annotated[list[Extension], SOME] | UnsetType", UNSET),
+        ]
+        self.space["Sibling"] = self._defstruct("Sibling", fields, {}, None)
+
+    def _define(self, found: Type) -> None:
+        fields: list[Any] = []
+        renamed: dict[str, str] = {}
+        if found.kind == "resource":
+            self.space[f"_t_{found.name}"] = Literal[found.name]
+            fields.append(("resourceType", f"_t_{found.name}"))
+        for element in found.elements.values():
+            attribute = _attribute(element.name)
+            if attribute != element.name:
+                renamed[attribute] = element.name
+            fields.append(self._field(found, element, attribute))
+            if self.full and element.is_primitive:
+                renamed[f"{attribute}__"] = f"_{element.name}"
+                fields.append(_sibling_field(element, attribute))
+        check = _check(found, full=self.full)
+        self.space[_label(found.name)] = self._defstruct(_label(found.name), fields, renamed, check)
+
+    def _field(self, found: Type, element: Element, attribute: str) -> Any:
+        kind = self._kind(found, element)
+        if element.is_list:
+            item = f"{kind} | None" if self.full and element.is_primitive else kind
+            kind = f"Annotated[list[{item}], SOME]"
+        must = element.required and not element.choice
+        if must and not (self.full and element.is_primitive):
+            return (attribute, kind)
+        return (attribute, f"{kind} | UnsetType", UNSET)
+
+    def _kind(self, found: Type, element: Element) -> str:
+        if element.codes:
+            label = f"_c_{_label(found.name)}_{element.name}"
+            self.space[label] = Literal[tuple(sorted(element.codes))]
+            return label
+        if element.is_primitive:
+            return f"_p_{element.type}"
+        return "ANY_RESOURCE" if element.type == "Resource" else _label(element.type)
+
+    def _defstruct(
+        self,
+        name: str,
+        fields: list[Any],
+        renamed: dict[str, str],
+        check: Callable[[Any], None] | None,
+    ) -> Any:
+        return msgspec.defstruct(
+            name,
+            fields,
+            module=self.module.__name__,
+            namespace={"__post_init__": check} if check else None,
+            rename=renamed or None,
+            forbid_unknown_fields=True,
+            kw_only=True,
+            gc=False,
+        )
+
+
+def _label(name: str) -> str:
+    return name.replace(".", "_")
+
+
+def _attribute(name: str) -> str:
+    return f"{name}_" if keyword.iskeyword(name) else name
+
+
+def _sibling_field(element: Element, attribute: str) -> Any:
+    kind = "Annotated[list[Sibling | None], SOME]" if element.is_list else "Sibling"
+    return (f"{attribute}__", f"{kind} | UnsetType", UNSET)
+
+
+def _check(found: Type, *, full: bool) -> Callable[[Any], None] | None:
+    checks = [_choice(variants, full=full) for variants in found.choices().values()]
+    checks += [_together(rule, full=full) for rule in _invariants_of(found)]
+    if found.name == "Extension":
+        checks = [_extension(found, full=full)]
+    elif found.name == "Period":
+        checks.append(_period)
+    if full:
+        checks.append(_siblings(found))
+    if not checks:
+        return None
+    if len(checks) == 1:
+        return checks[0]
+
+    def check(struct: Any) -> None:
+        for one in checks:
+            one(struct)
+
+    return check
+
+
+def _choice(variants: tuple[Element, ...], *, full: bool) -> Callable[[Any], None]:
+    names = [_attribute(element.name) for element in variants]
+    count = len(names)
+    required = variants[0].required
+    if full:
+        return _choice_with_siblings(variants)
+    if count == 1:
+        get_one = attrgetter(names[0])
+
+        def check_one(struct: Any) -> None:
+            if required and get_one(struct) is UNSET:
+                raise ValueError("the choice is missing")
+
+        return check_one
+    get = attrgetter(*names)
+
+    def check(struct: Any) -> None:
+        absent = get(struct).count(UNSET)
+        if absent < count - 1 or (required and absent == count):
+            raise ValueError("one variant of a choice")
+
+    return check
+
+
+def _choice_with_siblings(variants: tuple[Element, ...]) -> Callable[[Any], None]:
+    names = [(_attribute(element.name), element.is_primitive) for element in variants]
+    required = variants[0].required
+
+    def check(struct: Any) -> None:
+        there = sum(
+            getattr(struct, name) is not UNSET
+            or (primitive and getattr(struct, f"{name}__") is not UNSET)
+            for name, primitive in names
+        )
+        if there > 1 or (required and not there):
+            raise ValueError("one variant of a choice")
+
+    return check
+
+
+def _siblings(found: Type) -> Callable[[Any], None]:
+    singles = [
+        _attribute(element.name)
+        for element in found.elements.values()
+        if element.is_primitive and element.required and not element.choice and not element.is_list
+    ]
+    lists = [
+        (_attribute(element.name), element.required and not element.choice)
+        for element in found.elements.values()
+        if element.is_primitive and element.is_list
+    ]
+
+    def check(struct: Any) -> None:
+        for name in singles:
+            sibling = getattr(struct, f"{name}__")
+            if getattr(struct, name) is UNSET and (sibling is UNSET or sibling.extension is UNSET):
+                raise ValueError("a required element is missing")
+        for name, required in lists:
+            values, beside = getattr(struct, name), getattr(struct, f"{name}__")
+            if not _aligned(values, beside) or (required and values is UNSET is beside):
+                raise ValueError("values and extensions of a list do not line up")
+
+    return check
+
+
+def _aligned(values: Any, beside: Any) -> bool:
+    if beside is UNSET:
+        return values is UNSET or None not in values
+    if values is UNSET:
+        return None not in beside
+    return len(values) == len(beside) and all(
+        value is not None or extra is not None for value, extra in zip(values, beside, strict=True)
+    )
+
+
+def _invariants_of(found: Type) -> list[Together]:
+    rules = BY_TYPE.get(found.name, ())
+    return [rule for rule in rules if all(name in found.elements for name in rule.names)]
+
+
+def _together(rule: Together, *, full: bool) -> Callable[[Any], None]:
+    if full:
+
+        def check_full(struct: Any) -> None:
+            if not rule.holds(lambda name: _present(struct, _attribute(name))):
+                raise ValueError(rule.key)
+
+        return check_full
+    first, *others = map(_attribute, rule.names)
+    if rule.how == "requires" and len(others) == 1:
+        second = others[0]
+
+        def check_two(struct: Any) -> None:
+            if getattr(struct, second) is UNSET and getattr(struct, first) is not UNSET:
+                raise ValueError(rule.key)
+
+        return check_two
+
+    def check(struct: Any) -> None:
+        if not rule.holds(lambda name: getattr(struct, _attribute(name)) is not UNSET):
+            raise ValueError(rule.key)
+
+    return check
+
+
+def _present(struct: Any, attribute: str) -> bool:
+    return (
+        getattr(struct, attribute) is not UNSET
+        or getattr(struct, f"{attribute}__", UNSET) is not UNSET
+    )
+
+
+def _extension(found: Type, *, full: bool) -> Callable[[Any], None]:
+    """Return the check that an extension has either one value or extensions (ext-1)."""
+    values = next(iter(found.choices().values()))
+    names = [_attribute(element.name) for element in values]
+    if full:
+        names += [f"{_attribute(element.name)}__" for element in values if element.is_primitive]
+        of_choice = _choice_with_siblings(values)
+    get, count = attrgetter(*names), len(names)
+
+    def check(struct: Any) -> None:
+        there = count - get(struct).count(UNSET)
+        if bool(there) == (struct.extension is not UNSET):
+            raise ValueError("ext-1")
+        if there > 1:
+            if not full:
+                raise ValueError("one variant of a choice")
+            of_choice(struct)
+
+    return check
+
+
+def _period(struct: Any) -> None:
+    """Refuse a period that ends before it starts (per-1)."""
+    start, end = struct.start, struct.end
+    if start is UNSET or end is UNSET:
+        return
+    if ends_before_start(start.text, end.text):
+        raise ValueError("per-1")
