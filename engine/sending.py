@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
+from engine.clock import Clock
+from engine.config import Config
+from engine.deliver.destination import Destination, Destinations, Interaction
 from engine.deliver.ports import Delivery, Permit, Ruling, Withhold
+from engine.deliver.retry import Poison, RetryPolicy
+from engine.deliver.transport import HttpTransport, Transport
+from engine.deliver.worker import Settings, Worker
 from engine.fhir.json import dumps, loads
 from engine.gather import gather_canonical
 from engine.message import Draft, Resource, Unit
@@ -14,7 +21,7 @@ from engine.road.judge import decision_for
 from engine.road.route import draft_for
 from engine.road.trip import Trip
 from engine.rules.decision import Decision
-from engine.store import Transaction
+from engine.store import Store, Transaction
 from engine.transform.crosswalk import reference_key
 
 WITHDRAWN = "consent-withdrawn"
@@ -74,3 +81,50 @@ class Sending:
             return
         key = reference_key(delivery.destination, own)
         tx.crosswalk.link({key: delivery.envelope["entity"]}, source=delivery.destination)
+
+
+def destinations(config: Config) -> Destinations:
+    """Return every system as the worker knows it."""
+    retry = config.retry
+    policy = RetryPolicy(
+        attempts=retry.attempts,
+        first=retry.first,
+        factor=retry.factor,
+        cap=retry.cap,
+        jitter=retry.jitter,
+        patience=retry.patience,
+        poison=cast("Poison", retry.poison),
+    )
+    return {
+        name: Destination(
+            name,
+            system.base_url,
+            cast("Interaction", system.interaction),
+            system.bearer,
+            system.concurrency,
+            system.timeout,
+            system.conditional,
+            policy,
+        )
+        for name, system in config.systems.items()
+    }
+
+
+def make_worker(
+    sending: Sending,
+    store: Store,
+    clock: Clock,
+    *,
+    transport: Transport | None = None,
+    settings: Settings | None = None,
+) -> Worker:
+    """Return a worker that delivers what the project's routes have put into the outbox."""
+    return Worker(
+        store,
+        destinations(sending.project.config),
+        sending.judge,
+        transport or HttpTransport(),
+        clock,
+        delivered=sending.delivered,
+        settings=settings,
+    )

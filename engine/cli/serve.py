@@ -1,0 +1,88 @@
+"""`carelane serve` and `carelane worker`: run the engine until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+from fastapi import FastAPI
+
+from engine.cli.loading import ConfigOption, open_project, open_store
+from engine.clock import SystemClock
+from engine.deliver.worker import Settings
+from engine.project import Project
+from engine.sending import Sending, make_worker
+from engine.server import create_app
+from engine.store import Store
+
+_GRACE_SECONDS = 10
+
+
+def serve(
+    config: ConfigOption = Path("config.yaml"),
+    host: Annotated[str | None, typer.Option(help="Listen here instead of `server.host`.")] = None,
+    port: Annotated[int | None, typer.Option(help="Listen here instead of `server.port`.")] = None,
+    deliver: Annotated[
+        bool, typer.Option(help="Run deliveries in this process too (else: `carelane worker`).")
+    ] = True,
+) -> None:
+    """Run the HTTP API, and deliveries beside it."""
+    project = open_project(config)
+    with open_store(project) as store:
+        settings = project.config.server
+        chosen = port if port is not None else settings.port
+        typer.echo(f"Carelane listens on http://{host or settings.host}:{chosen}/fhir", err=True)
+        uvicorn.run(
+            served(project, store, deliver=deliver),
+            host=host or settings.host,
+            port=chosen,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+
+
+def served(project: Project, store: Store, *, deliver: bool = True) -> FastAPI:
+    """Return the application; with `deliver`, a worker lives as long as it does."""
+    clock = SystemClock()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if not deliver:
+            yield
+            return
+        sending = Sending(project)
+        worker = make_worker(sending, store, clock, settings=_settings())
+        task = asyncio.create_task(worker.run())
+        yield
+        worker.stop()
+        await task
+
+    return create_app(project, store, clock=clock, lifespan=lifespan)
+
+
+def worker(config: ConfigOption = Path("config.yaml")) -> None:
+    """Run deliveries alone, beside any number of servers and workers on the same record."""
+    project = open_project(config)
+    with open_store(project) as store:
+        asyncio.run(_deliver(project, store))
+
+
+async def _deliver(project: Project, store: Store) -> None:
+    worker = make_worker(Sending(project), store, SystemClock(), settings=_settings())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.stop)
+    await worker.run()
+
+
+def _settings() -> Settings:
+    return Settings(name=f"{socket.gethostname()}-{os.getpid()}", grace=_GRACE_SECONDS)
