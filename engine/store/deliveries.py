@@ -23,7 +23,7 @@ from engine.store.audits import Audits
 from engine.store.database import Insert, Statement
 from engine.store.rows import DeliveryRow, Depth, NewDelivery
 from engine.store.session import Session
-from engine.store.tables import delivery, lane
+from engine.store.tables import delivery, lane, unit
 
 Policy = Literal["park", "skip", "block"]
 """What a dead letter does: stop its own line, let its line pass, or stop the destination."""
@@ -406,6 +406,11 @@ class Deliveries:
         query = select(*_ROW).where(delivery.c.unit_id == unit).order_by(delivery.c.id)
         return [_delivery(row) for row in self._session.execute(query)]
 
+    def was_delivered(self, destination: str, reference: str) -> bool:
+        """Tell whether a destination has been sent any version of a resource (`Type/entity`)."""
+        values = {"destination": destination, "reference": reference}
+        return self._session.run(_WAS_DELIVERED, values).first() is not None
+
     def search(
         self,
         *,
@@ -469,6 +474,18 @@ class Deliveries:
 _OPEN = delivery.c.state != bindparam("done", "delivered", literal_execute=True)
 _BLOCKED = Statement(
     lambda _: select(delivery.c.destination).where(delivery.c.blocking == 1).distinct()
+)
+_WAS_DELIVERED = Statement(
+    lambda _: (
+        select(delivery.c.id)
+        .join(unit, unit.c.id == delivery.c.unit_id)
+        .where(
+            unit.c.resource == bindparam("reference"),
+            delivery.c.destination == bindparam("destination"),
+            delivery.c.state == "delivered",
+        )
+        .limit(1)
+    )
 )
 _NEXT = Statement(
     lambda _: (

@@ -197,6 +197,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("member IS NOT NULL"),
     )
     op.create_index("ix_unit_message_id_entry", "unit", ["message_id", "entry"], unique=False)
+    op.create_index(
+        "ix_unit_resource",
+        "unit",
+        ["resource", "id"],
+        unique=False,
+        sqlite_where=sa.text("resource IS NOT NULL"),
+        postgresql_where=sa.text("resource IS NOT NULL"),
+    )
     op.create_table(
         "decision",
         sa.Column("id", TEXT, nullable=False),
