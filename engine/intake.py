@@ -18,6 +18,7 @@ from engine.parse import Limits, parse
 from engine.project import Project
 from engine.road.entries import Answer, Submission, answer, split
 from engine.road.pipeline import Travelled, run, run_again
+from engine.road.reply import message_reply
 from engine.road.trip import Trip
 from engine.store import NewDelivery, Store, Transaction, UnitRow
 from engine.transform.crosswalk import Key
@@ -142,11 +143,17 @@ def _accept(
         tx, project, message.system, [unit.source for unit in submission.units], at=tx.now
     )
     travelled = run(submission, Trip(project, facts, message.system))
-    told = answer(submission, travelled.outcomes, message.id)
+    told = _told(message, submission, travelled)
     _keep_message(tx, message, travelled, told, correlation)
     _keep_units(tx, message, travelled)
     _learn(tx, project, travelled, message.system)
     return Accepted(told, message.id)
+
+
+def _told(message: Message, submission: Submission, travelled: Travelled) -> Answer:
+    if message.interaction == "process-message" and submission.header is not None:
+        return message_reply(submission.header, travelled.outcomes, message.id)
+    return answer(submission, travelled.outcomes, message.id)
 
 
 def _key_reused() -> Diagnostic:
