@@ -60,10 +60,14 @@ class Task:
 
 @dataclass(slots=True)
 class Turned:
-    """Hold what a turn gave: what to send, how many were claimed, when the next one is due."""
+    """Hold what a turn gave: what to send, how many were claimed, when the next one is due.
+
+    `at` is the instant of the claim.
+    """
 
     tasks: list[Task] = field(default_factory=list)
     claimed: int = 0
+    at: str = ""
     next_due: str | None = None
 
 
@@ -141,7 +145,7 @@ class Desk:
 
     def _claim(self, transaction: Any, most: Mapping[str, int]) -> Turned:
         claimed = transaction.deliveries.claim(self.name, self.batch, most, self.lease)
-        turned = Turned(claimed=len(claimed))
+        turned = Turned(claimed=len(claimed), at=transaction.now)
         for delivery in claimed:
             if task := self._decide(transaction, delivery):
                 turned.tasks.append(task)

@@ -168,8 +168,9 @@ class Worker:
     def _until_due(self, turned: Turned) -> float | None:
         if turned.next_due is None:
             return None
-        left = seconds_between(self._clock.now(), turned.next_due)
-        return left if left > 0 or turned.claimed else RECOVERY
+        if turned.next_due <= turned.at and not turned.claimed:
+            return RECOVERY  # due, but others have all the leases that the destination allows
+        return max(0.0, seconds_between(self._clock.now(), turned.next_due))
 
     def _until_reopening(self) -> float | None:
         now = self._clock.monotonic()
