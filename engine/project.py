@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.config import Config, load_config
-from engine.diagnostics import Diagnostic, has_errors, in_order
+from engine.diagnostics import Diagnostic, Severity, has_errors, in_order
 from engine.errors import ProjectError
 from engine.fhir.profiles import Profile, Profiles, load_profiles
 from engine.message import Resource
@@ -170,20 +170,30 @@ class Project:
         return decide(request, consents, supporting, at=at, policy=chosen)
 
 
-def load(path: str | Path = "config.yaml", environ: Mapping[str, str] | None = None) -> Project:
+def load(
+    path: str | Path = "config.yaml",
+    environ: Mapping[str, str] | None = None,
+    *,
+    absent_secrets: Severity = Severity.WARNING,
+) -> Project:
     """Load a project; `path` is its config.yaml.
 
+    A secret whose variable is not set is a warning, and its system cannot send or be sent to with
+    it; what is about to run asks for `absent_secrets=Severity.ERROR`.
     Raises ProjectError with every problem of config, mappings, tables and profiles.
     """
-    project, problems = examine(Path(path), os.environ if environ is None else environ)
+    given = os.environ if environ is None else environ
+    project, problems = examine(Path(path), given, absent_secrets=absent_secrets)
     if project is None or has_errors(problems):
         raise ProjectError(in_order(problems))
     return project
 
 
-def examine(path: Path, environ: Mapping[str, str]) -> tuple[Project | None, list[Diagnostic]]:
+def examine(
+    path: Path, environ: Mapping[str, str], *, absent_secrets: Severity = Severity.WARNING
+) -> tuple[Project | None, list[Diagnostic]]:
     """Return the project, or None, with everything that is wrong or doubtful in it."""
-    config, problems = load_config(path, environ)
+    config, problems = load_config(path, environ, absent_secrets=absent_secrets)
     if config is None:
         return None, problems
     profiles, found = load_profiles(config.profiles)

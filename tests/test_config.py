@@ -58,6 +58,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
     ) -> tuple[Config | None, list[Diagnostic]]:
         (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
         given = ENVIRON if environ is None else environ
+        options.setdefault("absent_secrets", Severity.ERROR)
         return load_config(Path("config.yaml"), given, **options)
 
     return run

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from engine.clock import SystemClock
+from engine.diagnostics import Severity
 from engine.errors import ProjectError, StoreError
 from engine.project import Project, load
 from engine.store import Store
@@ -17,10 +18,13 @@ ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The project'
 MISUSE = 2
 
 
-def open_project(config: Path) -> Project:
-    """Load the project, or print every problem in it and end with exit code 2."""
+def open_project(config: Path, *, to_run: bool = False) -> Project:
+    """Load the project, or print every problem in it and end with exit code 2.
+
+    `to_run` says that it is about to exchange, so that no secret may be absent.
+    """
     try:
-        return load(config)
+        return load(config, absent_secrets=Severity.ERROR if to_run else Severity.WARNING)
     except ProjectError as error:
         for diagnostic in error.diagnostics:
             print(diagnostic.text(), file=sys.stderr)

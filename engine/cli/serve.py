@@ -35,7 +35,7 @@ def serve(
     ] = True,
 ) -> None:
     """Run the HTTP API, and deliveries beside it."""
-    project = open_project(config)
+    project = open_project(config, to_run=True)
     with open_store(project) as store:
         settings = project.config.server
         chosen = port if port is not None else settings.port
@@ -71,7 +71,7 @@ def served(project: Project, store: Store, *, deliver: bool = True) -> FastAPI:
 
 def worker(config: ConfigOption = Path("config.yaml")) -> None:
     """Run deliveries alone, beside any number of servers and workers on the same record."""
-    project = open_project(config)
+    project = open_project(config, to_run=True)
     with open_store(project) as store:
         asyncio.run(_deliver(project, store))
 

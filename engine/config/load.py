@@ -17,12 +17,13 @@ from engine.document import Node
 
 
 def load_config(
-    path: Path, environ: Mapping[str, str], *, absent_secrets: Severity = Severity.ERROR
+    path: Path, environ: Mapping[str, str], *, absent_secrets: Severity = Severity.WARNING
 ) -> tuple[Config | None, list[Diagnostic]]:
     """Load config.yaml; the answer is the Config, or None with every problem in order of place.
 
-    `absent_secrets` is the severity of a secret whose variable is not set: an error for a server
-    about to run, `Severity.WARNING` to look at a project without its secrets.
+    `absent_secrets` is the severity of a secret whose variable is not set: a warning where a
+    project is only looked at (a system without its token cannot send), `Severity.ERROR` for a
+    server about to run.
     """
     node, problems = document.read(path, name=_shown(path))
     if node is None:
@@ -35,7 +36,7 @@ def read_config(
     root: Path,
     environ: Mapping[str, str],
     *,
-    absent_secrets: Severity = Severity.ERROR,
+    absent_secrets: Severity = Severity.WARNING,
 ) -> tuple[Config | None, list[Diagnostic]]:
     """Turn the root node of a config file in the folder `root` into a Config."""
     reading = Reading(root, environ, absent_secrets)

@@ -34,7 +34,7 @@ class Reading:
 
     root: Path
     environ: Mapping[str, str]
-    absent_secrets: Severity = Severity.ERROR
+    absent_secrets: Severity = Severity.WARNING
     problems: list[Diagnostic] = field(default_factory=list)
 
     def problem(
