@@ -1,0 +1,217 @@
+"""What a resource tells, part by part: the units that are labelled, judged, kept or removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from engine.message import Resource
+from engine.rules.consent.codings import RESOURCE_TYPES
+from engine.rules.elements import (
+    CARRIERS,
+    ENVELOPE,
+    PEOPLE,
+    ages_of,
+    authors_of,
+    classes_of,
+    codes_in,
+    is_opaque,
+    names_of,
+    reference_names,
+    references_in,
+    referred_type,
+    walk,
+    without_meta,
+)
+from engine.rules.security_label import RANK, Label, inline_labels, resource_labels
+
+Age = tuple[str | None, str | None]
+"""Start and end of content, as FHIR writes them; None is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Hold what is known of one unit of content.
+
+    `path` is its place (`payload[1]`, `reasonCode[0]`, `contained[0]`). `opaque` says that it holds
+    words or documents whose meaning no code tells. `ages` are the dates and periods of its
+    content. `names` are the references and identifiers that it goes by, `links` those that it
+    points to, `authors` those of who wrote it.
+    """
+
+    path: str
+    labels: frozenset[Label] = frozenset()
+    classes: frozenset[Label] = frozenset()
+    codes: frozenset[Label] = frozenset()
+    opaque: bool = False
+    ages: tuple[Age, ...] = ()
+    names: frozenset[str] = frozenset()
+    links: frozenset[str] = frozenset()
+    authors: frozenset[str] = frozenset()
+
+
+class Shelf:
+    """Find the resources that a resource may point to: contained ones and those handed in."""
+
+    def __init__(self, resource: Resource, supporting: Sequence[Resource] = ()) -> None:
+        self._known: dict[str, Resource] = {}
+        for other in supporting:
+            for name in names_of(other):
+                self._known.setdefault(name, other)
+        for contained in resource.get("contained") or ():
+            if isinstance(contained, Mapping) and contained.get("id"):
+                self._known[f"#{contained['id']}"] = dict(contained)
+
+    def find(self, reference: Mapping[str, Any]) -> Resource | None:
+        """Return the resource that a Reference means, or None where it is not here."""
+        for name in reference_names(reference):
+            if name in self._known:
+                return self._known[name]
+        return None
+
+
+def whole(resource: Resource, path: str, inherited: frozenset[Label] = frozenset()) -> Part:
+    """Return a resource as one part: a contained one, or one that another points to."""
+    labels = resource_labels(resource)
+    for node in walk(resource):
+        labels |= inline_labels(node)
+    return Part(
+        path=path,
+        labels=labels or inherited,
+        classes=classes_of(resource),
+        codes=codes_in(resource),
+        opaque=is_opaque(resource),
+        ages=ages_of(resource),
+        names=names_of(resource),
+        links=_names_in(without_meta(resource)),
+        authors=authors_of(resource),
+    )
+
+
+def parts(resource: Resource, supporting: Sequence[Resource] = ()) -> list[Part]:
+    """Return the parts of a resource, contained ones last.
+
+    A type that carries no content of its own (an Observation, say), and a carrier that holds
+    nothing, is one part at path "". People and organizations that are contained are no content.
+    """
+    inherited = resource_labels(resource)
+    found: list[Part] = []
+    if resource.get("resourceType") in CARRIERS:
+        reader = _Entries(resource, Shelf(resource, supporting), inherited)
+        found = [reader.part(path, entry) for path, entry in entries(resource)]
+    if not found:
+        found = [whole(resource, "")]
+    for index, contained in enumerate(resource.get("contained") or ()):
+        if isinstance(contained, Mapping) and contained.get("resourceType") not in PEOPLE:
+            found.append(_contained(dict(contained), index, inherited))
+    return found
+
+
+def entries(resource: Resource) -> Iterator[tuple[str, Any]]:
+    """Yield path and value of every entry of every element that is no envelope."""
+    for key, value in resource.items():
+        if (key in ENVELOPE and not _adds_words(key, value)) or key.startswith("_"):
+            continue
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                yield f"{key}[{index}]", item
+        else:
+            yield key, value
+
+
+def _adds_words(key: str, value: Any) -> bool:
+    """Tell whether a narrative says more than the resource does (status `additional`)."""
+    return key == "text" and isinstance(value, Mapping) and value.get("status") == "additional"
+
+
+def element_of(path: str) -> str:
+    """Return the element that a path of one part stands in (`payload` of `payload[1]`)."""
+    return path.partition("[")[0]
+
+
+def is_content(resource: Resource, path: str) -> bool:
+    """Tell whether an entry is what the resource was written to tell."""
+    return element_of(path) in CARRIERS.get(str(resource.get("resourceType")), ())
+
+
+def _contained(contained: Resource, index: int, inherited: frozenset[Label]) -> Part:
+    part = whole(contained, f"contained[{index}]", inherited)
+    local = frozenset({f"#{contained['id']}"}) if contained.get("id") else frozenset()
+    return replace(part, names=part.names | local)
+
+
+class _Entries:
+    """Hold what the entries of one carrier share."""
+
+    def __init__(self, resource: Resource, shelf: Shelf, inherited: frozenset[Label]) -> None:
+        self.resource = resource
+        self.shelf = shelf
+        self.inherited = inherited
+        self.names = names_of(resource)
+        self.classes = classes_of(resource)
+        self.links = _names_in(resource.get("encounter"))
+        self.authors = authors_of({key: resource.get(key) for key in _WRITERS})
+        about = ("topic", "reasonCode", "reason", "code")
+        self.about = codes_in([resource.get(key) for key in about])
+
+    def part(self, path: str, entry: Any) -> Part:
+        own = inline_labels(entry)
+        opaque = is_opaque({element_of(path): entry})
+        codes = codes_in(entry) if isinstance(entry, Mapping | list) else frozenset()
+        part = Part(
+            path=path,
+            labels=own or self.inherited,
+            classes=self.classes,
+            codes=codes | self.about if opaque and is_content(self.resource, path) else codes,
+            opaque=opaque,
+            ages=ages_of(entry),
+            names=self.names,
+            links=self.links,
+            authors=authors_of(entry) or self.authors,
+        )
+        for reference in references_in(entry):
+            part = _with_target(part, reference, self.shelf.find(reference), bool(own))
+        return part
+
+
+_WRITERS = ("sender", "requester", "author", "owner")
+
+
+def _names_in(tree: Any) -> frozenset[str]:
+    return frozenset(name for one in references_in(tree) for name in reference_names(one))
+
+
+def _with_target(
+    part: Part, reference: Mapping[str, Any], target: Resource | None, labelled: bool
+) -> Part:
+    """Add to an entry what is known of a resource that it points to."""
+    names = frozenset(reference_names(reference))
+    kind = (target or {}).get("resourceType") or referred_type(reference)
+    if kind in PEOPLE:
+        return _with_party(replace(part, links=part.links | names), target)
+    classes = part.classes | ({(RESOURCE_TYPES, str(kind))} if kind else frozenset())
+    if target is None:
+        return replace(part, names=part.names | names, classes=classes, opaque=True)
+    other = whole(target, part.path)
+    own = part.labels if labelled or not other.labels else frozenset()
+    return Part(
+        path=part.path,
+        labels=own | other.labels,
+        classes=classes | other.classes,
+        codes=part.codes | other.codes,
+        opaque=part.opaque or other.opaque,
+        ages=part.ages + other.ages,
+        names=part.names | names | other.names,
+        links=part.links | other.links,
+        authors=other.authors or part.authors,
+    )
+
+
+def _with_party(part: Part, target: Resource | None) -> Part:
+    """Add what a party gives away about the member by what it is: a methadone clinic, say."""
+    if target is None or target.get("resourceType") in ("Patient", "RelatedPerson", "Person"):
+        return part
+    labels = resource_labels(target)
+    telling = frozenset(one for one in labels if RANK.get(one[1], RANK["V"]) > RANK["N"])
+    return replace(part, labels=part.labels | telling, codes=part.codes | codes_in(target))

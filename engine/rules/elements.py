@@ -1,0 +1,203 @@
+"""How content is read: the references, codes, dates and free words in any tree of FHIR."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from engine.message import Resource
+from engine.rules.consent.codings import RESOURCE_TYPES
+from engine.rules.security_label import INLINE_LABEL, Label, label_of
+
+PROFILE = "urn:ietf:rfc:3986"
+
+CARRIERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "Communication": ("payload",),
+        "CommunicationRequest": ("payload",),
+        "Task": ("input", "output"),
+        "CarePlan": ("activity", "goal", "addresses"),
+        "CareTeam": ("participant",),
+    }
+)
+"""Types that carry content in entries of their own, and the elements that hold what is told."""
+
+_ENVELOPE_WORDS = """
+resourceType id meta implicitRules language identifier status intent priority subject
+patient for sender recipient sent received requester owner author authoredOn created
+lastModified inResponseTo partOf replaces groupIdentifier instantiatesCanonical
+instantiatesUri medium period executionPeriod occurrenceDateTime occurrencePeriod performer
+contributor careTeam managingOrganization modifierExtension contained text doNotPerform
+restriction location insurance relevantHistory telecom
+"""
+ENVELOPE = frozenset(_ENVELOPE_WORDS.split())
+"""Elements that say who, when and how; they are no content, or (text, note) speak beside it."""
+
+_PEOPLE_WORDS = """
+Patient RelatedPerson Person Practitioner PractitionerRole Organization Group Device
+Endpoint Location HealthcareService OrganizationAffiliation CareTeam
+"""
+PEOPLE = frozenset(_PEOPLE_WORDS.split())
+"""Types that name a party; a reference to one of them adds nothing to what is told."""
+
+_AUTHORS = ("author", "performer", "recorder", "asserter", "sender", "requester", "enterer")
+_SILENT_WORDS = """
+system code version display reference type use unit url status intent kind resourceType id
+priority contentType language gender profile implicitRules source lastUpdated hash
+comparator start end versionId valueCode valueUri lifecycleStatus clinicalStatus
+"""
+_SILENT = frozenset(_SILENT_WORDS.split())
+_DATE = re.compile(r"^\d{4}(-\d\d(-\d\d(T[\d:.]+(Z|[+-]\d\d:\d\d))?)?)?$")
+_NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
+_AGES_WORDS = """
+effectiveDateTime effectivePeriod effectiveInstant onsetDateTime onsetPeriod recordedDate
+performedDateTime performedPeriod occurrenceDateTime occurrencePeriod period creation issued
+date authoredOn dateWritten whenHandedOver servicedDate servicedPeriod created startDate
+scheduledPeriod dateAsserted billablePeriod
+"""
+_AGES = tuple(_AGES_WORDS.split())
+
+
+def names_of(resource: Resource) -> frozenset[str]:
+    """Return how a resource may be referred to: `Type/id`, and `system|value` of identifiers."""
+    names = {f"{resource.get('resourceType')}/{resource['id']}"} if resource.get("id") else set()
+    identifiers = resource.get("identifier")
+    for identifier in identifiers if isinstance(identifiers, list) else [identifiers]:
+        if isinstance(identifier, Mapping) and identifier.get("value"):
+            names.add(f"{identifier.get('system', '')}|{identifier['value']}")
+    return frozenset(names)
+
+
+def reference_names(reference: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a Reference calls its target, in the forms of `names_of`."""
+    names: list[str] = []
+    literal = reference.get("reference")
+    if isinstance(literal, str) and literal:
+        plain = literal.split("/_history/")[0]
+        names.append(plain)
+        if "://" in plain and plain.count("/") >= 4:
+            names.append("/".join(plain.rsplit("/", 2)[1:]))
+    identifier = reference.get("identifier")
+    if isinstance(identifier, Mapping) and identifier.get("value"):
+        names.append(f"{identifier.get('system', '')}|{identifier['value']}")
+    return tuple(names)
+
+
+def referred_type(reference: Mapping[str, Any]) -> str | None:
+    """Return the type of resource that a Reference says it means."""
+    stated = reference.get("type")
+    if isinstance(stated, str) and stated:
+        return stated.rsplit("/", 1)[-1]
+    names = [name for name in reference_names(reference) if "|" not in name]
+    head = names[-1].split("/")[0] if names and "/" in names[-1] else ""
+    return head if head[:1].isupper() and head.isalpha() else None
+
+
+def walk(tree: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield every object in a tree, outermost first."""
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Mapping):
+            yield node
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
+
+
+def references_in(tree: Any) -> list[Mapping[str, Any]]:
+    """Return every Reference in a tree."""
+    return [node for node in walk(tree) if _is_reference(node)]
+
+
+def _is_reference(node: Mapping[str, Any]) -> bool:
+    if isinstance(node.get("reference"), str):
+        return True
+    return isinstance(node.get("identifier"), Mapping) and "resourceType" not in node
+
+
+def codes_in(tree: Any) -> frozenset[Label]:
+    """Return every coding in a tree as system and code; labels and identifier types are none."""
+    found: set[Label] = set()
+    for node in walk(without_meta(tree)):
+        code = node.get("code")
+        if isinstance(code, str) and ("system" in node or "display" in node or len(node) == 1):
+            found.add(label_of(node))
+    return frozenset(found)
+
+
+def without_meta(tree: Any) -> Any:
+    if not isinstance(tree, Mapping):
+        return tree
+    bare = {key: value for key, value in tree.items() if key not in ("meta", "contained")}
+    if isinstance(extensions := bare.get("extension"), list):
+        bare["extension"] = [one for one in extensions if not _is_inline_label(one)]
+    return bare
+
+
+def _is_inline_label(extension: Any) -> bool:
+    return isinstance(extension, Mapping) and extension.get("url") == INLINE_LABEL
+
+
+def is_opaque(tree: Any) -> bool:
+    """Tell whether a tree holds words, numbers in words or documents that no code explains."""
+    if isinstance(tree, list):
+        return any(is_opaque(item) for item in tree)
+    if not isinstance(tree, Mapping):
+        return False
+    if "contentType" in tree or tree.get("coding") == []:
+        return True
+    coded = isinstance(tree.get("coding"), list)
+    identified = "value" in tree and ("system" in tree or "use" in tree)
+    return any(
+        _speaks(key, value, coded or identified)
+        for key, value in tree.items()
+        if key not in ("meta", "identifier")
+    )
+
+
+def _speaks(key: str, value: Any, explained: bool) -> bool:
+    if not isinstance(value, str):
+        if key == "text" and isinstance(value, Mapping):
+            return value.get("status") not in ("generated", "empty")
+        return is_opaque(value)
+    if key in _SILENT or key.startswith("_") or (explained and key in ("text", "value")):
+        return False
+    return not (_DATE.match(value) or _NUMBER.match(value))
+
+
+def ages_of(tree: Any) -> tuple[tuple[str | None, str | None], ...]:
+    """Return the dates and periods that tell how old content is."""
+    found: list[tuple[str | None, str | None]] = []
+    for node in walk(without_meta(tree)):
+        for key in _AGES:
+            value = node.get(key)
+            if isinstance(value, str) and value:
+                found.append((value, value))
+            elif isinstance(value, Mapping) and (value.get("start") or value.get("end")):
+                found.append((value.get("start"), value.get("end")))
+    return tuple(dict.fromkeys(found))
+
+
+def authors_of(tree: Any) -> frozenset[str]:
+    """Return the names of those who wrote what a tree holds."""
+    found: set[str] = set()
+    for node in walk(tree):
+        for key in _AUTHORS:
+            for reference in references_in(node.get(key)):
+                found.update(reference_names(reference))
+    return frozenset(found)
+
+
+def classes_of(resource: Resource) -> frozenset[Label]:
+    """Return the classes of a resource: its type, its profiles, the types of its document."""
+    kind = str(resource.get("resourceType", ""))
+    found = {(RESOURCE_TYPES, kind)} if kind else set()
+    meta = resource.get("meta")
+    profiles = meta.get("profile") if isinstance(meta, Mapping) else None
+    found.update((PROFILE, str(profile)) for profile in profiles or ())
+    if kind in ("DocumentReference", "Composition", "DocumentManifest", "DiagnosticReport"):
+        found |= codes_in([resource.get("type"), resource.get("category"), resource.get("code")])
+    return frozenset(found)

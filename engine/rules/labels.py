@@ -1,0 +1,148 @@
+"""The labelling step: before judgement, coded content gets the labels that its codes call for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.fhir.dates import birthday, moment
+from engine.message import Resource
+from engine.rules.consent.codings import ACT_CODE, CONFIDENTIALITY
+from engine.rules.content import entries
+from engine.rules.elements import (
+    CARRIERS,
+    PEOPLE,
+    codes_in,
+    is_opaque,
+    references_in,
+    referred_type,
+)
+from engine.rules.security_label import (
+    INLINE_LABEL,
+    Label,
+    in_order,
+    inline_labels,
+    resource_labels,
+)
+from engine.rules.sensitivity import SensitivityTable
+
+
+def label(resource: Resource, table: SensitivityTable, *, minor: bool = False) -> Resource:
+    """Return the resource with the labels that its codes call for; the input is not changed.
+
+    A resource gets them in `meta.security`, as each contained one does; an entry of a type that
+    carries content (`Communication.payload`, `CarePlan.activity`, ...) gets them as inline-label
+    extensions, so that one entry can be held back and the others sent. Labels are only added.
+    Content whose codes the table all knows, and lists none of, gets `table.otherwise`, unless it
+    holds words that no code explains: those stay unlabelled. `minor` says that the member was
+    under age, which adds the table's labels for services that a minor may seek in confidence.
+    """
+    step = _Labelling(table, minor)
+    labelled = dict(resource)
+    if resource.get("resourceType") in CARRIERS:
+        inherited = resource_labels(resource)
+        for path, entry in entries(resource):
+            step.label_entry(labelled, path, entry, inherited)
+        contained = resource.get("contained")
+        if isinstance(contained, list):
+            labelled["contained"] = [step.label_resource(one, inherited) for one in contained]
+        return labelled
+    if isinstance(contained := resource.get("contained"), list):
+        labelled["contained"] = [step.label_resource(one, frozenset()) for one in contained]
+    return _with_security(labelled, step.labels(labelled, resource_labels(labelled), frozenset()))
+
+
+def label_all(
+    resources: Sequence[Resource], table: SensitivityTable, *, minor: bool = False
+) -> list[Resource]:
+    """Return the resources, each labelled as by `label`."""
+    return [label(resource, table, minor=minor) for resource in resources]
+
+
+class _Labelling:
+    """Hold the table and the age while one resource is labelled."""
+
+    def __init__(self, table: SensitivityTable, minor: bool) -> None:
+        self.table = table
+        self.minor = minor
+
+    def called_for(self, codes: frozenset[Label]) -> frozenset[Label]:
+        """Return the labels that the table lists for these codes."""
+        found: set[Label] = set()
+        for system, code in codes:
+            for topic in self.table.topics(system, code):
+                found.add((CONFIDENTIALITY, topic.confidentiality))
+                found.update((ACT_CODE, name) for name in topic.labels)
+                if self.minor and topic.name in self.table.minor_topics:
+                    found.update((ACT_CODE, name) for name in self.table.minor_labels)
+        return frozenset(found)
+
+    def labels(
+        self, content: Any, own: frozenset[Label], inherited: frozenset[Label]
+    ) -> set[Label]:
+        """Return the labels to add to content that has `own` and stands inside `inherited`."""
+        codes = codes_in(content)
+        found = set(self.called_for(codes))
+        if found:
+            return (found if own else found | inherited) - own
+        if own or inherited or self.table.otherwise is None or is_opaque(content):
+            return set()
+        if not all(self.table.knows(system) for system, _ in codes):
+            return set()
+        return {(CONFIDENTIALITY, self.table.otherwise)}
+
+    def label_resource(self, resource: Any, inherited: frozenset[Label]) -> Any:
+        if not isinstance(resource, Mapping):
+            return resource
+        added = self.labels(resource, resource_labels(dict(resource)), inherited)
+        return _with_security(dict(resource), added)
+
+    def label_entry(
+        self,
+        resource: Resource,
+        path: str,
+        entry: Any,
+        inherited: frozenset[Label],
+    ) -> None:
+        """Put inline labels on one entry of `resource`, in place (its lists are copied first)."""
+        if not isinstance(entry, Mapping) or path.startswith("extension"):
+            return
+        added = self.labels(entry, inline_labels(entry), inherited)
+        if _points_to_content(entry):
+            added -= {(CONFIDENTIALITY, self.table.otherwise or "")}
+        if not added:
+            return
+        extensions = [{"url": INLINE_LABEL, "valueCoding": one} for one in in_order(added)]
+        new = {**entry, "extension": [*entry.get("extension", ()), *extensions]}
+        key, _, index = path.partition("[")
+        if index:
+            resource[key] = list(resource[key])
+            resource[key][int(index[:-1])] = new
+        else:
+            resource[key] = new
+
+
+def _points_to_content(entry: Mapping[str, Any]) -> bool:
+    """Tell whether an entry points to content: the labels of that stand on what it points to."""
+    return any(referred_type(reference) not in PEOPLE for reference in references_in(entry))
+
+
+def _with_security(resource: Resource, added: set[Label]) -> Resource:
+    if not added:
+        return resource
+    meta = dict(resource.get("meta") or {})
+    meta["security"] = [*meta.get("security", ()), *in_order(added)]
+    return {**resource, "meta": meta}
+
+
+def is_minor(
+    patient: Mapping[str, Any] | None, at: str, majority_age: int = 18, zone: str = "UTC"
+) -> bool:
+    """Tell whether a member is, or may still be, under age at an instant.
+
+    Without a birth date that can be read nothing says so, and the answer is False.
+    """
+    born = (patient or {}).get("birthDate")
+    turns = birthday(born, majority_age, zone) if isinstance(born, str) else None
+    now = moment(at, zone)
+    return turns is not None and now is not None and now[0] < turns[1]

@@ -1,0 +1,126 @@
+"""Marks on what is sent: REDACTED, the highest confidentiality, handling, and legal notices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from engine.fhir.schema import schema
+from engine.message import Resource
+from engine.rules.consent.codings import ACT_CODE, CONFIDENTIALITY, OBSERVATION_VALUE
+from engine.rules.elements import CARRIERS
+from engine.rules.security_label import (
+    RANK,
+    Label,
+    confidentiality,
+    labels_in,
+    resource_labels,
+)
+
+NOTICE_EXTENSION = "https://carelane.example/fhir/StructureDefinition/disclosure-notice"
+"""Where a notice stands in a resource that has neither payload nor note."""
+
+NOTICES: Mapping[str, str] = MappingProxyType(
+    {
+        "42-cfr-part-2": (
+            "42 CFR part 2 prohibits unauthorized use or disclosure of these records."
+        ),
+    }
+)
+"""The words of each notice; 42 CFR 2.32(a)(2) gives this sentence as sufficient by itself."""
+
+REDACTED = {"system": OBSERVATION_VALUE, "code": "REDACTED", "display": "redacted"}
+NO_REDISCLOSURE = {
+    "system": ACT_CODE,
+    "code": "NORDSCLCD",
+    "display": "no redisclosure without consent directive",
+}
+
+
+def with_marks(
+    resource: Resource,
+    obligations: Iterable[Mapping[str, Any]],
+    kept: Sequence[frozenset[Label]],
+    *,
+    redacted: bool,
+) -> Resource:
+    """Return the resource with its outward labels.
+
+    On a resource that carries content the outside shows only the highest confidentiality of what
+    it holds: a sensitivity there would tell what is held back. `kept` are the labels of each part.
+    """
+    meta = dict(resource.get("meta") or {})
+    security = list(meta.get("security") or ())
+    if resource.get("resourceType") in CARRIERS:
+        security = _outward(resource, security, kept, redacted=redacted)
+    if redacted:
+        security = _with(security, REDACTED)
+    if any(obligation["type"] == "no-redisclosure" for obligation in obligations):
+        security = _with(security, NO_REDISCLOSURE)
+    if security == list(meta.get("security") or ()):
+        return resource
+    meta.pop("security", None)
+    if security:
+        meta["security"] = security
+    return _placed(resource, meta)
+
+
+def _outward(
+    resource: Resource,
+    security: list[Any],
+    kept: Sequence[frozenset[Label]],
+    *,
+    redacted: bool,
+) -> list[Any]:
+    own = resource_labels(resource)
+    levels = [level for level in map(_level, [own, *kept]) if level]
+    highest = max(levels, key=RANK.__getitem__, default=None)
+    if highest is None or not (own or redacted or RANK[highest] > RANK["N"]):
+        return security
+    level = {"system": CONFIDENTIALITY, "code": highest}
+    same = [one for one in security if confidentiality(labels_in([one])) == highest]
+    return [same[0] if same else level, *(one for one in security if not labels_in([one]))]
+
+
+def _level(labels: frozenset[Label]) -> str | None:
+    """Return the confidentiality that labels amount to: a sensitivity alone counts as R."""
+    return confidentiality(labels) or ("R" if labels else None)
+
+
+def _with(security: list[Any], mark: Mapping[str, str]) -> list[Any]:
+    present = {(one.get("system"), one.get("code")) for one in security}
+    return security if (mark["system"], mark["code"]) in present else [*security, dict(mark)]
+
+
+def with_notice(resource: Resource, obligation: Mapping[str, Any]) -> Resource:
+    """Return the resource with the words of a notice, once, where its reader sees them."""
+    words = NOTICES[str(obligation["code"])]
+    kind = str(resource.get("resourceType"))
+    if kind in ("Communication", "CommunicationRequest"):
+        return _appended(resource, "payload", {"contentString": words})
+    if schema("R4").element(f"{kind}.note") is not None:
+        return _appended(resource, "note", {"text": words})
+    return _appended(resource, "extension", {"url": NOTICE_EXTENSION, "valueString": words})
+
+
+def is_notice(entry: Any) -> bool:
+    """Tell whether an entry is a notice that was put there by `with_notice`."""
+    if not isinstance(entry, Mapping):
+        return False
+    words = [entry.get(key) for key in ("contentString", "text", "valueString")]
+    return any(word in NOTICES.values() for word in words if isinstance(word, str))
+
+
+def _appended(resource: Resource, key: str, entry: dict[str, Any]) -> Resource:
+    present = list(resource.get(key) or ())
+    return resource if entry in present else {**resource, key: [*present, entry]}
+
+
+def _placed(resource: Resource, meta: dict[str, Any]) -> Resource:
+    """Return the resource with this `meta`, behind `id` where it had none."""
+    if "meta" in resource:
+        return {**resource, "meta": meta}
+    rest = dict(resource)
+    head: Resource = {name: rest.pop(name) for name in ("resourceType", "id") if name in rest}
+    return {**head, "meta": meta, **rest}

@@ -1,0 +1,204 @@
+"""Obligations carried out: what a permit does not cover is taken out before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.message import Resource
+from engine.rules.consent.policy import DEFAULT, Policy
+from engine.rules.content import Part, element_of, entries, is_content, parts
+from engine.rules.elements import reference_names, references_in
+from engine.rules.labels import label
+from engine.rules.mark import NOTICES, is_notice, with_marks, with_notice
+from engine.rules.match import matches
+from engine.rules.security_label import INLINE_LABEL
+from engine.rules.sensitivity import SensitivityTable
+from engine.rules.severed import without_strays
+
+BESIDE = ("text", "note")
+"""Elements that repeat in words what the others say: they go when anything else goes."""
+
+WORDS = ("contentString", "valueString", "valueMarkdown")
+"""What makes an entry of a payload, input or output words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """Hold what may be sent.
+
+    `resource` is None where nothing may be; then `reason` is `nothing-remains` (all that was to
+    be told is covered by an obligation), `no-recipient` or `obligation-unknown`. `removed` are the
+    paths of what was taken out, in the resource as it came (`Communication.payload[1]`), `dropped`
+    those of recipients that it must not go to.
+    """
+
+    resource: Resource | None
+    removed: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+def apply(
+    resource: Resource,
+    obligations: Sequence[Mapping[str, Any]],
+    supporting: Sequence[Resource] = (),
+    *,
+    policy: Policy = DEFAULT,
+    table: SensitivityTable | None = None,
+    minor: bool = False,
+) -> Redaction:
+    """Carry out the obligations of a permit on a resource; the input is not changed.
+
+    `obligations` are those of `engine.rules.decision`, `supporting` the resources that references
+    lead to. With a `table`, content is judged under the labels that `label` gives it; the labels
+    themselves are not sent. The result is valid where the input was: entries go whole, contained
+    resources take the references to them along, and what stays says REDACTED.
+    """
+    if any(not _known(obligation) for obligation in obligations):
+        return Redaction(None, reason="obligation-unknown")
+    judged = label(resource, table, minor=minor) if table else resource
+    if table:
+        supporting = [label(other, table, minor=minor) for other in supporting]
+    notices = {path for path, entry in entries(resource) if is_notice(entry)}
+    found = [part for part in parts(judged, supporting) if part.path not in notices]
+    gone = {part.path for part in found if _is_removed(part, obligations, policy)}
+    if gone:
+        gone |= _beside(judged, found, policy)
+    kept = [part for part in found if part.path not in gone]
+    dropped = _dropped(resource, obligations)
+    root = str(resource.get("resourceType"))
+    removed = tuple(f"{root}.{path}" if path else root for path in _in_place(resource, gone))
+    reason = _nothing_left(resource, found, gone) or _nobody_left(resource, dropped)
+    if reason:
+        return Redaction(None, removed, tuple(f"{root}.{path}" for path in dropped), reason)
+    sent = without_strays(resource, _without(resource, gone | set(dropped)))
+    sent = with_marks(sent, obligations, [part.labels for part in kept], redacted=bool(gone))
+    for obligation in obligations:
+        if obligation["type"] == "notice":
+            sent = with_notice(sent, obligation)
+    return Redaction(sent, removed, tuple(f"{root}.{path}" for path in dropped))
+
+
+def _known(obligation: Mapping[str, Any]) -> bool:
+    match obligation.get("type"):
+        case "redact" | "permit-only":
+            return isinstance(obligation.get("match"), Mapping)
+        case "notice":
+            return obligation.get("code") in NOTICES
+        case "drop-recipient" | "no-redisclosure":
+            return True
+    return False
+
+
+def _is_removed(part: Part, obligations: Iterable[Mapping[str, Any]], policy: Policy) -> bool:
+    for obligation in obligations:
+        if obligation["type"] == "redact":
+            if matches(part, obligation["match"], "remove", policy) is not False:
+                return True
+        elif (
+            obligation["type"] == "permit-only"
+            and matches(part, obligation["match"], "keep", policy) is not True
+        ):
+            return True
+    return False
+
+
+def _beside(resource: Resource, found: Sequence[Part], policy: Policy) -> set[str]:
+    """Return the paths of words that may repeat what is removed.
+
+    Narrative and notes always may; a message's own words may unless they were labelled for
+    themselves, or policy lets unlabelled content pass.
+    """
+    gone = {"text"} if "text" in resource else set()
+    values = dict(entries(resource))
+    for part in found:
+        value = values.get(part.path)
+        if element_of(part.path) in BESIDE or (
+            policy.unlabelled == "withhold" and part.opaque and _is_words(value)
+        ):
+            gone.add(part.path)
+    return gone
+
+
+def _is_words(value: Any) -> bool:
+    """Tell whether an entry is nothing but words that carry no label of their own."""
+    if isinstance(value, str):
+        return True
+    if not isinstance(value, Mapping) or references_in(value):
+        return False
+    if any(extension.get("url") == INLINE_LABEL for extension in value.get("extension", ())):
+        return False
+    return any(key in value for key in WORDS) or set(value) <= {"text", "id", "extension"}
+
+
+def _nothing_left(resource: Resource, found: Sequence[Part], gone: set[str]) -> str | None:
+    told = [part.path for part in found if is_content(resource, part.path)]
+    told = told or [part.path for part in found if element_of(part.path) not in ("contained",)]
+    return "nothing-remains" if told and gone.issuperset(told) else None
+
+
+def _dropped(resource: Resource, obligations: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the paths of the recipients that must not be sent to."""
+    barred = {
+        name
+        for obligation in obligations
+        if obligation["type"] == "drop-recipient"
+        for name in _party_names(obligation.get("recipient"))
+    }
+    recipients = resource.get("recipient")
+    return [
+        f"recipient[{index}]"
+        for index, recipient in enumerate(recipients if isinstance(recipients, list) else ())
+        if barred & set(_party_names(recipient))
+    ]
+
+
+def _party_names(party: Any) -> list[str]:
+    """Return what a party goes by, also where it has a list of identifiers."""
+    if not isinstance(party, Mapping):
+        return []
+    identifiers = party.get("identifier")
+    if not isinstance(identifiers, list):
+        return list(reference_names(party))
+    bare = {key: value for key, value in party.items() if key != "identifier"}
+    found = list(reference_names(bare))
+    for identifier in identifiers:
+        found.extend(reference_names({"identifier": identifier}))
+    return found
+
+
+def _nobody_left(resource: Resource, dropped: Sequence[str]) -> str | None:
+    recipients = resource.get("recipient")
+    left = isinstance(recipients, list) and len(recipients) == len(dropped)
+    return "no-recipient" if dropped and left else None
+
+
+def _in_place(resource: Resource, gone: set[str]) -> list[str]:
+    """Return the paths in the order of the resource."""
+    keys = list(resource)
+
+    def place(path: str) -> tuple[int, int]:
+        element, _, index = path.partition("[")
+        return (
+            keys.index(element) if element in keys else -1,
+            int(index[:-1] or 0) if index else 0,
+        )
+
+    return sorted(gone, key=place)
+
+
+def _without(resource: Resource, gone: set[str]) -> Resource:
+    """Return the resource without the entries at these paths; lists left empty go too."""
+    out: Resource = {}
+    for key, value in resource.items():
+        element = key.removeprefix("_")
+        if element in gone:
+            continue
+        if isinstance(value, list):
+            value = [one for index, one in enumerate(value) if f"{element}[{index}]" not in gone]
+            if not value:
+                continue
+        out[key] = value
+    return out

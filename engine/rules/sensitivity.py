@@ -1,0 +1,254 @@
+"""The table of sensitive codes: read from YAML with every fault in its place, asked by code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine import document
+from engine.diagnostics import Diagnostic, Place, did_you_mean
+from engine.document import Node
+from engine.rules.security_label import RANK
+
+SHIPPED = Path(__file__).with_name("sensitivity.yaml")
+"""The table that comes with Carelane."""
+
+OWN_SYSTEMS = ("http://terminology.hl7.org/CodeSystem/", "http://hl7.org/fhir/")
+"""Systems of FHIR and HL7 v3 themselves: they say how a resource works, not what a member has."""
+
+_KEYS = ("sensitivity", "version", "systems", "otherwise", "minors", "topics")
+_TOPIC_KEYS = ("title", "labels", "confidentiality", "codes")
+_SYSTEM_KEYS = ("uri", "match")
+_MINOR_KEYS = ("topics", "labels")
+_RANGE = re.compile(r"^([A-Z])(\d\d)-\1(\d\d)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """Say what a code tells about a member, and the labels that content with it gets."""
+
+    name: str
+    title: str
+    labels: tuple[str, ...]
+    confidentiality: str
+
+
+@dataclass(frozen=True, slots=True)
+class SensitivityTable:
+    """Answer which topics a code belongs to.
+
+    `exact` is keyed by system and code, `prefixes` by system and code without its dot. `otherwise`
+    is the confidentiality of content whose codes are all known here and none of them listed.
+    """
+
+    name: str
+    version: str
+    systems: frozenset[str]
+    exact: Mapping[tuple[str, str], tuple[Topic, ...]]
+    prefixes: Mapping[tuple[str, str], tuple[Topic, ...]]
+    prefixed: frozenset[str]
+    otherwise: str | None = None
+    minor_topics: frozenset[str] = frozenset()
+    minor_labels: tuple[str, ...] = ()
+
+    def topics(self, system: str, code: str) -> tuple[Topic, ...]:
+        """Return the topics of one code, in the order of the table; () where it is not listed."""
+        if system not in self.prefixed:
+            return self.exact.get((system, code), ())
+        plain = _plain(code)
+        found: dict[str, Topic] = {}
+        for length in range(1, len(plain) + 1):
+            for topic in self.prefixes.get((system, plain[:length]), ()):
+                found[topic.name] = topic
+        return tuple(found.values())
+
+    def knows(self, system: str) -> bool:
+        """Tell whether a code of this system that is not listed may be called not sensitive."""
+        return system in self.systems or system.startswith(OWN_SYSTEMS)
+
+
+def _plain(code: str) -> str:
+    return code.replace(".", "").upper()
+
+
+def read_table(
+    path: Path = SHIPPED, *, name: str | None = None
+) -> tuple[SensitivityTable | None, list[Diagnostic]]:
+    """Read a sensitivity table from a file; None with every problem where it has an error."""
+    root, problems = document.read(path, name=name)
+    if root is None:
+        return None, problems
+    return parse_table(root)
+
+
+def parse_table(root: Node) -> tuple[SensitivityTable | None, list[Diagnostic]]:
+    """Build a table from a positioned document; None with every problem where it has an error."""
+    reader = _Reader()
+    table = reader.table(root)
+    return (None if reader.problems else table), reader.problems
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Gather what one document says, and every fault in it."""
+
+    problems: list[Diagnostic] = field(default_factory=list)
+    systems: dict[str, tuple[str, str]] = field(default_factory=dict)
+    exact: dict[tuple[str, str], tuple[Topic, ...]] = field(default_factory=dict)
+    prefixes: dict[tuple[str, str], tuple[Topic, ...]] = field(default_factory=dict)
+
+    def fault(
+        self,
+        code: str,
+        message: str,
+        place: Place,
+        expected: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.problems.append(
+            Diagnostic(code, message, place=place, expected=expected, remedy=remedy)
+        )
+
+    def table(self, root: Node) -> SensitivityTable:
+        self.known(root, _KEYS, "a sensitivity table")
+        self.read_systems(root)
+        topics = {name: self.topic(name, node) for name, _, node in self.entries(root, "topics")}
+        minor = root.get("minors")
+        minor_topics: tuple[str, ...] = ()
+        minor_labels: tuple[str, ...] = ()
+        if minor is not None:
+            self.known(minor, _MINOR_KEYS, "minors")
+            minor_topics = self.names(minor, "topics", topics)
+            minor_labels = self.words(minor, "labels")
+        return SensitivityTable(
+            name=self.word(root, "sensitivity"),
+            version=self.word(root, "version"),
+            systems=frozenset(uri for uri, _ in self.systems.values()),
+            exact=self.exact,
+            prefixes=self.prefixes,
+            prefixed=frozenset(uri for uri, match in self.systems.values() if match == "prefix"),
+            otherwise=self.rank(root, "otherwise") if root.get("otherwise") else None,
+            minor_topics=frozenset(minor_topics),
+            minor_labels=minor_labels,
+        )
+
+    def read_systems(self, root: Node) -> None:
+        for name, _, node in self.entries(root, "systems"):
+            self.known(node, _SYSTEM_KEYS, f"the system '{name}'")
+            match = self.word(node, "match")
+            if match not in ("exact", "prefix"):
+                self.fault(
+                    "N003",
+                    f"'{match}' is no way to match codes.",
+                    node.place,
+                    expected="exact or prefix",
+                )
+            self.systems[name] = (self.word(node, "uri"), match)
+
+    def topic(self, name: str, node: Node) -> Topic:
+        self.known(node, _TOPIC_KEYS, f"the topic '{name}'")
+        topic = Topic(
+            name=name,
+            title=self.word(node, "title"),
+            labels=self.words(node, "labels"),
+            confidentiality=self.rank(node, "confidentiality"),
+        )
+        for system, place, codes in self.entries(node, "codes"):
+            if system not in self.systems:
+                self.fault(
+                    "N002",
+                    f"The system '{system}' is not among the systems of this table.",
+                    place,
+                    remedy=did_you_mean(system, self.systems),
+                )
+                continue
+            self.add(topic, system, codes)
+        return topic
+
+    def add(self, topic: Topic, system: str, codes: Node) -> None:
+        uri, match = self.systems[system]
+        for node in codes.value if codes.is_list else ():
+            if not isinstance(node.value, str | int) or isinstance(node.value, bool):
+                self.fault("N003", "A code must be text.", node.place)
+                continue
+            for code in self.expand(str(node.value), match, node.place):
+                rows = self.prefixes if match == "prefix" else self.exact
+                if topic in rows.get((uri, code), ()):
+                    self.fault("N004", f"The code '{code}' stands twice in a topic.", node.place)
+                rows[uri, code] = (*rows.get((uri, code), ()), topic)
+        if not codes.is_list:
+            self.fault("N003", "Codes are written as a list.", codes.place, expected="a list")
+
+    def expand(self, code: str, match: str, place: Place) -> Iterator[str]:
+        if match != "prefix":
+            yield code
+            return
+        if not (found := _RANGE.match(code)):
+            yield _plain(code)
+            return
+        letter, first, last = found.groups()
+        if int(first) > int(last):
+            self.fault("N003", f"The range '{code}' runs backwards.", place)
+        for number in range(int(first), int(last) + 1):
+            yield f"{letter}{number:02}"
+
+    def rank(self, node: Node, key: str) -> str:
+        word = self.word(node, key)
+        if word and word not in RANK:
+            self.fault(
+                "N003",
+                f"'{word}' is no confidentiality.",
+                (node.get(key) or node).place,
+                expected="one of " + ", ".join(RANK),
+            )
+        return word
+
+    def names(self, node: Node, key: str, known: Mapping[str, Any]) -> tuple[str, ...]:
+        words = self.words(node, key)
+        for word in words:
+            if word not in known:
+                self.fault(
+                    "N002",
+                    f"The topic '{word}' is not in this table.",
+                    (node.get(key) or node).place,
+                    remedy=did_you_mean(word, known),
+                )
+        return words
+
+    def words(self, node: Node, key: str) -> tuple[str, ...]:
+        found = node.get(key)
+        if found is None or not found.is_list or not found.value:
+            place = found.place if found else node.place
+            self.fault("N001", f"'{key}' is missing or no list.", place, expected="a list of codes")
+            return ()
+        return tuple(str(item.value) for item in found.value)
+
+    def word(self, node: Node, key: str) -> str:
+        found = node.get(key)
+        if found is None or not isinstance(found.value, str | int) or found.value == "":
+            place = found.place if found else node.place
+            self.fault("N001", f"'{key}' is missing or empty.", place, expected="a text")
+            return ""
+        return str(found.value)
+
+    def entries(self, node: Node, key: str) -> Iterator[tuple[str, Place, Node]]:
+        found = node.get(key)
+        if found is None or not found.is_map:
+            place = found.place if found else node.place
+            self.fault("N001", f"'{key}' is missing or no mapping.", place, expected="a mapping")
+            return
+        yield from found.items()
+
+    def known(self, node: Node, keys: tuple[str, ...], what: str) -> None:
+        for key, place, _ in node.items():
+            if key not in keys:
+                self.fault(
+                    "N002",
+                    f"'{key}' is no part of {what}.",
+                    place,
+                    expected="one of " + ", ".join(keys),
+                    remedy=did_you_mean(key, keys),
+                )
