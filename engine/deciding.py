@@ -27,9 +27,7 @@ class Question:
     at: str | None
     policy: Policy | None
 
-    def answer(
-        self, tx: Transaction, project: Project, system: str, now: str
-    ) -> dict[str, Any]:
+    def answer(self, tx: Transaction, project: Project, system: str, now: str) -> dict[str, Any]:
         """Decide as `system` asks it; only the operator (`reads: all`) is told the reasons."""
         request, consents, supporting = self.request, self.consents, self.supporting
         if consents is None:
@@ -68,7 +66,7 @@ def _canonical(value: Any, rewrite: Any) -> Any:
 
 
 def asked(body: Mapping[str, Any]) -> Question | list[Diagnostic]:
-    """Read a question: `{"request", "consent", "supporting", "at", "policy"}`, or a bare request."""
+    """Read `{"request", "consent", "supporting", "at", "policy"}`, or a request alone."""
     request = body.get("request") if "request" in body else body
     if not isinstance(request, Mapping) or "patient" not in request:
         return [

@@ -14,6 +14,7 @@ from engine.errors import StoreError
 from engine.fhir.json import dumps, loads
 from engine.gather import gather
 from engine.message import Draft, Hold, Message, Next, Outcome, Reject, Resource, Unit
+from engine.metrics import Metrics
 from engine.parse import Limits, parse
 from engine.project import Project
 from engine.road.entries import Answer, Submission, answer, split
@@ -37,23 +38,50 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Hold the answer, the message id it is kept under, and whether it is a repeat's."""
+    """Hold the answer, the message id it is kept under, and whether it is a repeat's.
+
+    `units` tells type and state of each resource, `decisions` verdict and code of each decision.
+    """
 
     answer: Answer
     message: str | None
+    state: str
     repeated: bool = False
+    units: tuple[tuple[str, str], ...] = ()
+    decisions: tuple[tuple[str, str], ...] = ()
 
 
 class Intake:
     """Take submissions in; `project` may be replaced whole while it runs."""
 
-    def __init__(self, project: Project, store: Store, clock: Clock) -> None:
+    def __init__(
+        self, project: Project, store: Store, clock: Clock, metrics: Metrics | None = None
+    ) -> None:
         self.project = project
+        self.metrics = metrics or Metrics()
         self._store = store
         self._clock = clock
 
     def submit(self, arrival: Arrival) -> Future[Accepted]:
         """Accept or refuse a submission; the future is done once the outcome is durable."""
+        started = self._clock.monotonic()
+        future = self._submit(arrival)
+        future.add_done_callback(lambda done: self._count(arrival, started, done))
+        return future
+
+    def _count(self, arrival: Arrival, started: float, done: Future[Accepted]) -> None:
+        if done.cancelled() or done.exception() is not None:
+            self.metrics.received.labels(arrival.system, "failed").inc()
+            return
+        accepted = done.result()
+        self.metrics.accepting.observe(self._clock.monotonic() - started)
+        self.metrics.received.labels(arrival.system, accepted.state).inc()
+        for type_name, state in accepted.units:
+            self.metrics.units.labels(type_name, state).inc()
+        for decision, code in accepted.decisions:
+            self.metrics.decided.labels("accepting", decision, code).inc()
+
+    def _submit(self, arrival: Arrival) -> Future[Accepted]:
         project, received = self.project, self._clock.now()
         limits = project.config.limits
         parsed = parse(arrival.body, Limits(limits.bytes, limits.depth, limits.entries))
@@ -81,7 +109,7 @@ class Intake:
         self, arrival: Arrival, status: int, problems: Sequence[Diagnostic]
     ) -> Future[Accepted]:
         """Note a body that is no message: who sent it, its digest and what was wrong."""
-        refused = Accepted(Answer(status, operation_outcome(problems)), None)
+        refused = Accepted(Answer(status, operation_outcome(problems)), None, "refused")
         body = {
             "digest": hashlib.sha256(arrival.body).hexdigest(),
             "bytes": len(arrival.body),
@@ -96,7 +124,7 @@ class Intake:
 
 
 def _unasked(tree: Resource, asked: str) -> Diagnostic | None:
-    """Say where the body is not what the path announced (`create CareTeam`, `update CareTeam/7`)."""
+    """Say where the body is not what the path announced (`update CareTeam/7`)."""
     verb, _, target = asked.partition(" ")
     type_name, _, id = (target or "Bundle").partition("/")
     if tree["resourceType"] != type_name:
@@ -134,20 +162,35 @@ def _accept(
     since = after(tx.now, -project.config.window)
     repeat = tx.messages.find_duplicate(message.system, message.key, message.digest, since)
     if repeat is not None and repeat.by == "key" and not repeat.same_body:
-        return Accepted(Answer(409, operation_outcome([_key_reused()])), repeat.message.id)
+        told = Answer(409, operation_outcome([_key_reused()]))
+        return Accepted(told, repeat.message.id, "refused")
     if repeat is not None and (repeat.by == "key" or repeat.message.state == "accepted"):
         told = Answer(repeat.message.status or 200, loads(repeat.message.response or b"{}"))
-        return Accepted(told, repeat.message.id, repeated=True)
+        return Accepted(told, repeat.message.id, "repeated", repeated=True)
     message = replace(message, id=tx.ids.new())
     facts = gather(
         tx, project, message.system, [unit.source for unit in submission.units], at=tx.now
     )
     travelled = run(submission, Trip(project, facts, message.system))
     told = _told(message, submission, travelled)
-    _keep_message(tx, message, travelled, told, correlation)
+    state = _keep_message(tx, message, travelled, told, correlation)
     _keep_units(tx, message, travelled)
     _learn(tx, project, travelled, message.system)
-    return Accepted(told, message.id)
+    return Accepted(
+        told,
+        message.id,
+        state,
+        units=tuple((outcome.unit.type, _state(outcome)) for outcome in travelled.outcomes),
+        decisions=tuple(_verdicts(travelled.outcomes)),
+    )
+
+
+def _verdicts(outcomes: Iterable[Outcome]) -> Iterable[tuple[str, str]]:
+    for outcome in outcomes:
+        if outcome.unit.refusal is not None:
+            yield outcome.unit.refusal["decision"], outcome.unit.refusal.get("code") or ""
+        for decision in outcome.unit.decisions.values():
+            yield decision.decision, decision.code or ""
 
 
 def _told(message: Message, submission: Submission, travelled: Travelled) -> Answer:
@@ -170,7 +213,7 @@ def _keep_message(
     travelled: Travelled,
     told: Answer,
     correlation: str | None,
-) -> None:
+) -> str:
     accepted = any(not isinstance(outcome, Reject) for outcome in travelled.outcomes)
     state = "accepted" if accepted or not travelled.outcomes else "rejected"
     touched = (f"{o.unit.type}/{o.unit.entity}" for o in travelled.outcomes if o.unit.entity)
@@ -188,6 +231,7 @@ def _keep_message(
         message=message.id,
         actor=message.system,
     )
+    return state
 
 
 def _keep_units(tx: Transaction, message: Message, travelled: Travelled) -> None:

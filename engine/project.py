@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from engine.config import Config, load_config
+from engine.config.kinds import Tree
 from engine.diagnostics import Diagnostic, Severity, has_errors, in_order
 from engine.errors import ProjectError
 from engine.fhir.profiles import Profile, Profiles, load_profiles
 from engine.message import Resource
 from engine.rules.consent import decide
-from engine.rules.consent.policy import Policy
+from engine.rules.consent.policy import DEFAULT, Policy
 from engine.rules.decision import Decision
 from engine.transform.adapter import Adapter, Adapters, load_adapters
 from engine.transform.crosswalk import Key, Links, Naming, SystemCrosswalk, identifier_key
@@ -86,7 +87,9 @@ class Project:
     def carried(self, system: str) -> tuple[str, ...]:
         """Return the types that some route carries from a system."""
         types = [
-            name for route in self.config.routes for name in route.types
+            name
+            for route in self.config.routes
+            for name in route.types
             if route.carries(system, name)
         ]
         return tuple(dict.fromkeys(types))
@@ -209,9 +212,19 @@ def examine(
 
 def _policies(config: Config) -> tuple[dict[int, Policy], list[Diagnostic]]:
     """Parse the policy of each route (by its index) and the plain one (-1)."""
-    base, problems = _policy(config.rules.consent.policy, {})
+    plain = config.rules.consent.policy
+    base, problems = _policy(plain, {})
     policies = {-1: base}
     for index, route in enumerate(config.routes):
-        policies[index], found = _policy(route.policy, config.rules.consent.policy or {})
+        policies[index], found = _policy(route.policy, plain or {})
         problems += found
     return policies, problems
+
+
+def _policy(tree: Tree | None, base: Mapping[str, Any]) -> tuple[Policy, list[Diagnostic]]:
+    """Parse one policy over another; its problems point into config.yaml."""
+    if tree is None:
+        return (Policy.parse(dict(base))[0] or DEFAULT), []
+    policy, problems = Policy.parse({**base, **tree})
+    placed = [replace(problem, place=tree.place) for problem in problems]
+    return policy or DEFAULT, placed

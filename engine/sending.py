@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from engine.clock import Clock
@@ -15,6 +15,7 @@ from engine.deliver.worker import Settings, Worker
 from engine.fhir.json import dumps, loads
 from engine.gather import gather_canonical
 from engine.message import Draft, Resource, Unit
+from engine.metrics import Metrics
 from engine.project import Project
 from engine.road.identify import member_of
 from engine.road.judge import decision_for
@@ -33,6 +34,7 @@ class Sending:
     """Answer the worker's two questions; `project` may be replaced whole while it runs."""
 
     project: Project
+    metrics: Metrics = field(default_factory=Metrics)
 
     def judge(self, tx: Transaction, delivery: Delivery) -> Permit | Withhold:
         """Decide about a claimed delivery from the Consents as they stand in this transaction."""
@@ -46,6 +48,7 @@ class Sending:
         facts = gather_canonical(tx, self.project, canonical, delivery.destination, at=tx.now)
         trip = Trip(self.project, facts, envelope["source"])
         decision = decision_for(canonical, member_of(canonical), delivery.destination, trip)
+        self.metrics.decided.labels("sending", decision.decision, decision.code or "").inc()
         ruling = Ruling(decision.decision, decision.code, decision.to_json())
         if decision.decision != "permit":
             return Withhold(WITHDRAWN, ruling)
@@ -77,6 +80,7 @@ class Sending:
 
     def delivered(self, tx: Transaction, delivery: Delivery, own: str | None) -> None:
         """Remember under which id the destination keeps the resource."""
+        self.metrics.delivered.labels(delivery.destination).inc()
         if own is None or own == delivery.envelope["reference"]:
             return
         key = reference_key(delivery.destination, own)

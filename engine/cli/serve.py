@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from engine.cli.loading import ConfigOption, open_project, open_store
 from engine.clock import SystemClock
 from engine.deliver.worker import Settings
+from engine.metrics import Metrics
 from engine.project import Project
 from engine.sending import Sending, make_worker
 from engine.server import create_app
@@ -52,21 +53,21 @@ def serve(
 
 def served(project: Project, store: Store, *, deliver: bool = True) -> FastAPI:
     """Return the application; with `deliver`, a worker lives as long as it does."""
-    clock = SystemClock()
+    clock, metrics = SystemClock(), Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if not deliver:
             yield
             return
-        sending = Sending(project)
+        sending = Sending(project, metrics)
         worker = make_worker(sending, store, clock, settings=_settings())
         task = asyncio.create_task(worker.run())
         yield
         worker.stop()
         await task
 
-    return create_app(project, store, clock=clock, lifespan=lifespan)
+    return create_app(project, store, clock=clock, metrics=metrics, lifespan=lifespan)
 
 
 def worker(config: ConfigOption = Path("config.yaml")) -> None:

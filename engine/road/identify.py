@@ -32,9 +32,7 @@ def identify_units(units: Sequence[Unit], system: str, naming: Naming, facts: Fa
     local: dict[str, str] = {}
     found: dict[Key, str] = {}
     for unit in units:
-        known = identify(
-            naming.own_keys(system, unit.source), links, _fallback(system, unit)
-        )
+        known = identify(naming.own_keys(system, unit.source), links, _fallback(system, unit))
         named = replace(unit, entity=known.entity)
         if known.conflict:
             outcomes.append(_conflict(named, known))

@@ -28,9 +28,7 @@ def judge(unit: Unit, trip: Trip) -> Outcome:
     return Next(replace(unit, decisions=decisions))
 
 
-def decision_for(
-    canonical: Resource, member: str | None, destination: str, trip: Trip
-) -> Decision:
+def decision_for(canonical: Resource, member: str | None, destination: str, trip: Trip) -> Decision:
     """Decide whether a canonical resource may go to one destination at the instant of the facts."""
     project, facts = trip.project, trip.facts
     leg = project.leg(trip.system, canonical["resourceType"], destination)

@@ -76,9 +76,7 @@ def run(submission: Submission, trip: Trip) -> Travelled:
     facts = _named(trip.facts, names)
     outcomes = _merge(arrived, names.units)
     outcomes = _through(UNDERSTANDING, outcomes, replace(trip, facts=facts))
-    trip = replace(
-        trip, facts=facts.knowing(o.unit for o in outcomes if isinstance(o, Next))
-    )
+    trip = replace(trip, facts=facts.knowing(o.unit for o in outcomes if isinstance(o, Next)))
     outcomes = _through(LEAVING, outcomes, trip, IDENTITY_TYPES)
     told = _announced(outcomes)
     trip = replace(trip, facts=replace(trip.facts, links=trip.facts.links.including(told)))

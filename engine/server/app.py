@@ -17,6 +17,7 @@ from engine.clock import Clock, SystemClock
 from engine.diagnostics import Diagnostic
 from engine.errors import StoreBusy, StoreError
 from engine.intake import Intake
+from engine.metrics import Metrics
 from engine.project import Project
 from engine.server.answers import Refusal
 from engine.server.fhir import FhirEndpoints
@@ -34,6 +35,7 @@ def create_app(
     store: Store,
     *,
     clock: Clock | None = None,
+    metrics: Metrics | None = None,
     lifespan: Lifespan | None = None,
 ) -> FastAPI:
     """Return the application over a loaded project and an open store.
@@ -50,11 +52,11 @@ def create_app(
         openapi_url=None,
         redirect_slashes=False,
     )
-    intake = Intake(project, store, clock)
+    intake = Intake(project, store, clock, metrics)
     app.state.intake = intake
     senders = Senders(project.config.systems)
     FhirEndpoints(intake, store, senders, clock).add_to(app)
-    HealthEndpoints(intake, store).add_to(app)
+    HealthEndpoints(intake, store, clock).add_to(app)
     _handle_failures(app)
     return app
 

@@ -146,7 +146,9 @@ class FhirEndpoints:
         if accepted.repeated:
             headers["Idempotency-Replayed"] = "true"
         if answer.location:
-            headers["Location"] = f"{request.url.scheme}://{request.url.netloc}/fhir/{answer.location}"
+            headers["Location"] = (
+                f"{request.url.scheme}://{request.url.netloc}/fhir/{answer.location}"
+            )
         return fhir_response(answer.status, answer.body, headers)
 
 

@@ -5,26 +5,30 @@ from __future__ import annotations
 import asyncio
 
 from fastapi import FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from engine import __version__
+from engine.clock import Clock
 from engine.errors import StoreError
 from engine.intake import Intake
 from engine.store import Store
 
 
 class HealthEndpoints:
-    """Answer /healthz and /readyz."""
+    """Answer /healthz, /readyz and /metrics."""
 
-    def __init__(self, intake: Intake, store: Store) -> None:
+    def __init__(self, intake: Intake, store: Store, clock: Clock) -> None:
         self._intake = intake
         self._store = store
+        self._clock = clock
 
     def add_to(self, app: FastAPI) -> None:
         """Add the endpoints to the application."""
         app.add_api_route("/healthz", self.alive, methods=["GET"], response_model=None)
         app.add_api_route("/readyz", self.ready, methods=["GET"], response_model=None)
+        app.add_api_route("/metrics", self.figures, methods=["GET"], response_model=None)
 
     async def alive(self, request: Request) -> Response:
         """Say that the process answers, and which mappings are in force."""
@@ -42,3 +46,9 @@ class HealthEndpoints:
         except (StoreError, TimeoutError):
             return JSONResponse({"status": "the record cannot be written"}, 503)
         return JSONResponse({"status": "ready"})
+
+    async def figures(self, request: Request) -> Response:
+        """Return the figures of this process and the queues of the record, for Prometheus."""
+        queues = await asyncio.to_thread(self._store.read, lambda tx: tx.deliveries.depth())
+        figures = self._intake.metrics.exposition(queues, self._clock)
+        return Response(figures, media_type=CONTENT_TYPE_LATEST)

@@ -89,9 +89,7 @@ def test_a_conditional_reference_resolves_by_its_identifier() -> None:
 
 def test_an_unknown_conditional_practitioner_becomes_a_logical_reference() -> None:
     """A conditional reference to someone unknown keeps its meaning as an identifier."""
-    found = crosswalk("mercy").to_canonical(
-        {"reference": f"Practitioner?identifier={NPI}|99"}, ANY
-    )
+    found = crosswalk("mercy").to_canonical({"reference": f"Practitioner?identifier={NPI}|99"}, ANY)
     assert found == {"type": "Practitioner", "identifier": {"system": NPI, "value": "99"}}
 
 

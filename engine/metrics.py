@@ -1,0 +1,93 @@
+"""The figures of one process for Prometheus; the queues are read from the record when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from engine.clock import Clock, seconds_between
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Queue(Protocol):
+    """Show how much stands at one destination in one state, and since when the oldest."""
+
+    @property
+    def destination(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def oldest(self) -> str: ...
+
+
+class Metrics:
+    """Count what passes; labels are names of systems, types, states and codes, never of people."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.received = Counter(
+            "carelane_messages_received",
+            "Submissions, by sending system and what became of them",
+            ("system", "state"),
+            registry=self.registry,
+        )
+        self.units = Counter(
+            "carelane_units",
+            "Resources of submissions, by type and what became of them",
+            ("type", "state"),
+            registry=self.registry,
+        )
+        self.decided = Counter(
+            "carelane_decisions",
+            "Consent decisions, by moment (accepting, sending), verdict and code",
+            ("moment", "decision", "code"),
+            registry=self.registry,
+        )
+        self.delivered = Counter(
+            "carelane_deliveries_delivered",
+            "Deliveries that arrived, by destination",
+            ("destination",),
+            registry=self.registry,
+        )
+        self.accepting = Histogram(
+            "carelane_accept_seconds",
+            "Time from a whole body to its durable outcome",
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+
+    def exposition(self, queues: Sequence[Queue], clock: Clock) -> bytes:
+        """Return everything in Prometheus' text format, with the queues as they stand."""
+        standing = CollectorRegistry()
+        standing.register(_Queues(queues, clock.now()))
+        return generate_latest(self.registry) + generate_latest(standing)
+
+
+@dataclass(frozen=True, slots=True)
+class _Queues(Collector):
+    """Show the queues as they stood when they were read."""
+
+    queues: Sequence[Queue]
+    now: str
+
+    def collect(self) -> Iterable[Metric]:
+        labels = ("destination", "state")
+        depth = GaugeMetricFamily(
+            "carelane_queue_depth", "Deliveries that have not arrived", labels=labels
+        )
+        age = GaugeMetricFamily(
+            "carelane_queue_oldest_seconds", "Age of the oldest such delivery", labels=labels
+        )
+        for queue in self.queues:
+            where = (queue.destination, queue.state)
+            depth.add_metric(where, queue.count)
+            age.add_metric(where, seconds_between(queue.oldest, self.now))
+        return depth, age
