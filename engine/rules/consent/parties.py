@@ -1,0 +1,150 @@
+"""Who is meant: references and identifiers as keys, so that two names of one party can meet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from engine.rules.consent.codings import key_of, listed, mappings, spelling
+
+_LITERAL = re.compile(r"(?:(https?)://(.+)/)?([A-Z][A-Za-z]+)/([A-Za-z0-9\-._|]+)")
+_HISTORY = re.compile(r"/_history/[^/]*$")
+_SHARED = frozenset({"SN", "GI", "AN", "XX"})
+
+EXPANDED = frozenset({"Group", "CareTeam", "PractitionerRole", "HealthcareService"})
+"""Types that stand for others: without the resource nobody knows for whom."""
+
+
+@lru_cache(maxsize=8192)
+def literal_key(reference: str) -> str:
+    """Return the key of a literal reference: without version, without trailing slash."""
+    plain = _HISTORY.sub("", reference.strip()).rstrip("/")
+    return "http://" + plain[8:] if plain.startswith("https://") else plain
+
+
+@lru_cache(maxsize=8192)
+def literal_parts(key: str) -> tuple[str, str, str] | None:
+    """Return base ("" where relative), type and id of a literal key; None for other shapes."""
+    found = _LITERAL.fullmatch(key)
+    return (found[2] or "", found[3], found[4]) if found else None
+
+
+def identifier_key(identifier: Any) -> str | None:
+    """Return the key of an Identifier, or None where it cannot tell one party from another.
+
+    Subscriber, guarantor and account numbers are shared in a family: they identify nobody.
+    """
+    if not isinstance(identifier, Mapping):
+        return None
+    value, system = identifier.get("value"), identifier.get("system")
+    if not isinstance(value, str) or not value.strip():
+        return None
+    kind = identifier.get("type")
+    codings = mappings(kind.get("coding")) if isinstance(kind, Mapping) else iter(())
+    if any(key and key.code in _SHARED for key in map(key_of, codings)):
+        return None
+    return f"={spelling(system) if isinstance(system, str) else ''}|{value.strip()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """Hold how one Reference names a party.
+
+    `keys` are literal references (`Organization/a`) and identifiers (`=system|value`); `words` is
+    what it says to people, used only where there are no keys; `type` its resource type.
+    """
+
+    keys: frozenset[str]
+    words: str | None = None
+    type: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """Return the name for the record: a key where there is one."""
+        return min(self.keys, key=lambda key: (key.startswith("="), key), default="") or "unnamed"
+
+
+NOBODY = Name(frozenset())
+
+
+def name_of(given: Any, type_name: str | None = None) -> Name:
+    """Read a Reference, an actor (`{role, reference}`), an Identifier, or a text, as a Name."""
+    if isinstance(given, str):
+        return _name_of_text(given, type_name)
+    if not isinstance(given, Mapping):
+        return NOBODY
+    if isinstance(given.get("reference"), Mapping):
+        return name_of(given["reference"], type_name)
+    keys = {key for key in map(identifier_key, listed(given.get("identifier"))) if key}
+    if "identifier" not in given and "reference" not in given and (own := identifier_key(given)):
+        keys.add(own)
+    words, stated = given.get("display"), given.get("type")
+    kind = stated.rsplit("/", 1)[-1] if isinstance(stated, str) else type_name
+    literal = given.get("reference")
+    if isinstance(literal, str) and literal.strip():
+        named = _name_of_text(literal, kind)
+        keys |= named.keys
+        kind = named.type or kind
+        words = words or named.words
+    elif isinstance(given.get("resourceType"), str) and isinstance(given.get("id"), str):
+        kind = given["resourceType"]
+        keys.add(f"{kind}/{given['id']}")
+    return Name(frozenset(keys), words.strip() if isinstance(words, str) else None, kind)
+
+
+def _name_of_text(text: str, type_name: str | None) -> Name:
+    plain = text.strip()
+    head, query, rest = plain.partition("?identifier=")
+    if query:
+        system, _, value = rest.rpartition("|")
+        key = identifier_key({"system": system, "value": value})
+        return Name(frozenset({key} if key else ()), None, head.rsplit("/", 1)[-1])
+    key = literal_key(plain)
+    if parts := literal_parts(key):
+        return Name(frozenset({key}), None, parts[1])
+    if ":" in plain or plain.startswith("#"):
+        return Name(frozenset({key}), None, type_name)
+    if type_name and re.fullmatch(r"[A-Za-z0-9\-.]{1,64}", plain):
+        return Name(frozenset({f"{type_name}/{plain}"}), None, type_name)
+    return Name(frozenset(), plain or None, type_name)
+
+
+def joined(names: Iterable[Name]) -> Name:
+    """Return one Name that goes by everything that the given ones go by."""
+    every = list(names)
+    return Name(
+        frozenset().union(*(name.keys for name in every)),
+        next((name.words for name in every if name.words), None),
+        next((name.type for name in every if name.type), None),
+    )
+
+
+def comparable(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Tell whether two names without a common key are known to be two parties.
+
+    They are where both have a literal reference of the same kind of address, or identifiers of
+    one system; a relative and an absolute reference that end alike may be the same.
+    """
+    if not one or not other:
+        return False
+    if _systems(one) & _systems(other):
+        return True
+    ours, theirs = list(_literals(one)), list(_literals(other))
+    if not ours or not theirs:
+        return False
+    return not any(
+        mine[1:] == yours[1:] and (not mine[0] or not yours[0]) for mine in ours for yours in theirs
+    )
+
+
+def _systems(keys: frozenset[str]) -> set[str]:
+    return {key.partition("|")[0] for key in keys if key[0] == "="}
+
+
+def _literals(keys: frozenset[str]) -> Iterator[tuple[str, str, str]]:
+    for key in keys:
+        if key[0] != "=":
+            yield literal_parts(key) or (key, "", "")

@@ -1,0 +1,202 @@
+"""Who signed a consent, on what evidence, with what authority, and whether before the outreach."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from engine.fhir.dates import Interval, birthday, covers, moment, period
+from engine.rules.consent import authority
+from engine.rules.consent.codings import concepts_of, listed, mappings
+from engine.rules.consent.directory import Directory, own_keys
+from engine.rules.consent.parties import Name, name_of
+from engine.rules.consent.policy import Policy
+
+if TYPE_CHECKING:
+    from engine.rules.consent.compile import CompiledConsent
+    from engine.rules.consent.question import Question
+
+_VOID = frozenset({"entered-in-error", "cancelled", "rejected", "revoked", "superseded"})
+
+
+def signers(given: Mapping[str, Any]) -> list[Any]:
+    """Return who agreed: R4 `performer`, R5 `grantor`."""
+    return [*listed(given.get("performer")), *listed(given.get("grantor"))]
+
+
+def signature_problem(consent: CompiledConsent, question: Question) -> str | None:
+    """Say why the consent does not count as signed before the outreach; None where it does."""
+    policy = question.policy
+    if policy.signature == "ignored":
+        return None
+    if consent.unreadable_signed:
+        return "the date of signing cannot be read"
+    if consent.signed is None:
+        if policy.signature == "required":
+            return "it does not say when it was signed"
+    elif consent.signed[0] > question.outreach[0]:
+        return "it was signed after the outreach"
+    elif not consent.signed_to_the_day and consent.signed[1] > question.outreach[0]:
+        return "its date of signing does not show that it was signed before the outreach"
+    verdict = _verified(consent, policy.zone)
+    if verdict is False:
+        return "its verification says that it was not confirmed"
+    if policy.signature == "required" and not (verdict or _evidence(consent, question.directory)):
+        return "there is no evidence of signature"
+    return None
+
+
+def _verified(consent: CompiledConsent, zone: str) -> bool | None:
+    """Return what the latest verification says; where the order is unknown, any `false` counts."""
+    stated = [one for one in mappings(consent.resource.get("verification")) if "verified" in one]
+    if not stated:
+        return None
+    dated = [
+        (moment(date, zone), one.get("verified"))
+        for one in stated
+        for date in listed(one.get("verificationDate"))[-1:]
+        if isinstance(date, str)
+    ]
+    known = [(when, verified) for when, verified in dated if when]
+    if len(known) == len(stated):
+        latest = max(when for when, _ in known)
+        return all(verified is True for when, verified in known if when == latest)
+    return all(one.get("verified") is True for one in stated)
+
+
+def _evidence(consent: CompiledConsent, directory: Directory) -> bool:
+    given = consent.resource
+    if any(
+        attachment.get(element)
+        for attachment in mappings(given.get("sourceAttachment"))
+        for element in ("url", "data", "hash")
+    ):
+        return True
+    for reference in mappings(given.get("sourceReference")):
+        name = name_of(reference)
+        found = list(directory.found(name.keys))
+        if name.keys and not any(one.get("status") in _VOID for one in found):
+            return True
+    return _signed_by_provenance(given, directory)
+
+
+def _signed_by_provenance(given: Mapping[str, Any], directory: Directory) -> bool:
+    if not isinstance(given.get("id"), str):
+        return False
+    own = own_keys({"resourceType": "Consent", **given})
+    return any(
+        name_of(target).keys & own
+        for provenance in directory.of_type("Provenance")
+        if any(one.get("data") or one.get("who") for one in mappings(provenance.get("signature")))
+        for target in mappings(provenance.get("target"))
+    )
+
+
+def grantor_problem(consent: CompiledConsent, question: Question) -> str | None:
+    """Say why nobody with the right to do so agreed; None where somebody did."""
+    if question.policy.grantor == "ignored":
+        return None
+    problems = [
+        _signer_problem(name_of(one), consent, question) for one in signers(consent.resource)
+    ]
+    if not problems:
+        return "it does not say who agreed to it"
+    return None if None in problems else problems[0]
+
+
+def _signer_problem(name: Name, consent: CompiledConsent, question: Question) -> str | None:
+    if name.keys & question.patient and name.type in (None, "Patient"):
+        return None
+    contained = [
+        one
+        for one in mappings(consent.resource.get("contained"))
+        if f"#{one.get('id')}" in name.keys
+    ]
+    found = [*contained, *question.directory.found(name.keys)]
+    people = [one for one in found if one.get("resourceType") == "RelatedPerson"]
+    if not people:
+        return "who agreed to it is neither the member nor known to act for the member"
+    problems = [_related_problem(one, consent, question) for one in people]
+    return None if None in problems else problems[0]
+
+
+def _related_problem(
+    person: Mapping[str, Any], consent: CompiledConsent, question: Question
+) -> str | None:
+    policy, directory = question.policy, question.directory
+    if not _of_member(person, question.patient):
+        return "who agreed to it is related to somebody else"
+    codes = relationship(person)
+    if not codes & (authority.GUARDIAN | authority.ATTORNEY | authority.PARENT):
+        return "who agreed to it has no authority over the member"
+    signed = consent.signed or question.outreach
+    if not _was_active(person, signed, policy.zone):
+        return "who agreed to it had no authority on the day of signing"
+    if codes & authority.ATTORNEY:
+        return None
+    majority = _majority(question.patient, directory, policy)
+    if majority is None:
+        return None if codes & authority.GUARDIAN else "the member's age is not known"
+    if signed[0] >= majority[0]:
+        return None if codes & authority.GUARDIAN else "the member was of age when it was signed"
+    if question.at[1] > majority[0]:
+        return "the member has come of age since it was signed for them"
+    return None
+
+
+def relationship(person: Mapping[str, Any]) -> frozenset[str]:
+    """Return the codes of a RelatedPerson's relationship, of systems in which they are known."""
+    return frozenset(
+        key.code
+        for concept in concepts_of(person.get("relationship"))
+        for key in concept
+        if key.system in authority.SYSTEMS
+    )
+
+
+def _of_member(person: Mapping[str, Any], patient: frozenset[str]) -> bool:
+    return bool(name_of(person.get("patient")).keys & patient)
+
+
+def _was_active(person: Mapping[str, Any], when: Interval, zone: str) -> bool:
+    stated = person.get("period")
+    if stated is None:
+        return person.get("active") is not False
+    found = period(stated, zone)
+    if found is None:
+        return False
+    ended = isinstance(stated, Mapping) and stated.get("end")
+    return covers(found, when) and bool(person.get("active") is not False or ended)
+
+
+def _majority(patient: frozenset[str], directory: Directory, policy: Policy) -> Interval | None:
+    born = {
+        one["birthDate"]
+        for one in directory.found(patient)
+        if one.get("resourceType") == "Patient" and isinstance(one.get("birthDate"), str)
+    }
+    days = [birthday(date, policy.majority_age, policy.zone) for date in born]
+    return min((day for day in days if day), default=None)
+
+
+def carries_authority(
+    name: Name, patient: frozenset[str], directory: Directory, policy: Policy
+) -> bool:
+    """Tell whether a recipient is a guardian, attorney, or parent of the minor member, now."""
+    return any(
+        _guards(person, patient, directory, policy)
+        for person in directory.found(name.keys)
+        if person.get("resourceType") == "RelatedPerson"
+    )
+
+
+def _guards(
+    person: Mapping[str, Any], patient: frozenset[str], directory: Directory, policy: Policy
+) -> bool:
+    codes = relationship(person)
+    if not _of_member(person, patient) or not directory.in_force(person):
+        return False
+    if codes & (authority.ATTORNEY | authority.GUARDIAN):
+        return True
+    majority = _majority(patient, directory, policy)
+    return bool(codes & authority.PARENT and majority and directory.before(majority[0]))
