@@ -1,4 +1,4 @@
-"""Code tables, row by row against the code systems, value sets and maps of the reference material."""
+"""Code tables, row by row, against the code systems, sets and maps of the reference material."""
 
 from __future__ import annotations
 
@@ -187,6 +187,7 @@ def test_no_purpose_of_use_widens() -> None:
 STATUS_SYSTEMS = {
     "task-status-hrex": ("CodeSystem-task-status.json", "CodeSystem-task-status.json"),
     "consent-status-r5": ("", "CodeSystem-consent-state-codes.json"),
+    "careplan-intent-r5": ("", "CodeSystem-request-intent.json"),
 }
 
 

@@ -1,0 +1,86 @@
+"""Single values that R5 and R4 write differently: text of a message, long numbers, dates."""
+
+from __future__ import annotations
+
+from engine.transform.functions import Arguments, Pair, Values
+
+ABSENT = {
+    "extension": [
+        {
+            "url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason",
+            "valueCode": "unknown",
+        }
+    ]
+}
+LARGEST = 2_147_483_647
+"""The largest unsignedInt of R4."""
+
+
+def concept_to_string(values: Values, arguments: Arguments) -> Values:
+    """Take the text of the concept, else what its first coding shows, else say it is unknown."""
+    concept = values.get("contentCodeableConcept")
+    if concept is None:
+        return {}
+    shown = [coding.get("display") or coding.get("code") for coding in concept.get("coding", [])]
+    text = concept.get("text") or next((name for name in shown if name), None)
+    found = {"contentString": text} if text else {}
+    beside = concept.get("_text") or (None if text else ABSENT)
+    return {**found, "_contentString": beside} if beside else found
+
+
+def string_to_concept(values: Values, arguments: Arguments) -> Values:
+    """Put the string into the text of a concept."""
+    names = {"contentString": "text", "_contentString": "_text"}
+    concept = {names[name]: value for name, value in values.items()}
+    return {"contentCodeableConcept": concept} if concept else {}
+
+
+def long_to_int(values: Values, arguments: Arguments) -> Values:
+    """Read an integer64, which R5 writes as text; one too long for R4 stays away."""
+    return {name: _as_int(value) for name, value in values.items() if _as_int(value) is not None}
+
+
+def _as_int(value: object) -> object:
+    if isinstance(value, str):
+        value = int(value) if value.isdecimal() and len(value) < 20 else None
+    return None if isinstance(value, int) and value > LARGEST else value
+
+
+def int_to_long(values: Values, arguments: Arguments) -> Values:
+    """Write a whole number as R5 writes an integer64: as text."""
+    return {name: str(v) if isinstance(v, int) else v for name, v in values.items()}
+
+
+def date_to_time(values: Values, arguments: Arguments) -> Values:
+    """Take an R5 date as the R4 dateTime, which may be as short."""
+    names = {"date": "dateTime", "_date": "_dateTime"}
+    return {names[name]: value for name, value in values.items()}
+
+
+def time_to_date(values: Values, arguments: Arguments) -> Values:
+    """Keep the date of an R4 dateTime; the time is remembered by the adapter."""
+    names = {"dateTime": "date", "_dateTime": "_date"}
+    return {names[n]: v[:10] if isinstance(v, str) else v for n, v in values.items()}
+
+
+PAIRS = (
+    Pair(
+        "concept-text",
+        "The CodeableConcept of an R5 payload; the string of an R4 payload.",
+        concept_to_string,
+        string_to_concept,
+    ),
+    Pair(
+        "integer64",
+        "A whole number that R5 writes as text and R4 as a number.",
+        long_to_int,
+        int_to_long,
+    ),
+    Pair(
+        "date-of-consent",
+        "The date of an R5 Consent; the dateTime of an R4 Consent.",
+        date_to_time,
+        time_to_date,
+    ),
+)
+"""The function pairs of this module."""

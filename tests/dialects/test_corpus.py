@@ -1,0 +1,88 @@
+"""Real resources through each dialect that claims them: there, back, and equal."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.diagnostics import Diagnostic, has_errors
+from engine.fhir.json import dumps, loads
+from engine.transform.adapter import Adapters, load_adapters
+from engine.validate import validate
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CORPUS = REPOSITORY.parent / "shared" / "corpus"
+TYPES = ("CareTeam", "Consent", "CarePlan", "Communication")
+CLAIMS = {"R4": ("us-core", "hrex"), "R5": ("r5",)}
+"""Which dialects claim the files of a FHIR version."""
+
+
+def _entries() -> list[dict[str, Any]]:
+    index = CORPUS / "index.json"
+    if not index.is_file():
+        return []
+    entries = json.loads(index.read_text(encoding="utf-8"))
+    return [entry for entry in entries if entry["resourceType"] in TYPES]
+
+
+ENTRIES = _entries()
+
+
+@cache
+def _adapters() -> Adapters:
+    adapters, diagnostics = load_adapters(REPOSITORY / "mappings", None)
+    assert not has_errors(diagnostics), [item.text() for item in diagnostics]
+    return adapters
+
+
+def _version(entry: dict[str, Any]) -> str:
+    return "R5" if entry["fhirVersion"].startswith("5") else "R4"
+
+
+def _read(entry: dict[str, Any]) -> Any:
+    return loads((CORPUS / "examples" / entry["file"]).read_bytes())
+
+
+def _errors(diagnostics: list[Diagnostic]) -> list[str]:
+    return [item.text() for item in diagnostics if has_errors([item])]
+
+
+def _id(entry: dict[str, Any]) -> str:
+    return str(entry["file"])
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=_id)
+def test_a_real_resource_comes_back_as_it_was(entry: dict[str, Any], shared: Path) -> None:
+    """A valid file goes to canonical and back unchanged; one that is not is refused by path."""
+    resource, version = _read(entry), _version(entry)
+    problems = [item for item in validate(resource, version) if has_errors([item])]
+    if problems:
+        assert all(item.path for item in problems)
+        return
+    for dialect in CLAIMS[version]:
+        adapter = _adapters().get(dialect, entry["resourceType"])
+        assert adapter is not None
+        canonical = adapter.to_canonical(resource)
+        assert canonical.ok and canonical.resource is not None, _errors([*canonical.diagnostics])
+        assert not _errors(validate(canonical.resource, "R4"))
+        back = adapter.to_dialect(canonical.resource)
+        assert back.ok and back.resource is not None, _errors([*back.diagnostics])
+        assert dumps(back.resource) == dumps(resource) or back.resource == resource
+
+
+def test_the_corpus_is_counted(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The number of files that came back, and of those refused, is printed by type and version."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for entry in ENTRIES:
+        version = _version(entry)
+        refused = has_errors(validate(_read(entry), version))
+        counts[entry["resourceType"], version, "refused" if refused else "round trip"] += 1
+    with capsys.disabled():
+        for (kind, version, what), count in sorted(counts.items()):
+            print(f"\n  corpus: {kind} {version}: {count} {what}", end="")
+    assert sum(n for (_, version, what), n in counts.items() if what == "round trip") >= 130
