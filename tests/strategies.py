@@ -180,7 +180,7 @@ def _mend(type: Type, tree: dict[str, Any]) -> None:
         tree.setdefault("name", "a")
     if name == "Goal.target" and any(key.strip("_").startswith("detail") for key in tree):
         tree.setdefault("measure", {"text": "a"})
-    if name == "Consent":
+    if name == "Consent" and "policyRule" in type.elements:
         tree.setdefault("policyRule", {"text": "a"})
     if name == "CareTeam.participant":
         tree.pop("onBehalfOf", None)

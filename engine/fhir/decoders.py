@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from engine.fhir import primitives
+from engine.fhir.containment import broken_containment
 from engine.fhir.invariants import BY_TYPE, Together, ends_before_start
 from engine.fhir.json import dumps
 from engine.fhir.schema import Element, Schema, Type, Version, schema
@@ -122,7 +123,7 @@ class Decoders:
         Bundle entries of one tree. It never raises for bad data, however deep.
         """
         try:
-            return self._refusal(tree, "") or _empty(tree)
+            return self._refusal(tree, "") or _local(tree, dumps(tree))
         except RecursionError:
             return _NAMELESS
         except (UnicodeEncodeError, TypeError):
@@ -215,9 +216,21 @@ def _path_of(said: str) -> str:
     return path.removesuffix("`") if found else ""
 
 
-def _empty(tree: Any) -> str | None:
-    """Return the path of an object without members; the written tree says whether to look."""
-    return _first_empty(tree, "") if b"{}" in dumps(tree) else None
+def _local(tree: dict[str, Any], written: bytes) -> str | None:
+    """Return the path of an empty object or of a broken rule about contained resources.
+
+    The tree as it is written says whether it is worth looking.
+    """
+    if b"{}" in written and (found := _first_empty(tree, "")):
+        return found
+    if b'"reference":"#' not in written and b'"contained":' not in written:
+        return None
+    kind = str(tree["resourceType"])
+    outer = [(kind, tree), *inner_resources({**tree, "contained": []}, kind)]
+    for path, resource in outer:
+        for broken in broken_containment(resource, path):
+            return broken.path
+    return None
 
 
 def _first_empty(node: Any, path: str) -> str | None:
