@@ -1,0 +1,100 @@
+"""`carelane demo`: the main job on sample systems, start to end, with a table of what happened."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from engine.clock import SystemClock
+from engine.errors import CarelaneError
+from engine.samples.day import Step
+from engine.samples.play import Happening, play
+from engine.samples.shipped import shipped
+from engine.samples.stage import TITLES, Stage, staged
+from engine.store import Store
+
+_COLOURS = {"delivered": "green", "rejected": "red", "held": "yellow"}
+
+
+def demo() -> None:
+    """Play a day of coordination between a sample hospital and a sample health plan."""
+    console = Console(highlight=False)
+    folder = Path(tempfile.mkdtemp(prefix="carelane-demo-"))
+    started = time.monotonic()
+    try:
+        with staged(folder) as stage, Store.open(stage.store, clock=SystemClock()) as store:
+            _introduce(console, stage)
+            happenings = play(stage, store, lambda step: _announce(console, step))
+    except CarelaneError as error:
+        console.print(f"The demo could not be played: {error}", style="red", markup=False)
+        raise typer.Exit(1) from None
+    console.print(_table(happenings))
+    _conclude(console, happenings, folder, time.monotonic() - started)
+    if not all(happening.as_expected for happening in happenings):
+        raise typer.Exit(1)
+
+
+def _introduce(console: Console, stage: Stage) -> None:
+    console.print("[bold]A day of coordination[/bold]: Avery is eight, Dana is her mother.")
+    console.print(
+        "Three real HTTP servers run on this machine: the engine, the hospital's EHR in the "
+        "us-core dialect, and the health plan's hub in the hrex dialect.\n"
+    )
+
+
+def _announce(console: Console, step: Step) -> None:
+    console.print(f"  {TITLES[step.sender]} sends {step.sample}.json", style="dim")
+
+
+def _table(happenings: Sequence[Happening]) -> Table:
+    table = Table(title="What became of it", title_justify="left", pad_edge=False)
+    table.add_column("#", justify="right", style="dim")
+    for name in ("Sent by", "Resource", "Outcome", "Why", "Arrived at"):
+        table.add_column(name, overflow="fold")
+    last = 0
+    for one in happenings:
+        if one.step != last:
+            table.add_section()
+        number = str(one.step) if one.step != last else ""
+        last = one.step
+        table.add_row(
+            number,
+            TITLES[one.sender] if number else "",
+            one.expected.title,
+            _outcome(one),
+            one.why,
+            one.arrived,
+        )
+    return table
+
+
+def _outcome(one: Happening) -> str:
+    shown = f"[{_COLOURS.get(one.outcome, 'magenta')}]{one.outcome}[/]"
+    return shown if one.as_expected else f"{shown} [bold red](unexpected)[/]"
+
+
+def _conclude(
+    console: Console, happenings: Sequence[Happening], folder: Path, seconds: float
+) -> None:
+    good = sum(happening.as_expected for happening in happenings)
+    console.print(f"\n{good} of {len(happenings)} outcomes are as expected, in {seconds:.0f} s.")
+    for one in happenings:
+        if not one.as_expected:
+            wanted = f"{one.expected.outcome} {one.expected.why}".strip()
+            got = f"{one.outcome} {one.why}, arrived: {one.arrived}".strip()
+            console.print(f"  step {one.step}, {one.expected.title}: expected {wanted}, got {got}")
+    config = shipped() / "config.yaml"
+    console.print(f"\nThe ledger of this day is {folder / 'ledger.db'}. To read it:")
+    console.print(
+        f"  export CARELANE_STORE=sqlite:///{folder / 'ledger.db'}\n"
+        f"  carelane ledger list --config {config}\n"
+        f"  carelane ledger trace MESSAGE --config {config}",
+        soft_wrap=True,
+        markup=False,
+    )

@@ -1,0 +1,123 @@
+"""The play: a day of coordination for one child, step by step, with what must become of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Outcome = Literal["delivered", "rejected", "held"]
+
+NOWHERE = "nowhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Say what must become of the resources of these types in one step.
+
+    `about` tells a reader what they are, `why` is the code of a refusal or hold.
+    """
+
+    types: tuple[str, ...]
+    about: str
+    outcome: Outcome = "delivered"
+    why: str = ""
+
+    @property
+    def title(self) -> str:
+        """Return what to call them in the table."""
+        return f"{self.types[0]} {self.about}" if len(self.types) == 1 else self.about
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Hold one submission: who sends which sample how, and what must become of it.
+
+    `target` is the path under the FHIR base. `hub` says that the hub goes down before the step or
+    is back after it.
+    """
+
+    sender: str
+    sample: str
+    target: str
+    expected: tuple[Expected, ...]
+    hub: Literal["goes down", "is back"] | None = None
+
+
+_PEOPLE = ("Organization", "Practitioner", "PractitionerRole", "Patient", "RelatedPerson")
+
+DAY: tuple[Step, ...] = (
+    Step("mercy", "01-who-is-who", "", (Expected(_PEOPLE, "10 people and organizations"),)),
+    Step(
+        "mercy",
+        "02-team-and-plan",
+        "",
+        (
+            Expected(("CareTeam",), "of six, with the guardian and the school"),
+            Expected(("Goal",), "for speech"),
+            Expected(("CarePlan",), "with two therapies"),
+        ),
+    ),
+    Step(
+        "mercy",
+        "03-outreach-before-consent",
+        "Communication",
+        (Expected(("Communication",), "before any consent", "rejected", "consent-missing"),),
+    ),
+    Step("mercy", "04-signed-consent", "", (Expected(("Consent",), "signed by the guardian"),)),
+    Step(
+        "mercy",
+        "05-outreach",
+        "Communication",
+        (Expected(("Communication",), "that the consent covers"),),
+    ),
+    Step(
+        "mercy",
+        "06-outreach-to-lakeside",
+        "Communication",
+        (
+            Expected(
+                ("Communication",),
+                "also to someone the consent does not name",
+                "rejected",
+                "consent-recipient",
+            ),
+        ),
+    ),
+    Step(
+        "hub",
+        "07-answer-of-the-plan",
+        "",
+        (
+            Expected(("Consent",), "for the way back"),
+            Expected(("CareTeam",), "seen in claims"),
+            Expected(("Communication",), "back to the hospital"),
+        ),
+    ),
+    Step(
+        "mercy",
+        "08-outreach-that-waits",
+        "Communication",
+        (
+            Expected(
+                ("Communication",),
+                "accepted while the plan is down (503)",
+                "held",
+                "consent-withdrawn",
+            ),
+        ),
+        hub="goes down",
+    ),
+    Step(
+        "mercy",
+        "09-revocation",
+        "",
+        (Expected(("Consent",), "revoked while that one waits"),),
+        hub="is back",
+    ),
+    Step(
+        "mercy",
+        "10-outreach-after-revocation",
+        "Communication",
+        (Expected(("Communication",), "after the revocation", "rejected", "consent-revoked"),),
+    ),
+)
