@@ -35,14 +35,16 @@ class Part:
     """Hold what is known of one unit of content.
 
     `path` is its place (`payload[1]`, `reasonCode[0]`, `contained[0]`). `opaque` says that it holds
-    words or documents whose meaning no code tells. `ages` are the dates and periods of its
-    content. `names` are the references and identifiers that it goes by, `links` those that it
-    points to, `authors` those of who wrote it.
+    words or documents whose meaning no code tells. `classes` are those of the content, `envelope`
+    those of the resource that carries it. `ages` are the dates and periods of its content.
+    `names` are the references and identifiers that it goes by, `links` those that it points to,
+    `authors` those of who wrote it.
     """
 
     path: str
     labels: frozenset[Label] = frozenset()
     classes: frozenset[Label] = frozenset()
+    envelope: frozenset[Label] = frozenset()
     codes: frozenset[Label] = frozenset()
     opaque: bool = False
     ages: tuple[Age, ...] = ()
@@ -104,7 +106,8 @@ def parts(resource: Resource, supporting: Sequence[Resource] = ()) -> list[Part]
         found = [whole(resource, "")]
     for index, contained in enumerate(resource.get("contained") or ()):
         if isinstance(contained, Mapping) and contained.get("resourceType") not in PEOPLE:
-            found.append(_contained(dict(contained), index, inherited))
+            part = _contained(dict(contained), index, inherited)
+            found.append(replace(part, envelope=classes_of(resource)))
     return found
 
 
@@ -152,8 +155,7 @@ class _Entries:
         self.classes = classes_of(resource)
         self.links = _names_in(resource.get("encounter"))
         self.authors = authors_of({key: resource.get(key) for key in _WRITERS})
-        about = ("topic", "reasonCode", "reason", "code")
-        self.about = codes_in([resource.get(key) for key in about])
+        self.about = codes_in([resource.get(key) for key in ABOUT])
 
     def part(self, path: str, entry: Any) -> Part:
         own = inline_labels(entry)
@@ -163,6 +165,7 @@ class _Entries:
             path=path,
             labels=own or self.inherited,
             classes=self.classes,
+            envelope=self.classes,
             codes=codes | self.about if opaque and is_content(self.resource, path) else codes,
             opaque=opaque,
             ages=ages_of(entry),
@@ -174,6 +177,9 @@ class _Entries:
             part = _with_target(part, reference, self.shelf.find(reference), bool(own))
         return part
 
+
+ABOUT = ("topic", "reasonCode", "code")
+"""Elements by which a carrier says what its words are about."""
 
 _WRITERS = ("sender", "requester", "author", "owner")
 
@@ -190,7 +196,8 @@ def _with_target(
     kind = (target or {}).get("resourceType") or referred_type(reference)
     if kind in PEOPLE:
         return _with_party(replace(part, links=part.links | names), target)
-    classes = part.classes | ({(RESOURCE_TYPES, str(kind))} if kind else frozenset())
+    told = part.classes - part.envelope
+    classes = told | ({(RESOURCE_TYPES, str(kind))} if kind else frozenset()) or part.envelope
     if target is None:
         return replace(part, names=part.names | names, classes=classes, opaque=True)
     other = whole(target, part.path)
@@ -198,7 +205,8 @@ def _with_target(
     return Part(
         path=part.path,
         labels=own | other.labels,
-        classes=classes | other.classes,
+        classes=told | other.classes,
+        envelope=part.envelope,
         codes=part.codes | other.codes,
         opaque=part.opaque or other.opaque,
         ages=part.ages + other.ages,

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from engine.message import Resource
-from engine.rules.consent.codings import RESOURCE_TYPES
+from engine.rules.consent.codings import RESOURCE_TYPES, mappings
 from engine.rules.security_label import INLINE_LABEL, Label, label_of
 
 PROFILE = "urn:ietf:rfc:3986"
@@ -83,6 +83,15 @@ def reference_names(reference: Mapping[str, Any]) -> tuple[str, ...]:
     if isinstance(identifier, Mapping) and identifier.get("value"):
         names.append(f"{identifier.get('system', '')}|{identifier['value']}")
     return tuple(names)
+
+
+def party_names(party: Mapping[str, Any]) -> list[str]:
+    """Return what a party goes by, also where it has a list of identifiers."""
+    bare = {key: value for key, value in party.items() if key != "identifier"}
+    found = list(reference_names(bare))
+    for identifier in mappings(party.get("identifier")):
+        found.extend(reference_names({"identifier": identifier}))
+    return found
 
 
 def referred_type(reference: Mapping[str, Any]) -> str | None:

@@ -93,9 +93,9 @@ def _with(security: list[Any], mark: Mapping[str, str]) -> list[Any]:
     return security if (mark["system"], mark["code"]) in present else [*security, dict(mark)]
 
 
-def with_notice(resource: Resource, obligation: Mapping[str, Any]) -> Resource:
+def with_notice(resource: Resource, code: str) -> Resource:
     """Return the resource with the words of a notice, once, where its reader sees them."""
-    words = NOTICES[str(obligation["code"])]
+    words = NOTICES[code]
     kind = str(resource.get("resourceType"))
     if kind in ("Communication", "CommunicationRequest"):
         return _appended(resource, "payload", {"contentString": words})

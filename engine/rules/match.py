@@ -42,7 +42,7 @@ def _criterion(part: Part, key: str, value: Any, side: Side, policy: Policy) -> 
         case "securityLabelIn":
             return _labels(part, _pairs(value), side, policy, exact=True)
         case "class":
-            return _some(_class(part, one) for one in _pairs(value))
+            return _some(_class(part, one, side) for one in _pairs(value))
         case "code":
             return _some(_code(part, one) for one in _pairs(value))
         case "dataPeriod":
@@ -130,13 +130,15 @@ def _is_kind(own: Label, asked: Label) -> Truth:
     return None if covered and not (own[0] and asked[0]) else False
 
 
-def _class(part: Part, asked: Label) -> Truth:
+def _class(part: Part, asked: Label, side: Side) -> Truth:
+    """Tell whether content is of a class; a class of its carrier removes, and does not keep it."""
+    classes = part.classes | part.envelope if side == "remove" else part.classes
     system, code = asked
-    if asked in part.classes:
+    if asked in classes:
         return True
     if not system:
-        return None if any(code == name for _, name in part.classes) else False
-    return system.startswith("http://hl7.org/fhir/") and (RESOURCE_TYPES, code) in part.classes
+        return None if any(code == name for _, name in classes) else False
+    return system.startswith("http://hl7.org/fhir/") and (RESOURCE_TYPES, code) in classes
 
 
 def _code(part: Part, asked: Label) -> Truth:
@@ -145,7 +147,7 @@ def _code(part: Part, asked: Label) -> Truth:
     system, code = asked
     if any(name == code and (not own or not system) for own, name in part.codes):
         return None
-    return None if part.opaque or not part.codes else False
+    return False if part.codes else None
 
 
 def _data(part: Part, asked: Any, side: Side) -> Truth:

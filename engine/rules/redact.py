@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.message import Resource
+from engine.rules.consent.codings import ACT_CODE
 from engine.rules.consent.policy import DEFAULT, Policy
 from engine.rules.content import Part, element_of, entries, is_content, parts
-from engine.rules.elements import reference_names, references_in
+from engine.rules.elements import party_names, references_in
 from engine.rules.labels import label
 from engine.rules.mark import NOTICES, is_notice, with_marks, with_notice
 from engine.rules.match import matches
-from engine.rules.security_label import INLINE_LABEL
+from engine.rules.security_label import INLINE_LABEL, ancestors
 from engine.rules.sensitivity import SensitivityTable
 from engine.rules.severed import without_strays
 
@@ -74,10 +75,11 @@ def apply(
     if reason:
         return Redaction(None, removed, tuple(f"{root}.{path}" for path in dropped), reason)
     sent = without_strays(resource, _without(resource, gone | set(dropped)))
-    sent = with_marks(sent, obligations, [part.labels for part in kept], redacted=bool(gone))
-    for obligation in obligations:
-        if obligation["type"] == "notice":
-            sent = with_notice(sent, obligation)
+    duties = [*obligations, *_duties(kept)]
+    sent = with_marks(sent, duties, [part.labels for part in kept], redacted=bool(gone))
+    for duty in duties:
+        if duty["type"] == "notice":
+            sent = with_notice(sent, str(duty["code"]))
     return Redaction(sent, removed, tuple(f"{root}.{path}" for path in dropped))
 
 
@@ -90,6 +92,14 @@ def _known(obligation: Mapping[str, Any]) -> bool:
         case "drop-recipient" | "no-redisclosure":
             return True
     return False
+
+
+def _duties(kept: Iterable[Part]) -> list[Mapping[str, Any]]:
+    """Return what the law adds: substance use records go with their notice (42 CFR 2.32)."""
+    kinds = {code for part in kept for system, code in part.labels if system == ACT_CODE}
+    if not any("SUD" in ancestors(code) or code == "ETH" for code in kinds):
+        return []
+    return [{"type": "notice", "code": "42-cfr-part-2"}, {"type": "no-redisclosure"}]
 
 
 def _is_removed(part: Part, obligations: Iterable[Mapping[str, Any]], policy: Policy) -> bool:
@@ -145,28 +155,14 @@ def _dropped(resource: Resource, obligations: Iterable[Mapping[str, Any]]) -> li
         name
         for obligation in obligations
         if obligation["type"] == "drop-recipient"
-        for name in _party_names(obligation.get("recipient"))
+        for name in party_names(obligation.get("recipient") or {})
     }
     recipients = resource.get("recipient")
     return [
         f"recipient[{index}]"
         for index, recipient in enumerate(recipients if isinstance(recipients, list) else ())
-        if barred & set(_party_names(recipient))
+        if isinstance(recipient, Mapping) and barred.intersection(party_names(recipient))
     ]
-
-
-def _party_names(party: Any) -> list[str]:
-    """Return what a party goes by, also where it has a list of identifiers."""
-    if not isinstance(party, Mapping):
-        return []
-    identifiers = party.get("identifier")
-    if not isinstance(identifiers, list):
-        return list(reference_names(party))
-    bare = {key: value for key, value in party.items() if key != "identifier"}
-    found = list(reference_names(bare))
-    for identifier in identifiers:
-        found.extend(reference_names({"identifier": identifier}))
-    return found
 
 
 def _nobody_left(resource: Resource, dropped: Sequence[str]) -> str | None:

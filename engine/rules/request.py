@@ -1,0 +1,232 @@
+"""What leaves becomes a question: who tells whom, what, about whom, and what for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from engine.fhir.dates import ALWAYS, moment
+from engine.message import Resource
+from engine.rules.consent.codings import ACT_REASON, concepts_of, key_of, listed, mappings
+from engine.rules.content import ABOUT, Age, Part, Shelf, is_content, parts
+from engine.rules.elements import names_of, party_names, references_in
+from engine.rules.labels import label
+from engine.rules.security_label import Label, coding, in_order
+from engine.rules.sensitivity import SensitivityTable
+
+_TELLERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "Communication": ("sender",),
+        "CommunicationRequest": ("requester",),
+        "Task": ("requester",),
+    }
+)
+_TOLD: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "Communication": ("recipient",),
+        "CommunicationRequest": ("recipient", "sender"),
+        "Task": ("owner", "restriction"),
+    }
+)
+_SUBJECTS = ("subject", "patient", "for", "beneficiary", "individual")
+_TEST_DATA = "HTEST"
+
+
+def request_for(
+    resource: Resource,
+    *,
+    sender_system: Mapping[str, Any],
+    recipient_systems: Sequence[Mapping[str, Any]],
+    purpose: Sequence[Mapping[str, Any]],
+    supporting: Sequence[Resource] = (),
+    table: SensitivityTable | None = None,
+    minor: bool = False,
+) -> dict[str, Any]:
+    """Return the question that the consent decision answers about one canonical resource.
+
+    `sender_system` and `recipient_systems` are the organizations of the systems, as References
+    (`reference`, `identifier`). `purpose` holds where the resource states none. `supporting` are
+    the resources that references lead to. With a `table` the content is labelled first, as by
+    `engine.rules.labels.label`.
+
+    `sender` is a list where the resource names another sender than the system it came from: all
+    of them must be covered. What is said of the content holds for all of it; where its parts
+    differ the request is silent and the obligations of the answer judge each part
+    (`engine.rules.redact`). (CONSENT.md, "How a Communication becomes a request".)
+    """
+    if table:
+        supporting = [label(other, table, minor=minor) for other in supporting]
+        resource = label(resource, table, minor=minor)
+    kind = str(resource.get("resourceType"))
+    told_by = _parties(resource, _TELLERS.get(kind, ()))
+    told_to = _parties(resource, _TOLD.get(kind, ()))
+    senders = _distinct([*told_by, sender_system])
+    asked: dict[str, Any] = {
+        "patient": _patient(resource, supporting),
+        "sender": senders[0] if len(senders) == 1 else senders,
+        "recipient": _distinct([*told_to, *recipient_systems]),
+        "purpose": _purposes(resource) or [dict(one) for one in purpose],
+        "action": "disclose",
+        **_content(resource, parts(resource, supporting)),
+        "sent": resource.get("sent"),
+    }
+    return {key: value for key, value in asked.items() if value}
+
+
+def _patient(resource: Resource, supporting: Sequence[Resource]) -> dict[str, Any]:
+    """Return the member with every identifier known, also of records merged into this one."""
+    if resource.get("resourceType") == "Patient":
+        stated: dict[str, Any] = {"reference": f"Patient/{resource.get('id')}"}
+    else:
+        found = (resource.get(name) for name in _SUBJECTS)
+        stated = next((dict(one) for one in found if isinstance(one, Mapping)), {})
+    if not stated:
+        return {}
+    identifiers = list(mappings(stated.get("identifier")))
+    shelf = Shelf(resource, supporting)
+    pending: list[Mapping[str, Any]] = [stated]
+    seen: set[str] = set()
+    while pending:
+        record = shelf.find(pending.pop())
+        if record is None or record.get("resourceType") != "Patient" or _name(record) in seen:
+            continue
+        seen.add(_name(record))
+        identifiers.extend(mappings(record.get("identifier")))
+        pending.extend(
+            link["other"] for link in mappings(record.get("link")) if _is_same_person(link)
+        )
+    patient: dict[str, Any] = {}
+    if isinstance(stated.get("reference"), str):
+        patient["reference"] = stated["reference"]
+    if identifiers:
+        patient["identifier"] = _distinct_identifiers(identifiers)
+    return patient
+
+
+def _is_same_person(link: Mapping[str, Any]) -> bool:
+    """Tell whether a link joins two records of one person (`seealso` may join relatives)."""
+    return link.get("type") in ("replaces", "replaced-by", "refer") and isinstance(
+        link.get("other"), Mapping
+    )
+
+
+def _name(record: Resource) -> str:
+    return f"{record.get('resourceType')}/{record.get('id')}"
+
+
+def _distinct_identifiers(identifiers: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    found: dict[tuple[Any, Any], dict[str, Any]] = {}
+    for identifier in identifiers:
+        if identifier.get("value"):
+            key = (identifier.get("system"), identifier["value"])
+            plain = {name: identifier[name] for name in ("system", "value") if name in identifier}
+            found.setdefault(key, plain)
+    return list(found.values())
+
+
+def _parties(resource: Resource, elements: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the parties named in these elements; a contained one by its own identifiers."""
+    shelf = Shelf(resource)
+    found = []
+    for element in elements:
+        for reference in references_in(resource.get(element)):
+            party = dict(reference)
+            held = shelf.find(reference)
+            if held is not None and str(reference.get("reference", "")).startswith("#"):
+                party = {"reference": reference["reference"], "type": held.get("resourceType")}
+                party["identifier"] = _distinct_identifiers(mappings(held.get("identifier")))
+            party.pop("display", None)
+            found.append(party)
+    return found
+
+
+def _distinct(parties: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the parties without those that an earlier one already names."""
+    found: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    for party in parties:
+        names = set(party_names(party))
+        if not names or not names <= seen:
+            found.append(dict(party))
+        seen |= names
+    return found
+
+
+def _purposes(resource: Resource) -> list[dict[str, Any]]:
+    """Return the purposes of use on the resource itself; the mark of test data is none."""
+    security = (resource.get("meta") or {}).get("security")
+    keys = [key for key in map(key_of, mappings(security)) if key and key.system == ACT_REASON]
+    return [{"system": key.system, "code": key.code} for key in keys if key.code != _TEST_DATA]
+
+
+def _content(resource: Resource, found: Sequence[Part]) -> dict[str, Any]:
+    """Return what the request states of the content: only what holds for all of it alike.
+
+    Where its parts differ the request stays silent, and the decision answers with obligations
+    that judge each part: one entry may be held back and the others sent.
+    """
+    told = [part for part in found if is_content(resource, part.path) or _stands_alone(part)]
+    told = told or list(found)
+    stated: dict[str, Any] = {"category": listed(resource.get("category"))}
+    if alike(part.classes for part in told):
+        envelope = told[0].envelope - told[0].classes
+        stated["class"] = [_as_concept(one) for one in (envelope, told[0].classes) if one]
+    if alike(part.codes for part in told):
+        stated["code"] = _codes(resource, told[0].codes)
+    if alike(part.labels for part in found):
+        stated["securityLabel"] = in_order(found[0].labels)
+    if alike(part.ages for part in told):
+        stated["dataPeriod"] = _span(told[0].ages)
+    if len(told) == 1:
+        stated["data"] = _data(told[0].names - names_of(resource))
+    return stated
+
+
+def _data(names: frozenset[str]) -> list[dict[str, Any]]:
+    """Return the one piece of content as `data`, where others than its carrier can find it."""
+    literal = sorted(name for name in names if "|" not in name and not name.startswith("#"))
+    known = [name.partition("|") for name in sorted(names) if "|" in name]
+    if not literal:
+        return []
+    reference: dict[str, Any] = {"reference": literal[0]}
+    if known:
+        reference["identifier"] = [{"system": one[0], "value": one[2]} for one in known]
+    return [{"meaning": "instance", "reference": reference}]
+
+
+def alike(values: Iterable[Any]) -> bool:
+    """Tell whether there is something, and it is the same everywhere."""
+    found = list(values)
+    return bool(found and found[0]) and all(value == found[0] for value in found)
+
+
+def _stands_alone(part: Part) -> bool:
+    return part.path.startswith("contained") or part.path == ""
+
+
+def _as_concept(classes: frozenset[Label]) -> dict[str, Any]:
+    """Return classes as one Coding, or as one concept where there are several names for it."""
+    codings = [coding(one) for one in sorted(classes)]
+    return codings[0] if len(codings) == 1 else {"coding": codings}
+
+
+def _codes(resource: Resource, codes: frozenset[Label]) -> list[dict[str, Any]]:
+    """Return what the resource says it is about, as it says it, then other codes of its content."""
+    stated = [dict(one) for name in ABOUT for one in mappings(resource.get(name))]
+    known = {tuple(key) for concept in concepts_of(stated) for key in concept}
+    return [*stated, *(coding(one) for one in sorted(codes) if one not in known)]
+
+
+def _span(ages: Sequence[Age]) -> dict[str, str]:
+    """Return the period from the first of these dates to the last; {} where one is not plain."""
+    starts = [start for start, _ in ages if start]
+    ends = [end for _, end in ages if end]
+    if any(moment(date) is None for date in (*starts, *ends)):
+        return {}
+    span = {}
+    if len(starts) == len(ages):
+        span["start"] = min(starts, key=lambda date: moment(date) or ALWAYS)
+    if len(ends) == len(ages):
+        span["end"] = max(ends, key=lambda date: (moment(date) or ALWAYS)[1])
+    return span
