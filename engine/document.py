@@ -117,7 +117,7 @@ def _forbid_aliases(raw: bytes, name: str) -> None:
     depth = count = 0
     try:
         while loader.check_event():
-            event = loader.get_event()
+            event = loader.get_event()  # type: ignore[no-untyped-call]
             line, column = event.start_mark.line + 1, event.start_mark.column + 1
             count += 1
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):

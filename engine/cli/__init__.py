@@ -7,14 +7,13 @@ found, 2 misuse.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-import click
 import typer
-from typer.core import TyperGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,51 +48,42 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
 """Every command of `carelane`, in the order in which help lists them."""
 
 
-class LazyGroup(TyperGroup):
-    """Import a command's module only when that command is asked for."""
+def build(asked: str | None = None) -> typer.Typer:
+    """Return the command line; of its commands only `asked` is imported, the others are listed."""
+    app = typer.Typer(
+        name="carelane",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        help="Carelane: FHIR for coordination of care, from dialect to dialect, under consent.",
+    )
+    app.callback()(_carelane)
+    for name, command in COMMANDS.items():
+        if name == asked:
+            _add(app, name, command)
+        else:
+            app.command(name, help=command.help)(_elsewhere)
+    return app
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        command = COMMANDS.get(cmd_name)
-        return load(cmd_name, command) if command else None
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, command.help) for name, command in COMMANDS.items()]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
-
-
-def load(name: str, command: Command) -> click.Command:
-    """Return the click command of one row of COMMANDS."""
+def _add(app: typer.Typer, name: str, command: Command) -> None:
     found: Any = getattr(importlib.import_module(f"engine.cli.{command.module}"), command.name)
     if command.family:
-        group = typer.main.get_command(found)
-        group.name = name
-        return group
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name)(found)
-    single = typer.main.get_command(app)
-    single.name = name
-    return single
+        app.add_typer(found, name=name, help=command.help)
+    else:
+        app.command(name)(found)
 
 
-app = typer.Typer(
-    cls=LazyGroup,
-    name="carelane",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-
-
-@app.callback()
-def carelane() -> None:
+def _carelane() -> None:
     """Carelane: FHIR for coordination of care, from dialect to dialect, under consent."""
+
+
+def _elsewhere() -> None:
+    raise AssertionError("a command that was not asked for cannot run")
 
 
 def main() -> None:
     """Run the command line."""
-    app()
+    asked = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    build(asked)()

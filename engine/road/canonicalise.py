@@ -29,7 +29,7 @@ def canonicalise(unit: Unit, trip: Trip) -> Outcome:
     )
 
 
-def stop(unit: Unit, result: Result) -> Outcome | None:
+def stop(unit: Unit, result: Result) -> Hold | Reject | None:
     """Return the Hold or Reject that an adapter's result calls for, or None where it is fine."""
     errors = [
         problem.at(unit.where)

@@ -84,7 +84,7 @@ def run(submission: Submission, trip: Trip) -> Travelled:
     if submission.whole and any(isinstance(outcome, Reject) for outcome in outcomes):
         return Travelled(transaction_refused(outcomes), {})
     kept = {o.unit.entity for o in outcomes if not isinstance(o, Reject)}
-    links = {key: entity for key, entity in (names.links | told).items() if entity in kept}
+    links = {key: entity for key, entity in {**names.links, **told}.items() if entity in kept}
     return Travelled(outcomes, links)
 
 

@@ -124,7 +124,7 @@ class Naming:
         listed = resource.get("identifier")
         for identifier in listed if isinstance(listed, list) else [listed]:
             key = identifier_key(type_name, identifier)
-            if key and identifier["system"] in self.shared:
+            if key and key.value.split("|", 2)[1] in self.shared:
                 yield key
 
     def own_keys(self, system: str, resource: Resource) -> list[Key]:
@@ -148,7 +148,7 @@ class Naming:
         identifier = reference.get("identifier")
         if isinstance(type_name, str):
             key = identifier_key(type_name, identifier)
-            if key and identifier["system"] in self.shared:
+            if key and key.value.split("|", 2)[1] in self.shared:
                 keys.append(key)
         return keys
 
