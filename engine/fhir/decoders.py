@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
+import orjson
 from msgspec import UNSET, Meta, UnsetType
 
 from engine.fhir import primitives
@@ -91,7 +92,6 @@ def _hook(kind: Any, value: Any) -> Any:
 _TEXT = Annotated[str, Meta(min_length=1, max_length=primitives.MAX_STRING)]
 _LIMIT = primitives.MAX_INTEGER
 _BUILT_IN: Mapping[str, Any] = {
-    "dateTime": _CheckedMoment,
     "string": _TEXT,
     "markdown": _TEXT,
     "xhtml": Annotated[str, Meta(min_length=1)],
@@ -123,7 +123,7 @@ class Decoders:
         Bundle entries of one tree. It never raises for bad data, however deep.
         """
         try:
-            return self._refusal(tree, "") or _local(tree, dumps(tree))
+            return self._refusal(tree, "") or _local(tree)
         except RecursionError:
             return _NAMELESS
         except (UnicodeEncodeError, TypeError):
@@ -216,21 +216,31 @@ def _path_of(said: str) -> str:
     return path.removesuffix("`") if found else ""
 
 
-def _local(tree: dict[str, Any], written: bytes) -> str | None:
+def _local(tree: dict[str, Any]) -> str | None:
     """Return the path of an empty object or of a broken rule about contained resources.
 
-    The tree as it is written says whether it is worth looking.
+    The tree written again says, at little cost, whether it is worth looking.
     """
+    written = _written(tree)
     if b"{}" in written and (found := _first_empty(tree, "")):
         return found
-    if b'"reference":"#' not in written and b'"contained":' not in written:
-        return None
     kind = str(tree["resourceType"])
+    if "contained" in tree or (b"#" in written and b'":"#' in written):
+        pass
+    elif kind not in _HOLDERS or b"contained" not in written:
+        return None
     outer = [(kind, tree), *inner_resources({**tree, "contained": []}, kind)]
     for path, resource in outer:
         for broken in broken_containment(resource, path):
             return broken.path
     return None
+
+
+def _written(tree: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(tree, default=str)
+    except (TypeError, ValueError):
+        return dumps(tree)
 
 
 def _first_empty(node: Any, path: str) -> str | None:
@@ -259,7 +269,7 @@ class _Family:
         self.space = self.module.__dict__
         self.space.update({f"_p_{name}": kind for name, kind in _PRIMITIVES.items()})
         self.space.update(Annotated=Annotated, UnsetType=UnsetType, SOME=_SOME, list=list)
-        self.space.update(ANY_RESOURCE=_ANY_RESOURCE)
+        self.space.update(ANY_RESOURCE=_ANY_RESOURCE, MOMENT=_CheckedMoment)
         if full:
             self._sibling()
 
@@ -315,7 +325,8 @@ class _Family:
             self.space[label] = Literal[tuple(sorted(element.codes))]
             return label
         if element.is_primitive:
-            return f"_p_{element.type}"
+            is_moment = found.name == "Period" and element.type == "dateTime"
+            return "MOMENT" if is_moment else f"_p_{element.type}"
         return "ANY_RESOURCE" if element.type == "Resource" else _label(element.type)
 
     def _defstruct(
@@ -351,18 +362,15 @@ def _sibling_field(element: Element, attribute: str) -> Any:
 
 
 def _check(found: Type, *, full: bool) -> Callable[[Any], None] | None:
-    checks = [_choice(variants, full=full) for variants in found.choices().values()]
-    checks += [_together(rule, full=full) for rule in _invariants_of(found)]
+    if not full:
+        return _compiled(found)
+    checks = [_choice_with_siblings(variants) for variants in found.choices().values()]
+    checks += [_together(rule) for rule in _invariants_of(found)]
     if found.name == "Extension":
-        checks = [_extension(found, full=full)]
+        checks.append(_extension(found))
     elif found.name == "Period":
         checks.append(_period)
-    if full:
-        checks.append(_siblings(found))
-    if not checks:
-        return None
-    if len(checks) == 1:
-        return checks[0]
+    checks.append(_siblings(found))
 
     def check(struct: Any) -> None:
         for one in checks:
@@ -371,28 +379,58 @@ def _check(found: Type, *, full: bool) -> Callable[[Any], None] | None:
     return check
 
 
-def _choice(variants: tuple[Element, ...], *, full: bool) -> Callable[[Any], None]:
+# The checks of a plain struct run for every object of real traffic, so they are written out as
+# one function per type. Its text is made of names from the schema alone.
+
+
+def _compiled(found: Type) -> Callable[[Any], None] | None:
+    lines = [
+        line for variants in found.choices().values() for line in _choice_lines(found, variants)
+    ]
+    lines += [_together_line(rule) for rule in _invariants_of(found)]
+    space: dict[str, Any] = {"U": UNSET, "attrgetter": attrgetter, "period": _period}
+    if found.name == "Period":
+        lines.append("period(s)")
+    if not lines:
+        return None
+    head = [line for line in lines if line.startswith("get_")]
+    body = [f"    {line}" for line in lines if not line.startswith("get_")]
+    exec("\n".join([*head, "def check(s):", *body]), space)  # noqa: S102 - names of the schema
+    made: Callable[[Any], None] = space["check"]
+    return made
+
+
+_REFUSE = "raise ValueError({!r})"
+
+
+def _choice_lines(found: Type, variants: tuple[Element, ...]) -> list[str]:
     names = [_attribute(element.name) for element in variants]
-    count = len(names)
-    required = variants[0].required
-    if full:
-        return _choice_with_siblings(variants)
-    if count == 1:
-        get_one = attrgetter(names[0])
+    choice = str(variants[0].choice).removesuffix("[x]")
+    refuse = _REFUSE.format("one variant of a choice")
+    if len(names) <= 6:
+        count = " + ".join(f"(s.{name} is not U)" for name in names)
+        wrong = "!= 1" if variants[0].required else "> 1"
+        return [f"if {count} {wrong}: {refuse}"] if len(names) > 1 or variants[0].required else []
+    getter = f"get_{choice} = attrgetter({', '.join(map(repr, names))})"
+    there = f"n = {len(names)} - get_{choice}(s).count(U)"
+    if found.name == "Extension":
+        wrong = "n > 1 or (n == 1) is (s.extension is not U)"
+    else:
+        wrong = "n != 1" if variants[0].required else "n > 1"
+    return [getter, there, f"if {wrong}: {refuse}"]
 
-        def check_one(struct: Any) -> None:
-            if required and get_one(struct) is UNSET:
-                raise ValueError("the choice is missing")
 
-        return check_one
-    get = attrgetter(*names)
-
-    def check(struct: Any) -> None:
-        absent = get(struct).count(UNSET)
-        if absent < count - 1 or (required and absent == count):
-            raise ValueError("one variant of a choice")
-
-    return check
+def _together_line(rule: Together) -> str:
+    there = [f"s.{_attribute(name)} is not U" for name in rule.names]
+    absent = [f"s.{_attribute(name)} is U" for name in rule.names]
+    if rule.how == "requires":
+        wrong = " and ".join([*absent[1:], there[0]])
+    elif rule.how == "any":
+        wrong = " and ".join(absent)
+    else:
+        count = " + ".join(f"({name})" for name in there)
+        wrong = f"{count} {'> 1' if rule.how == 'excludes' else '!= 1'}"
+    return f"if {wrong}: {_REFUSE.format(rule.key)}"
 
 
 def _choice_with_siblings(variants: tuple[Element, ...]) -> Callable[[Any], None]:
@@ -451,26 +489,9 @@ def _invariants_of(found: Type) -> list[Together]:
     return [rule for rule in rules if all(name in found.elements for name in rule.names)]
 
 
-def _together(rule: Together, *, full: bool) -> Callable[[Any], None]:
-    if full:
-
-        def check_full(struct: Any) -> None:
-            if not rule.holds(lambda name: _present(struct, _attribute(name))):
-                raise ValueError(rule.key)
-
-        return check_full
-    first, *others = map(_attribute, rule.names)
-    if rule.how == "requires" and len(others) == 1:
-        second = others[0]
-
-        def check_two(struct: Any) -> None:
-            if getattr(struct, second) is UNSET and getattr(struct, first) is not UNSET:
-                raise ValueError(rule.key)
-
-        return check_two
-
+def _together(rule: Together) -> Callable[[Any], None]:
     def check(struct: Any) -> None:
-        if not rule.holds(lambda name: getattr(struct, _attribute(name)) is not UNSET):
+        if not rule.holds(lambda name: _present(struct, _attribute(name))):
             raise ValueError(rule.key)
 
     return check
@@ -483,23 +504,14 @@ def _present(struct: Any, attribute: str) -> bool:
     )
 
 
-def _extension(found: Type, *, full: bool) -> Callable[[Any], None]:
-    """Return the check that an extension has either one value or extensions (ext-1)."""
-    values = next(iter(found.choices().values()))
-    names = [_attribute(element.name) for element in values]
-    if full:
-        names += [f"{_attribute(element.name)}__" for element in values if element.is_primitive]
-        of_choice = _choice_with_siblings(values)
-    get, count = attrgetter(*names), len(names)
+def _extension(found: Type) -> Callable[[Any], None]:
+    """Return the check that an extension has either a value or extensions (ext-1)."""
+    values = [_attribute(element.name) for element in next(iter(found.choices().values()))]
 
     def check(struct: Any) -> None:
-        there = count - get(struct).count(UNSET)
-        if bool(there) == (struct.extension is not UNSET):
+        there = any(_present(struct, name) for name in values)
+        if there == (struct.extension is not UNSET):
             raise ValueError("ext-1")
-        if there > 1:
-            if not full:
-                raise ValueError("one variant of a choice")
-            of_choice(struct)
 
     return check
 

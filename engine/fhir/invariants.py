@@ -66,6 +66,8 @@ def ends_before_start(start: str, end: str) -> bool:
     Dates of different precision are compared as far as both go; a date beside a time with a zone
     gets a day's grace, since the date names no zone.
     """
+    if start <= end and len(start) == len(end) and start[-6:] == end[-6:]:
+        return False
     if len(start) > 10 and len(end) > 10:
         return _instant(start) > _instant(end)
     if len(start) > 10 or len(end) > 10:

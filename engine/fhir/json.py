@@ -201,13 +201,13 @@ def _path(frames: list[_Frame]) -> str:
 
 
 # --- depth ---------------------------------------------------------------------------------
-# Only brackets, quotes and backslashes are kept, all brackets as one kind; with escapes and
-# empty pairs of quotes taken away what is left are brackets alone, unless some string holds a
-# bracket, and then strings are taken out one by one. Each pass then removes the innermost level.
+# Escapes are taken away, then everything but brackets (all as one kind) and quotes. Pairs of
+# quotes side by side can go, since that changes for no bracket whether it stands in a string;
+# then what is still between quotes goes. Each pass over what is left removes the innermost level.
 
 _KEPT = bytes.maketrans(b"{}", b"[]")
-_DROPPED = bytes(set(range(256)) - set(b'[]{}"\\'))
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_DROPPED = bytes(set(range(256)) - set(b'[]{}"'))
+_QUOTED = re.compile(rb'"[^"]*"')
 
 
 def _within(data: bytes, depth: int) -> bool:
@@ -223,10 +223,7 @@ def _within(data: bytes, depth: int) -> bool:
 
 
 def _brackets(data: bytes) -> bytes:
-    marks = data
-    if b"\\" in marks:
-        marks = marks.replace(b"\\\\", b"").replace(b'\\"', b"")
-    marks = marks.translate(_KEPT, _DROPPED).replace(b'""', b"")
-    if b'"' not in marks:
-        return marks.replace(b"\\", b"")
-    return _STRING.sub(b"", data).translate(_KEPT, _DROPPED + b'"\\')
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    marks = data.translate(_KEPT, _DROPPED).replace(b'""', b"")
+    return _QUOTED.sub(b"", marks) if b'"' in marks else marks

@@ -20,8 +20,6 @@ _CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]{1,30})?"
 _ZONE = r"(?:Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
 
 _DATE = re.compile(f"{_YEAR}(?:-{_MONTH}(?:-{_DAY})?)?")
-_DATE_TIME = re.compile(f"{_YEAR}(?:-{_MONTH}(?:-{_DAY}(?:T{_CLOCK}{_ZONE})?)?)?")
-_INSTANT = re.compile(f"{_YEAR}-{_MONTH}-{_DAY}T{_CLOCK}{_ZONE}")
 _TIME = re.compile(_CLOCK)
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _CODE = re.compile(r"\S+(?:\s\S+)*")
@@ -56,13 +54,37 @@ def _like(pattern: re.Pattern[str]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
-def _dated(pattern: re.Pattern[str]) -> Callable[[Any], bool]:
-    def check(value: Any) -> bool:
-        if not isinstance(value, str) or pattern.fullmatch(value) is None:
-            return False
-        return value[8:10] <= "28" or _on_calendar(value)
+_TAIL = re.compile(f"T{_CLOCK}{_ZONE}")
+_DAYS: set[str] = set()
+_MOST_DAYS = 100_000
 
-    return check
+
+def _is_day(text: str) -> bool:
+    """Tell whether text is a date; dates are few, so they are remembered within bounds."""
+    if text in _DAYS:
+        return True
+    if _DATE.fullmatch(text) is None or not (text[8:] <= "28" or _on_calendar(text)):
+        return False
+    if len(_DAYS) >= _MOST_DAYS:
+        _DAYS.clear()
+    _DAYS.add(text)
+    return True
+
+
+def _date(value: Any) -> bool:
+    return isinstance(value, str) and _is_day(value)
+
+
+def _date_time(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    if len(value) <= 10:
+        return _is_day(value)
+    return _TAIL.fullmatch(value, 10) is not None and _is_day(value[:10])
+
+
+def _instant(value: Any) -> bool:
+    return isinstance(value, str) and len(value) > 10 and value[4:5] == "-" and _date_time(value)
 
 
 def _on_calendar(value: str) -> bool:
@@ -85,11 +107,11 @@ CHECKS: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
         "boolean": _boolean,
         "canonical": _like(_URI),
         "code": _like(_CODE),
-        "date": _dated(_DATE),
-        "dateTime": _dated(_DATE_TIME),
+        "date": _date,
+        "dateTime": _date_time,
         "decimal": _decimal,
         "id": _like(_ID),
-        "instant": _dated(_INSTANT),
+        "instant": _instant,
         "integer": _within(-MAX_INTEGER - 1),
         "integer64": _like(_INTEGER_64),
         "markdown": _text,
