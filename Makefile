@@ -12,6 +12,12 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadgroup
 
+# The sample systems' tokens, so that the README's curl works at once; what is set already stays.
+# config.yaml knows a sender by the SHA-256 of its token: mercy-sample-token, hub-sample-token.
+serve: export MERCY_TOKEN_SHA256 ?= bc29aa235a7399d362e9ee2053fccce8c73cd62fc618d71da8ab35735f4e1df0
+serve: export HUB_TOKEN_SHA256 ?= 1023ca07fddfcf3580d551da25ffd979e93886b3597d99269ee55056477ac612
+serve: export MERCY_OUTBOUND_TOKEN ?= to-mercy-sample-token
+serve: export HUB_OUTBOUND_TOKEN ?= to-hub-sample-token
 serve: $(READY)
 	$(BIN)/carelane serve
 

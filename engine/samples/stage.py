@@ -64,7 +64,7 @@ def staged(folder: Path) -> Iterator[Stage]:
                 f"{prefix}_TOKEN_SHA256": inbound[name].sha256,
                 f"{prefix}_OUTBOUND_TOKEN": system.token,
             }
-        stack.enter_context(_engine(folder, environ))
+        stack.enter_context(engine_running(folder, environ))
         base = f"http://{HOST}:{environ['CARELANE_PORT']}/fhir"
         clients = {
             name: stack.enter_context(
@@ -78,7 +78,7 @@ def staged(folder: Path) -> Iterator[Stage]:
 
 
 @contextmanager
-def _engine(folder: Path, environ: Mapping[str, str]) -> Iterator[None]:
+def engine_running(folder: Path, environ: Mapping[str, str]) -> Iterator[None]:
     """Run `carelane serve` on the shipped config until the block ends."""
     log = folder / "engine.log"
     config = shipped() / "config.yaml"

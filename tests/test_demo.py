@@ -1,0 +1,95 @@
+"""The demo as a newcomer runs it, and the commands that begin a project."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+from engine.samples.bundles import names
+from engine.samples.day import DAY
+from engine.samples.tokens import new_token
+
+
+def carelane(
+    *arguments: str, cwd: Path, columns: int = 100, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "engine", *arguments],
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1", **environ},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+def test_the_demo_ends_well(tmp_path: Path) -> None:
+    """`carelane demo` plays the whole day, every outcome is as expected, and it ends by itself."""
+    done = carelane("demo", cwd=tmp_path, TMPDIR=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = sum(len(step.expected) for step in DAY)
+    assert f"{steps} of {steps} outcomes are as expected" in done.stdout
+    for code in ("consent-missing", "consent-recipient", "consent-withdrawn", "consent-revoked"):
+        assert code in done.stdout
+    ledger = re.search(r"sqlite:///(\S+)", done.stdout)
+    assert ledger is not None
+    assert Path(ledger[1]).is_file()
+
+
+def test_the_demo_fits_a_narrow_terminal(tmp_path: Path) -> None:
+    """At 80 columns no line of the table is cut and no code is broken."""
+    done = carelane("demo", cwd=tmp_path, columns=80, TMPDIR=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = [line for line in done.stdout.splitlines() if "│" in line]
+    assert table
+    assert all(len(line) <= 80 for line in table)
+    assert "…" not in done.stdout
+    assert "consent-withdrawn" in done.stdout
+
+
+def test_the_day_uses_every_sample_once() -> None:
+    """No sample lies about unused, and the day plays them in the order of their names."""
+    assert tuple(step.sample for step in DAY) == names()
+
+
+def test_init_makes_a_project_that_is_clean(tmp_path: Path) -> None:
+    """A new project has config, mappings, profiles and a test, and lint and test find nothing."""
+    made = carelane("init", "ours", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    project = tmp_path / "ours"
+    for part in ("config.yaml", "mappings/my-ehr/careteam.test.yaml", "profiles", ".gitignore"):
+        assert (project / part).exists()
+    for command in ("lint", "test"):
+        done = carelane(command, cwd=project)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_init_never_writes_over_anything(tmp_path: Path) -> None:
+    """A folder with something in it is left alone, with exit code 2."""
+    (tmp_path / "mine").write_text("kept")
+    done = carelane("init", ".", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "nothing was written" in done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_token_comes_with_its_hash(tmp_path: Path) -> None:
+    """`carelane token` prints a token once, with the SHA-256 that config needs."""
+    done = carelane("token", "--json", cwd=tmp_path)
+    made = json.loads(done.stdout)
+    assert sha256(made["token"].encode()).hexdigest() == made["sha256"]
+    assert made["sha256"] not in carelane("token", cwd=tmp_path).stdout
+
+
+def test_tokens_are_never_the_same() -> None:
+    """Each token is new, and is not printed by accident."""
+    made = new_token()
+    assert made.text != new_token().text
+    assert made.text not in repr(made)
