@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "certify": Command("mapping", "certify", "Say what a mapping loses."),
         "explain": Command("mapping", "explain", "Explain a diagnostic code."),
         "decide": Command("decide", "decide", "Take one consent decision, with its trace."),
+        "bench": Command("bench", "bench", "Measure the budgets of the design as ratios."),
         "ledger": Command("ledger", "app", "Look at, explain and move messages.", family=True),
         "crosswalk": Command(
             "crosswalk", "app", "Say which identifiers mean the same.", family=True
