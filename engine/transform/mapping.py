@@ -85,9 +85,11 @@ class Rule:
     place: Place
     to: tuple[Path, ...] = ()
     fields: tuple[Rule, ...] = ()
+    same: bool = False
     table: Name | None = None
     on_miss: Mapping[Direction, Miss] = field(default_factory=dict)
     keep_source: bool = True
+    only: Direction | None = None
     targets: tuple[Name, ...] = ()
     systems: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""

@@ -46,11 +46,11 @@ _MAIN = {
 }
 _ALWAYS = frozenset({"to", "when", "otherwise", "first", "rest"})
 _OPTIONS: dict[str, frozenset[str]] = {
-    "coding": frozenset({"on_miss", "keep_source"}),
-    "table": frozenset({"on_miss", "keep_source"}),
+    "coding": frozenset({"on_miss", "keep_source", "only"}),
+    "table": frozenset({"on_miss", "keep_source", "only"}),
     "function": frozenset({"with", "arguments"}),
 }
-RULE_KEYS = frozenset(_MAIN) | _ALWAYS | {"on_miss", "keep_source", "with", "arguments"}
+RULE_KEYS = frozenset(_MAIN) | _ALWAYS | {"on_miss", "keep_source", "only", "with", "arguments"}
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:\[x\])?\Z")
 _MISSES = ("reject", "keep-source", "text-only")
 
@@ -249,13 +249,17 @@ class Reader:
 
     def filled(self, path: Path, node: Node, operation: str) -> Rule:
         when, when_place = self.condition(node)
+        inner = node.get("fields")
+        same = inner is not None and inner.value == "same"
         function, systems = self.text(node, "function"), node.get("identifier")
         return Rule(
             path=path,
             operation=operation,
             place=path.place,
             to=self.paths(node, "to"),
-            fields=tuple(self.rules(node.get("fields"))),
+            fields=() if same else tuple(self.rules(node.get("fields"))),
+            same=same,
+            only=self.only(node),
             table=self.text(node, operation) if operation in ("table", "coding") else None,
             on_miss=self.on_miss(path, node, operation),
             keep_source=self.flag(node, "keep_source", True),
@@ -347,6 +351,13 @@ class Reader:
             )
             return None, None
 
+    def only(self, node: Node) -> Direction | None:
+        name = self.text(node, "only")
+        if name is not None and name.text not in DIRECTIONS:
+            self.word(name, DIRECTIONS)
+            return None
+        return cast(Any, name.text) if name else None
+
     # --- on_miss and fates ------------------------------------------------------------------
 
     def on_miss(self, path: Path, node: Node, operation: str) -> dict[Direction, Miss]:
@@ -364,8 +375,9 @@ class Reader:
         if given.is_map and set(given.value) & set(DIRECTIONS):
             self.known(given, DIRECTIONS, "`on_miss:`")
             parts = {d: given.get(d) for d in DIRECTIONS}
+            only = self.plain_text(node, "only")
             for direction, part in parts.items():
-                if part is None:
+                if part is None and only in ("", direction):
                     self.problem("M018", f"`on_miss:` does not say {direction}.", given.place)
             made = {d: self.miss(part, operation) for d, part in parts.items() if part}
         else:

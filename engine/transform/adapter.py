@@ -1,0 +1,141 @@
+"""What a mapping compiles to: one object that takes a resource to canonical and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.diagnostics import Diagnostic, Place, Severity
+from engine.message import Resource
+from engine.transform.compile import Compiled, compiled
+from engine.transform.cross_version import Codec
+from engine.transform.load import KnownProfiles, Loaded, load_folder
+from engine.transform.mapping import DIRECTIONS, Direction
+from engine.transform.passthrough import PassThrough
+from engine.transform.plan import Plan
+from engine.transform.references import IDENTITY, Crosswalk, Unresolved
+from engine.transform.registry import FUNCTIONS
+from engine.transform.result import Result
+from engine.transform.runtime import Run
+from engine.transform.shape import misshapen
+
+__all__ = ["Adapter", "Adapters", "Result", "Unresolved", "load_adapters"]
+
+_SHAPE = (TypeError, AttributeError, KeyError, ValueError, IndexError)
+
+
+class Adapter:
+    """Take resources of one type between one dialect and canonical; made by `load_adapters`."""
+
+    def __init__(self, loaded: Loaded, plan: Plan) -> None:
+        mapping = plan.mapping
+        self.plan = plan
+        self.path = loaded.path
+        self.name = mapping.name
+        self.version = mapping.version
+        self.hash = loaded.hash
+        self.fhir: Literal["R4", "R5"] = mapping.dialect.fhir
+        self.resource_type = mapping.dialect.resource
+        self.profile = mapping.dialect.profile.text if mapping.dialect.profile else None
+        self.sources: dict[Direction, str] = {}
+        self._run: dict[Direction, tuple[Compiled, Codec, str]] = {}
+        for direction in DIRECTIONS:
+            text, function = compiled(plan, direction, dict(FUNCTIONS))
+            here, there = plan.version(direction), plan.version(_back(direction))
+            type_name = plan.root.type(direction)
+            self.sources[direction] = text
+            self._run[direction] = (function, Codec(here, there), type_name)
+        self._codecs = {
+            "to_canonical": _TwoWay(plan, "to_canonical"),
+            "to_dialect": _TwoWay(plan, "to_dialect"),
+        }
+
+    def to_canonical(self, resource: Resource, crosswalk: Crosswalk = IDENTITY) -> Result:
+        """Return a dialect resource as canonical; the argument is not changed, parts are shared."""
+        return self._take(resource, "to_canonical", crosswalk)
+
+    def to_dialect(self, resource: Resource, crosswalk: Crosswalk = IDENTITY) -> Result:
+        """Return a canonical resource as the dialect writes it; the argument is not changed."""
+        return self._take(resource, "to_dialect", crosswalk)
+
+    def _take(self, resource: Resource, direction: Direction, crosswalk: Crosswalk) -> Result:
+        function, _, type_name = self._run[direction]
+        if resource.get("resourceType") != type_name:
+            return Result(None, (self._other_type(type_name),))
+        run = Run(
+            self.name, direction, crosswalk, crosswalk is not IDENTITY, self._codecs[direction]
+        )
+        try:
+            made = function(resource, run)
+        except _SHAPE:
+            problems = misshapen(resource, self.plan.version(direction))
+            if not problems:
+                raise
+            return Result(None, tuple(problems))
+        if not run.diagnostics:
+            return Result(made, ())
+        return _result(made, run)
+
+    def _other_type(self, wanted: str) -> Diagnostic:
+        return Diagnostic(
+            "T014",
+            f"The mapping {self.name} is for {wanted}.",
+            path="resourceType",
+            expected=wanted,
+            place=Place(self.plan.mapping.place.file, 1, 1),
+        )
+
+
+class _TwoWay:
+    """Encode with the version that is read, decode into the version that is written."""
+
+    def __init__(self, plan: Plan, direction: Direction) -> None:
+        here, there = plan.version(direction), plan.version(_back(direction))
+        self.encode = Codec(here, there).encode
+        self.decode = Codec(there, here).decode
+
+
+def _back(direction: Direction) -> Direction:
+    return "to_dialect" if direction == "to_canonical" else "to_canonical"
+
+
+def _result(made: dict[str, Any], run: Run) -> Result:
+    stopped = any(d.severity is Severity.ERROR for d in run.diagnostics)
+    return Result(None if stopped else made, tuple(run.diagnostics), tuple(run.unresolved))
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """Hold the adapters of every dialect of a project."""
+
+    mapped: Mapping[tuple[str, str], Adapter]
+    dialects: frozenset[str]
+
+    def get(self, dialect: str, resource_type: str) -> Adapter | PassThrough | None:
+        """Return the adapter of a dialect for a type; unmapped types pass through.
+
+        None where the dialect does not exist, or where it speaks another FHIR version than
+        canonical, so that nothing may pass as it is.
+        """
+        found = self.mapped.get((dialect, resource_type))
+        if found is not None or dialect not in self.dialects:
+            return found
+        if any(a.fhir != "R4" for (name, _), a in self.mapped.items() if name == dialect):
+            return None
+        return PassThrough(dialect, resource_type)
+
+
+def load_adapters(
+    root: Path, profiles: KnownProfiles | None = None
+) -> tuple[Adapters, list[Diagnostic]]:
+    """Load, check and compile every mapping of a folder, with every problem found in it."""
+    folder = load_folder(root, profiles)
+    made: dict[tuple[str, str], Adapter] = {}
+    for loaded in folder.mappings.values():
+        if loaded.plan is not None:
+            dialect = loaded.name.split("/", 1)[0]
+            made[dialect, loaded.plan.mapping.dialect.resource] = Adapter(loaded, loaded.plan)
+    dialects = frozenset(name.split("/", 1)[0] for name in folder.mappings)
+    return Adapters(made, dialects), folder.problems

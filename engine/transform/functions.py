@@ -1,0 +1,28 @@
+"""What a registered function is: a pair of reviewed halves that a mapping may name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Values = dict[str, Any]
+Arguments = Mapping[str, str]
+Half = Callable[[Values, Arguments], Values]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Hold both halves of a function.
+
+    Each half takes what is present of the elements on its own side by name (with `_name`
+    siblings) and returns the other side's; it never changes what it is given. Where the way back
+    would not restore the original, the adapter remembers the original, so a half may lose. With
+    `absent` the halves are asked also where nothing is there: lists come as empty lists.
+    """
+
+    name: str
+    about: str
+    to_canonical: Half
+    to_dialect: Half
+    absent: bool = False

@@ -1,0 +1,226 @@
+"""Codes from one side to the other by a table, so that the way back finds what was there.
+
+A translated concept is its translations followed by its own codings. The way back tells which
+codings were added by translating again; where that would not give the original, the original is
+remembered in a Carelane extension on the element.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.transform.carry import SELF, carried, remembered, side_of
+from engine.transform.mapping import Direction, Miss, other
+from engine.transform.tables import Key, Row, Table
+
+Coding = dict[str, Any]
+Concept = dict[str, Any]
+Note = Callable[[str, str, bool], None]
+"""Take a code of diagnostics, a sentence, and whether it stops the message."""
+
+
+def _key(coding: Coding) -> Key:
+    return (coding.get("system"), str(coding.get("code")))
+
+
+@dataclass(slots=True)
+class Translator:
+    """Translate in one direction; `table` and what the mapping says about its use."""
+
+    mapping: str
+    direction: Direction
+    table: Table
+    on_miss: Miss | None
+    keep_source: bool
+    only: Direction | None
+
+    @property
+    def there(self) -> Mapping[Key, Row]:
+        return self._rows(self.direction)
+
+    @property
+    def back(self) -> Mapping[Key, Row]:
+        return self._rows(other(self.direction))
+
+    def _rows(self, direction: Direction) -> Mapping[Key, Row]:
+        return self.table.ways[direction] if self.only in (None, direction) else {}
+
+    # --- concepts ---------------------------------------------------------------------------
+
+    def fast(self) -> Callable[[Concept], Concept | None]:
+        """Return the function for the common concepts; its None means: take the slow way."""
+        hits = {key: row.coding(self.direction) for key, row in self.there.items() if _plain(row)}
+        added = {key: row.coding(other(self.direction)) for key, row in self.back.items()}
+        keep = self.keep_source
+
+        def translate(concept: Concept) -> Concept | None:
+            codings = concept.get("coding")
+            if codings is None:
+                return concept
+            if "extension" in concept or not keep:
+                return None
+            if len(codings) == 1:
+                coding = codings[0]
+                hit = hits.get((coding.get("system"), coding.get("code")))
+                if hit is None:
+                    return None
+                return {**concept, "coding": [hit.copy(), coding]}
+            if len(codings) == 2:
+                coding = codings[1]
+                again = added.get((coding.get("system"), coding.get("code")))
+                if again is not None and again == codings[0]:
+                    return {**concept, "coding": [coding]}
+            return None
+
+        return translate
+
+    def plain(self, codings: list[Coding], direction: Direction) -> list[Coding]:
+        """Return the codings on the other side, by the table alone."""
+        back = other(direction)
+        for cut in range(1, len(codings)):
+            if self.translations(codings[cut:], back) == codings[:cut]:
+                return codings[cut:]
+        hits = self.translations(codings, direction)
+        if self.keep_source:
+            return [*hits, *codings]
+        return [self.replaced(coding, direction) for coding in codings]
+
+    def translations(self, codings: list[Coding], direction: Direction) -> list[Coding]:
+        rows = self._rows(direction)
+        found = (rows.get(_key(coding)) for coding in codings)
+        out: list[Coding] = []
+        for row in found:
+            if row is not None and (coding := row.coding(direction)) not in out:
+                out.append(coding)
+        return out
+
+    def concept(self, concept: Concept, note: Note) -> Concept:
+        """Translate any concept, noting what its reader should know."""
+        memory, others = remembered(concept.get("extension"), self.mapping, self.direction)
+        if memory is not None:
+            known = self.recalled(concept, memory.value(), others)
+            if known is not None:
+                return known
+        codings = concept.get("coding")
+        if not isinstance(codings, list) or not codings:
+            return concept
+        self.look(codings, note)
+        out = dict(concept)
+        out["coding"] = self.plain(codings, self.direction)
+        if out["coding"] == codings and self.missed(codings):
+            out = self.miss(concept, codings, note)
+        if out.get("coding") is None or self.plain(out["coding"], other(self.direction)) != codings:
+            memory_of = carried(self.mapping, side_of(self.direction), SELF, concept)
+            out["extension"] = [*out.get("extension", ()), memory_of]
+        return out
+
+    def recalled(self, concept: Concept, original: Concept, others: list[Any]) -> Concept | None:
+        """Return the remembered original, if this concept is still what was made of it."""
+        if not isinstance(original, dict):
+            return None
+        made = Translator(
+            self.mapping,
+            other(self.direction),
+            self.table,
+            self.on_miss if self.only is None else None,
+            self.keep_source,
+            self.only,
+        )
+        if concept.get("coding") in (
+            made.plain(original.get("coding", []), other(self.direction)),
+            None,
+        ) or self.was_default(concept, original):
+            return original
+        return None
+
+    def was_default(self, concept: Concept, original: Concept) -> bool:
+        codings = concept.get("coding") or []
+        return bool(codings[1:] == original.get("coding"))
+
+    def missed(self, codings: list[Coding]) -> bool:
+        there, back = self.there, self.back
+        return not any(_key(c) in there or _key(c) in back for c in codings)
+
+    def look(self, codings: list[Coding], note: Note) -> None:
+        """Note codings without system and translations that are not equivalent."""
+        for coding in codings:
+            if coding.get("system") is None and coding.get("code") is not None:
+                note("T004", "A coding has no system and was not looked up.", False)
+            row = self.there.get(_key(coding))
+            if row is not None and row.relationship != "equivalent":
+                said = f"Its translation by '{self.table.name}' is {_seen(row, self.direction)}."
+                note("T005", said, False)
+
+    def miss(self, concept: Concept, codings: list[Coding], note: Note) -> Concept:
+        miss = self.on_miss
+        name = self.table.name
+        if miss is None:
+            return dict(concept)
+        if miss.kind == "reject":
+            note("T002", f"No coding is in the table '{name}'.", True)
+            return dict(concept)
+        note("T003", f"No coding is in the table '{name}' ({miss.kind}).", False)
+        if miss.kind == "default" and isinstance(miss.default, Mapping):
+            return {**concept, "coding": [dict(miss.default), *codings]}
+        if miss.kind == "text-only":
+            text = concept.get("text") or next((c["display"] for c in codings if "display" in c), None)
+            out = {key: value for key, value in concept.items() if key != "coding"}
+            return {**out, "text": text} if text else dict(concept)
+        return dict(concept)
+
+    # --- single codings ---------------------------------------------------------------------
+
+    def replaced(self, coding: Coding, direction: Direction) -> Coding:
+        row = self._rows(direction).get(_key(coding))
+        if row is None:
+            return coding
+        kept = {k: v for k, v in coding.items() if k in ("id", "extension", "userSelected")}
+        return row.coding(direction) | kept
+
+    def coding(self, coding: Coding, note: Note) -> Coding:
+        """Translate an element that is a single Coding."""
+        memory, _ = remembered(coding.get("extension"), self.mapping, self.direction)
+        if memory is not None:
+            original = memory.value()
+            bare = {k: v for k, v in coding.items() if k != "extension"}
+            made = self.replaced(original, other(self.direction))
+            if _key(made) == _key(bare) or _key(original) == _key(bare):
+                return dict(original)
+        self.look([coding], note)
+        out = self.replaced(coding, self.direction)
+        if out is coding and self.missed([coding]) and self.on_miss is not None:
+            kind = self.on_miss.kind
+            said = f"The coding is not in the table '{self.table.name}'"
+            note("T002" if kind == "reject" else "T003", f"{said} ({kind}).", kind == "reject")
+            if kind == "default" and isinstance(self.on_miss.default, Mapping):
+                out = dict(self.on_miss.default)
+        if self.replaced(out, other(self.direction)) != coding:
+            memory_of = carried(self.mapping, side_of(self.direction), SELF, coding)
+            out = {**out, "extension": [*out.get("extension", ()), memory_of]}
+        return out
+
+    # --- bare codes -------------------------------------------------------------------------
+
+    def codes(self, direction: Direction) -> dict[str, str]:
+        """Return code by code in one direction."""
+        rows = self._rows(direction)
+        return {key[1]: row.target(direction)[1] for key, row in rows.items()}
+
+    def exact(self) -> dict[str, str]:
+        """Return the codes that come back as they were, and need no word."""
+        there, back = self.codes(self.direction), self.codes(other(self.direction))
+        plain = {key[1] for key, row in self.there.items() if _plain(row)}
+        return {k: v for k, v in there.items() if back.get(v) == k and k in plain}
+
+
+def _plain(row: Row) -> bool:
+    return row.relationship == "equivalent"
+
+
+def _seen(row: Row, direction: Direction) -> str:
+    """Return the relationship as it is seen in this direction."""
+    if direction == "to_canonical":
+        return row.relationship
+    return {"wider": "narrower", "narrower": "wider"}.get(row.relationship, row.relationship)
