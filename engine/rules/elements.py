@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from engine.fhir.references import split_reference
 from engine.message import Resource
 from engine.rules.consent.codings import RESOURCE_TYPES, mappings
 from engine.rules.security_label import INLINE_LABEL, Label, label_of
@@ -75,10 +76,7 @@ def reference_names(reference: Mapping[str, Any]) -> tuple[str, ...]:
     names: list[str] = []
     literal = reference.get("reference")
     if isinstance(literal, str) and literal:
-        plain = literal.split("/_history/")[0]
-        names.append(plain)
-        if "://" in plain and plain.count("/") >= 4:
-            names.append("/".join(plain.rsplit("/", 2)[1:]))
+        names.append(literal.split("/_history/")[0])
     identifier = reference.get("identifier")
     if isinstance(identifier, Mapping) and identifier.get("value"):
         names.append(f"{identifier.get('system', '')}|{identifier['value']}")
@@ -96,12 +94,11 @@ def party_names(party: Mapping[str, Any]) -> list[str]:
 
 def referred_type(reference: Mapping[str, Any]) -> str | None:
     """Return the type of resource that a Reference says it means."""
+    literal = reference.get("reference")
+    if isinstance(literal, str) and (found := split_reference(literal)):
+        return found[0]
     stated = reference.get("type")
-    if isinstance(stated, str) and stated:
-        return stated.rsplit("/", 1)[-1]
-    names = [name for name in reference_names(reference) if "|" not in name]
-    head = names[-1].split("/")[0] if names and "/" in names[-1] else ""
-    return head if head[:1].isupper() and head.isalpha() else None
+    return stated.rsplit("/", 1)[-1] if isinstance(stated, str) and stated else None
 
 
 def walk(tree: Any) -> Iterator[Mapping[str, Any]]:

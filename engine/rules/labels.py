@@ -135,6 +135,9 @@ def _with_security(resource: Resource, added: set[Label]) -> Resource:
     return {**resource, "meta": meta}
 
 
+_DAY = 24 * 3600 * 1_000_000
+
+
 def is_minor(
     patient: Mapping[str, Any] | None, at: str, majority_age: int = 18, zone: str = "UTC"
 ) -> bool:
@@ -145,4 +148,4 @@ def is_minor(
     born = (patient or {}).get("birthDate")
     turns = birthday(born, majority_age, zone) if isinstance(born, str) else None
     now = moment(at, zone)
-    return turns is not None and now is not None and now[0] < turns[1]
+    return turns is not None and now is not None and now[0] < turns[1] - _DAY

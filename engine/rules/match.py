@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from engine.fhir.dates import Interval, covers, overlaps, period
+from engine.fhir.references import split_reference
 from engine.rules.consent.codings import ACT_CODE, CONFIDENTIALITY, RESOURCE_TYPES
 from engine.rules.consent.policy import DEFAULT, Policy
 from engine.rules.content import Age, Part
@@ -159,14 +160,28 @@ def _data(part: Part, asked: Any, side: Side) -> Truth:
         return None
     match asked.get("meaning"):
         case "instance":
-            return bool(names & part.names)
+            return _meet(names, part.names, side)
         case "authoredby":
-            return bool(names & part.authors) if part.authors else None
+            return _meet(names, part.authors, side) if part.authors else None
         case "related" | "dependents":
-            if names & (part.names | part.links):
+            if _meet(names, part.names | part.links, side):
                 return True
             return None if side == "remove" and part.opaque and part.links else False
     return None
+
+
+def _meet(asked: frozenset[str], known: frozenset[str], side: Side) -> bool:
+    """Tell whether two sets of names name one thing.
+
+    A relative and an absolute reference that end alike may do so: enough to remove, not to keep.
+    """
+    if side == "keep":
+        return not asked.isdisjoint(known)
+    return not set(map(_tail, asked)).isdisjoint(map(_tail, known))
+
+
+def _tail(name: str) -> str | tuple[str, str]:
+    return name if "|" in name else split_reference(name) or name
 
 
 def _age(part: Part, asked: Any, zone: str) -> Truth:
