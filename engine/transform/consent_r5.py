@@ -18,6 +18,8 @@ Tree = dict[str, Any]
 OF_R4 = "http://hl7.org/fhir/4.0/StructureDefinition/extension-Consent.provision."
 OF_R5 = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Consent."
 RESOURCE_TYPES = "http://hl7.org/fhir/resource-types"
+FHIR_TYPES = "http://hl7.org/fhir/fhir-types"
+"""The code systems of resource types: in R4, and in R5."""
 ABSENT_REASON = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 TURNED = {"permit": "deny", "deny": "permit"}
@@ -117,7 +119,8 @@ def _provision_to_r4(source: Tree, implied: str | None) -> Tree:
         target["type"] = sense
     if "actor" in own:
         target["actor"] = [_actor_to_r4(actor) for actor in own["actor"]]
-    classes = [*own.get("resourceType", []), *own.get("documentType", [])]
+    types = [_renamed(item, FHIR_TYPES, RESOURCE_TYPES) for item in own.get("resourceType", [])]
+    classes = [*types, *own.get("documentType", [])]
     if classes:
         target["class"] = classes
     if "expression" in own:
@@ -174,8 +177,15 @@ def _nested_to_r5(source: Tree, parent: str | None) -> Tree:
 
 def _share_classes(classes: list[Tree], target: Tree) -> None:
     for coding in classes:
-        resource = coding.get("system") == RESOURCE_TYPES
-        target.setdefault("resourceType" if resource else "documentType", []).append(coding)
+        if coding.get("system") == RESOURCE_TYPES:
+            renamed = _renamed(coding, RESOURCE_TYPES, FHIR_TYPES)
+            target.setdefault("resourceType", []).append(renamed)
+        else:
+            target.setdefault("documentType", []).append(coding)
+
+
+def _renamed(coding: Tree, old: str, new: str) -> Tree:
+    return {**coding, "system": new} if coding.get("system") == old else coding
 
 
 def _actor_to_r5(actor: Tree) -> Tree:
