@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, func, literal_column, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.sql import ClauseElement
 
@@ -113,14 +113,17 @@ _LEASED = Statement(
         delivery.c.lease_until > bindparam("now"),
     )
 )
-_QUEUED = delivery.c.queued == bindparam("queued", 1, literal_execute=True)
+# Written out, not bound: only then does a partial index serve the query.
+_QUEUED = delivery.c.queued == literal_column("1")
+_BLOCKING = delivery.c.blocking == literal_column("1")
+_OPEN = delivery.c.state != literal_column("'delivered'")
 _FIRST = Statement(
     lambda _: (
         select(delivery.c.id, delivery.c.state, delivery.c.due)
         .where(
             delivery.c.destination == bindparam("destination"),
             delivery.c.member == bindparam("member"),
-            delivery.c.queued == 1,
+            _QUEUED,
         )
         .order_by(delivery.c.sequence)
         .limit(1)
@@ -302,6 +305,10 @@ class Deliveries:
         message, unit, destination, member = row
         if not stays:
             self._leave(destination, member)
+        elif state == "waiting":
+            line = _Line(destination, member)
+            self._lock(line, 0)
+            self._settle(line)  # an earlier one may have been released meanwhile
         session.work = True
         self._record(state, id, message, unit, event=event, fence=fence, reason=reason, due=due)
         return True
@@ -338,8 +345,10 @@ class Deliveries:
 
     def _move(self, id: str, event: str, reason: str | None, actor: str) -> bool:
         row = self.get(id)
-        state = DELIVERY.after(row.state, event) if row else None
-        if row is None or state is None:
+        if row is None or row.state == "leased":  # what is leased, only its worker moves
+            return False
+        state = DELIVERY.after(row.state, event)
+        if state is None:
             return False
         session = self._session
         line = _Line(row.destination, row.member)
@@ -372,15 +381,17 @@ class Deliveries:
         of_line = (
             delivery.c.destination == line.destination,
             delivery.c.member == line.member,
-            delivery.c.queued == 1,
+            _QUEUED,
+        )
+        # First nobody may be claimed, then look: a claim on another machine cannot come between.
+        session.execute(
+            update(delivery)
+            .where(*of_line, delivery.c.state == "waiting", delivery.c.ready.is_not(None))
+            .values(ready=None)
         )
         leased = select(delivery.c.id).where(*of_line, delivery.c.state == "leased").limit(1)
-        if session.execute(leased).first():
-            return
-        session.execute(
-            update(delivery).where(*of_line, delivery.c.ready.is_not(None)).values(ready=None)
-        )
-        self._promote(line.destination, line.member)
+        if session.execute(leased).first() is None:
+            self._promote(line.destination, line.member)
 
     def rearm(self, horizon: str) -> int:
         """Make due now what would be due only after the instant `horizon`; return how many.
@@ -471,10 +482,7 @@ class Deliveries:
         )
 
 
-_OPEN = delivery.c.state != bindparam("done", "delivered", literal_execute=True)
-_BLOCKED = Statement(
-    lambda _: select(delivery.c.destination).where(delivery.c.blocking == 1).distinct()
-)
+_BLOCKED = Statement(lambda _: select(delivery.c.destination).where(_BLOCKING).distinct())
 _WAS_DELIVERED = Statement(
     lambda _: (
         select(delivery.c.id)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import orjson
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, literal_column, select, update
 from sqlalchemy.engine import Row
 
 from engine.deliver.outbox import UNIT
@@ -116,7 +116,7 @@ class Units:
 
 
 # Written out so that the index of held units serves it.
-_HELD = unit.c.state == bindparam("held", "held", literal_execute=True)
+_HELD = unit.c.state == literal_column("'held'")
 
 
 def _unit(row: Row[*tuple[Any, ...]]) -> UnitRow:
