@@ -40,10 +40,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from engine.diagnostics import CODES, Diagnostic
-from engine.rules.consent.policy import DEFAULT, Policy
+
+if TYPE_CHECKING:
+    from engine.rules.consent.policy import Policy
 
 Verdict = Literal["permit", "deny", "no-consent"]
 """`no-consent` means that no consent applied; for sending it counts as deny."""
@@ -130,7 +132,7 @@ class Decision:
     obligations: tuple[Obligation, ...]
     basis: tuple[Basis, ...]
     at: str
-    policy: Policy = DEFAULT
+    policy: Policy
     recipients: tuple[RecipientVerdict, ...] = ()
     consents: tuple[str, ...] = ()
     trace: Trace = field(default=tuple, compare=False, repr=False)

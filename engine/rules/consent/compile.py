@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 from zlib import crc32
@@ -116,6 +116,7 @@ class CompiledConsent:
     base: Effect | None
     regular: LabelCriterion | None
     part_2: bool
+    permitted_sensitivities: frozenset[str]
     unclear: str | None
     resource: Mapping[str, Any]
     zone: str
@@ -153,6 +154,7 @@ def compile_consent(resource: Any, zone: str = "UTC") -> CompiledConsent:
         base=base,
         regular=regular,
         part_2=_is_part_2(given),
+        permitted_sensitivities=_permitted_sensitivities(roots, base or "deny"),
         unclear=_unclear(given, base, roots),
         resource=given,
         zone=zone,
@@ -322,6 +324,20 @@ def _regular(given: Mapping[str, Any]) -> LabelCriterion | None:
         *({"system": ACT_CODE, "code": code} for code in _SENSITIVE),
     ]
     return LabelCriterion("securityLabel", stated, labels_of(stated))
+
+
+def _permitted_sensitivities(provisions: Iterable[Provision], default: Effect) -> frozenset[str]:
+    """Return the sensitivity codes that permitting provisions name."""
+    found: set[str] = set()
+    for provision in provisions:
+        effect = provision.effect or default
+        if effect == "permit":
+            for criterion in provision.criteria:
+                if isinstance(criterion, LabelCriterion):
+                    found |= criterion.labels.sensitivities
+        inverse: Effect = "deny" if effect == "permit" else "permit"
+        found |= _permitted_sensitivities(provision.children, inverse)
+    return frozenset(found)
 
 
 def _is_part_2(given: Mapping[str, Any]) -> bool:

@@ -23,9 +23,6 @@ from engine.rules.consent.codings import (
 from engine.rules.consent.parties import Name, comparable, name_of
 from engine.rules.security_label import HANDLING, PARENT, RANK
 
-MANNER = frozenset({"class", "code", "securityLabel", "dataPeriod", "data"})
-"""Names of the criteria about content."""
-
 
 @dataclass(frozen=True, slots=True)
 class Labels:
@@ -159,6 +156,17 @@ class LabelCriterion(Criterion):
         if denying:
             return self._denied(asked, content.withhold)
         return self._permitted(asked, content.withhold)
+
+    def above(self, other: LabelCriterion) -> bool:
+        """Tell whether a permit of these levels covers all that a permit of the others does."""
+        ours, theirs = self.labels, other.labels
+        only_levels = not (theirs.sensitivities or theirs.others)
+        return bool(ours.ranks and only_levels and max(theirs.ranks) <= max(ours.ranks))
+
+    def reaches(self, content: Content) -> bool | None:
+        """Decide whether content surely lies where a deny of these labels reaches."""
+        asked = content.labels
+        return None if asked is None else self._denied(asked, withhold=False)
 
     def _permitted(self, asked: Labels, withhold: bool) -> bool:
         rule = self.labels

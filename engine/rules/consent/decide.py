@@ -1,0 +1,246 @@
+"""The consent decision: a request, the member's consents and an instant in, a Decision out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from engine.errors import ProjectError
+from engine.rules.consent.combine import grounds, obligations
+from engine.rules.consent.compile import CompiledConsent, compile_consent
+from engine.rules.consent.directory import Party
+from engine.rules.consent.evaluate import Finding, evaluate, evaluate_refusal
+from engine.rules.consent.explain import basis_of, considered_of
+from engine.rules.consent.match import ACTION, CONTENT, PERIOD, PURPOSE, RECIPIENT, SENDER
+from engine.rules.consent.policy import Policy
+from engine.rules.consent.question import Question, Recipient, flattened, read_question
+from engine.rules.consent.standing import Standing, standings
+from engine.rules.decision import Basis, Considered, Decision, Obligation, RecipientVerdict, Verdict
+
+_PROGRESS = (
+    "consent-missing",
+    "consent-revoked",
+    "consent-expired",
+    "consent-sender",
+    "consent-recipient",
+    "consent-action",
+    "consent-purpose",
+    "consent-denied",
+    "consent-grantor",
+    "consent-unsigned",
+    "consent-unclear",
+)
+"""Codes by how near a consent came to permitting: the nearest names the reason to the sender."""
+
+_MISSED = {
+    PERIOD: "consent-expired",
+    SENDER: "consent-sender",
+    RECIPIENT: "consent-recipient",
+    ACTION: "consent-action",
+    PURPOSE: "consent-purpose",
+    CONTENT: "consent-denied",
+}
+_PART_2 = frozenset({"SUD", "ETH", "ETHUD", "OPIOIDUD"})
+
+
+def decide(
+    request: Mapping[str, Any],
+    consents: Sequence[Any],
+    supporting: Sequence[Any] = (),
+    *,
+    at: str,
+    policy: Policy | Mapping[str, Any] | None = None,
+) -> Decision:
+    """Decide whether this may be disclosed to this recipient for this purpose at this instant.
+
+    `request` has the shape of CONSENT.md; `consents` are Consent resources (R4 or R5), Bundles of
+    them, or what `compile_consent` made of them; `supporting` holds the people and organizations
+    that references lead to. `at` is a FHIR instant, or a date, which must be covered wholly.
+    Nothing is read from clock, disk or network, and the arguments are not changed.
+    ValueError: `at` is no date. ProjectError: the policy is not one. Bad consents are no errors.
+    """
+    switches = policy if isinstance(policy, Policy) else _policy(policy)
+    question = read_question(request, supporting, at, switches)
+    compiled = [_compiled(one, switches.zone) for one in flattened(consents)]
+    found = standings(compiled, question)
+    answers = [_Answer(recipient, found, question) for recipient in question.recipients]
+    return _decision(answers, found, at, question)
+
+
+def _policy(given: Mapping[str, Any] | None) -> Policy:
+    policy, problems = Policy.parse(given)
+    if policy is None:
+        raise ProjectError(problems)
+    return policy
+
+
+def _compiled(given: Any, zone: str) -> CompiledConsent:
+    if isinstance(given, CompiledConsent):
+        return given if given.zone == zone else compile_consent(given.resource, zone)
+    return compile_consent(given, zone)
+
+
+class _Answer:
+    """Answer the question for one recipient."""
+
+    __slots__ = ("code", "findings", "grounds", "obligations", "recipient", "verdict")
+
+    def __init__(self, recipient: Recipient, found: Sequence[Standing], question: Question) -> None:
+        self.recipient = recipient
+        self.findings: list[tuple[Standing, Finding | None]] = [
+            (standing, _finding(standing, question, recipient.party)) for standing in found
+        ]
+        spoken = [finding for _, finding in self.findings if finding is not None]
+        self.grounds = grounds(spoken, question.policy.combine)
+        self.obligations: list[Obligation] = []
+        self.verdict, self.code = self._judge(question.policy)
+        if self.verdict == "permit":
+            self.obligations = obligations(self.grounds) if spoken else []
+
+    def _judge(self, policy: Policy) -> tuple[Verdict, str | None]:
+        able = [ground for ground in self.grounds if ground.permits and not ground.refused]
+        if able:
+            self.grounds = able
+            return "permit", None
+        if any(ground.refused for ground in self.grounds):
+            return "deny", "consent-denied"
+        if self._unclear():
+            return "deny", "consent-unclear"
+        if policy.default == "permit" and not self._spoken():
+            return "permit", None
+        if any(ground.denies for ground in self.grounds):
+            return "deny", "consent-denied"
+        return "no-consent", self._nearest()
+
+    def _unclear(self) -> bool:
+        return any(
+            finding is not None
+            and finding.blocked is not None
+            and (finding.blocked or standing.code == "consent-unclear")
+            for standing, finding in self.findings
+        )
+
+    def _spoken(self) -> bool:
+        """Tell whether a consent says what of this content may pass, if not this."""
+        return any(
+            finding is not None and (finding.permits or finding.missed == CONTENT)
+            for _, finding in self.findings
+        )
+
+    def _nearest(self) -> str:
+        codes = {_code(standing, finding) for standing, finding in self.findings}
+        return max(codes, key=_PROGRESS.index, default="consent-missing")
+
+
+def _finding(standing: Standing, question: Question, party: Party | None) -> Finding | None:
+    """Evaluate one consent; where that fails, it cannot permit and counts as unclear."""
+    if standing.mode == "none":
+        return None
+    try:
+        if standing.mode == "refusal":
+            return evaluate_refusal(standing.consent, question, party)
+        return evaluate(standing.consent, question, party, may_permit=standing.mode == "full")
+    except Exception:
+        return Finding(standing.consent, blocked="it could not be evaluated")
+
+
+def _code(standing: Standing, finding: Finding | None) -> str:
+    if finding is None or standing.mode == "refusal":
+        return standing.code or "consent-missing"
+    if finding.blocked is not None:
+        return standing.code or "consent-unclear"
+    return _MISSED.get(finding.missed or "", standing.code or "consent-missing")
+
+
+def _decision(
+    answers: Sequence[_Answer], found: Sequence[Standing], at: str, question: Question
+) -> Decision:
+    policy = question.policy
+    dropping = policy.partial_recipients == "drop"
+    passing = [answer for answer in answers if answer.verdict == "permit"]
+    kept = passing if passing and (dropping or len(passing) == len(answers)) else list(answers)
+    verdict, code = _overall(kept)
+    several = len(answers) > 1
+    due: list[Obligation] = _joined(kept) if verdict == "permit" else []
+    dropped = [one for one in answers if verdict == "permit" and one not in kept]
+    due += [{"type": "drop-recipient", "recipient": dict(one.recipient.given)} for one in dropped]
+    if verdict == "permit":
+        due += _handling(kept, question)
+    return Decision(
+        decision=verdict,
+        code=code,
+        obligations=tuple(due),
+        basis=tuple(_basis(kept, verdict, several)),
+        at=at,
+        policy=policy,
+        recipients=tuple(
+            RecipientVerdict(one.recipient.given, one.verdict, one.code, one in dropped)
+            for one in answers
+            if one.recipient.party is not None
+        ),
+        consents=tuple([standing.consent.name for standing in found]),
+        trace=_Trace(answers, several),
+    )
+
+
+def _overall(kept: Sequence[_Answer]) -> tuple[Verdict, str | None]:
+    for verdict in ("deny", "no-consent"):
+        for answer in kept:
+            if answer.verdict == verdict:
+                return cast(Verdict, verdict), answer.code
+    return "permit", None
+
+
+def _joined(kept: Sequence[_Answer]) -> list[Obligation]:
+    """Return the obligations of all recipients: content leaves only if it may go to each."""
+    due: list[Obligation] = []
+    for answer in kept:
+        due += [one for one in answer.obligations if one not in due]
+    return due
+
+
+def _handling(kept: Sequence[_Answer], question: Question) -> list[Obligation]:
+    consents = [
+        finding.consent
+        for answer in kept
+        for ground in answer.grounds
+        for finding in ground.findings
+        if finding.permits
+    ]
+    if not (question.labels_part_2 or any(_speaks_of_part_2(one) for one in consents)):
+        return []
+    notice = {"type": "notice", "code": "42-cfr-part-2", "citation": "42 CFR 2.32"}
+    return [notice, {"type": "no-redisclosure"}]
+
+
+def _speaks_of_part_2(consent: CompiledConsent) -> bool:
+    return consent.part_2 or not _PART_2.isdisjoint(consent.permitted_sensitivities)
+
+
+def _basis(kept: Sequence[_Answer], verdict: Verdict, several: bool) -> list[Basis]:
+    found: list[Basis] = []
+    for answer in kept:
+        if answer.verdict == verdict:
+            shown = answer.recipient.shown if several else None
+            for ground in answer.grounds:
+                found += [one for one in basis_of(ground, verdict, shown) if one not in found]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Trace:
+    """Build the trace when somebody reads it."""
+
+    answers: Sequence[_Answer]
+    several: bool
+
+    def __call__(self) -> list[Considered]:
+        return [
+            entry
+            for answer in self.answers
+            for standing, finding in answer.findings
+            for entry in considered_of(
+                standing, finding, answer.recipient.shown if self.several else None
+            )
+        ]

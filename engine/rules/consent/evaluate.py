@@ -1,0 +1,295 @@
+"""One consent against one disclosure: what it permits, what it denies, of which content."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.rules.consent.codings import CONFIDENTIALITY
+from engine.rules.consent.compile import CompiledConsent, Effect, Provision
+from engine.rules.consent.criteria import Content, Criterion, LabelCriterion
+from engine.rules.consent.directory import Party
+from engine.rules.consent.match import CONTENT, PURPOSE, UNCLEAR, gate
+from engine.rules.consent.question import Question
+from engine.rules.security_label import RANK
+
+Match = dict[str, Any]
+"""The content that is meant, in the shape of `engine.rules.decision`; `{}` is all of it."""
+
+Scope = tuple[tuple[Criterion, bool], ...]
+"""Criteria about content in force at a place, each with whether a deny stated it."""
+
+_INVERSE: dict[Effect, Effect] = {"permit": "deny", "deny": "permit"}
+
+
+@dataclass(slots=True)
+class Permit:
+    """Hold content that a provision permits."""
+
+    match: Match
+    provision: Provision
+
+
+@dataclass(slots=True)
+class Deny:
+    """Hold content that a provision denies, without what its nested permits except.
+
+    `own` is what the provision itself states, without what it inherits.
+    """
+
+    match: Match
+    own: Match
+    provision: Provision
+    exceptions: list[Match] = field(default_factory=list)
+
+    @property
+    def total(self) -> bool:
+        """Tell whether everything is denied."""
+        return not self.match and not self.exceptions
+
+
+@dataclass(slots=True)
+class Finding:
+    """Hold what one consent says to one question about one recipient.
+
+    `blocked` says why it cannot permit what it otherwise would; `missed` is the criterion that
+    kept its root from applying; `trace` holds each provision looked at and what kept it.
+    """
+
+    consent: CompiledConsent
+    permits: list[Permit] = field(default_factory=list)
+    denies: list[Deny] = field(default_factory=list)
+    blocked: str | None = None
+    missed: str | None = None
+    trace: list[tuple[Provision, Effect, str | None]] = field(default_factory=list)
+
+    @property
+    def applies(self) -> bool:
+        """Tell whether the consent permits or denies anything here."""
+        return bool(self.permits or self.denies)
+
+
+def evaluate(
+    consent: CompiledConsent, question: Question, recipient: Party | None, *, may_permit: bool
+) -> Finding:
+    """Walk the provisions of a consent; with `may_permit` false only its denies count."""
+    finding = Finding(consent)
+    walk = _Walk(finding, question, recipient, may_permit)
+    for root in consent.roots:
+        walk.root(root, root.effect or consent.base or "permit")
+    if consent.regular is not None and finding.permits:
+        _keep_regular(finding, consent.regular, question.content)
+    return finding
+
+
+def _keep_regular(finding: Finding, regular: LabelCriterion, content: Content) -> None:
+    """Let HRex `#regular` permit only what is neither sensitive nor restricted."""
+    held = regular.holds(content, True)
+    if held:
+        finding.permits, finding.missed = [], CONTENT
+    elif held is None:
+        for permit in finding.permits:
+            permit.match = {**permit.match, "not": [{"securityLabel": regular.stated}]}
+
+
+def evaluate_refusal(
+    consent: CompiledConsent, question: Question, recipient: Party | None
+) -> Finding:
+    """Read a recorded refusal (`rejected`): a deny of everything that its root speaks of."""
+    finding = Finding(consent)
+    walk = _Walk(finding, question, recipient, may_permit=False)
+    for root in consent.roots:
+        kept = gate(root, True, question, recipient)
+        finding.trace.append((root, "deny", kept))
+        if kept is None:
+            walk.deny(root, _stated(root, True), root.criteria)
+        else:
+            finding.missed = kept
+    return finding
+
+
+def _stated(provision: Provision, denying: bool) -> Scope:
+    return tuple([(criterion, denying) for criterion in provision.criteria])
+
+
+class _Walk:
+    """Walk one consent's provisions; one per consent and recipient."""
+
+    __slots__ = ("_explicit", "_finding", "_may_permit", "_own", "_question", "_recipient")
+
+    def __init__(
+        self, finding: Finding, question: Question, recipient: Party | None, may_permit: bool
+    ) -> None:
+        self._finding, self._question, self._recipient = finding, question, recipient
+        self._may_permit = may_permit
+        self._explicit = question.policy.nested_type == "explicit"
+        self._own = question.policy.nested_purpose == "own"
+
+    def root(self, provision: Provision, effect: Effect) -> None:
+        denying = effect == "deny"
+        kept = gate(provision, denying, self._question, self._recipient)
+        self._finding.trace.append((provision, effect, kept))
+        scope = _stated(provision, denying)
+        if kept is not None:
+            self._finding.missed = kept
+            if kept is UNCLEAR:
+                self._finding.blocked = provision.unclear or "the role of its actor is not clear"
+                self._children(provision, effect, scope, None, may_permit=False)
+            elif kept is PURPOSE and self._own:
+                self._children(provision, effect, scope, None, only_own_purpose=True)
+            return
+        if denying:
+            entry = self.deny(provision, scope, provision.criteria)
+            self._children(provision, effect, scope, entry)
+        else:
+            self._permit(provision, scope)
+            self._children(provision, effect, scope, None, under_permit=True)
+
+    def deny(self, provision: Provision, scope: Scope, own: Sequence[Criterion]) -> Deny | None:
+        match = region(scope, self._question.content, denying=True)
+        if match is None:
+            return None
+        alone = region(tuple([(one, True) for one in own]), self._question.content, denying=True)
+        entry = Deny(match, match if alone is None else alone, provision)
+        self._finding.denies.append(entry)
+        return entry
+
+    def _permit(self, provision: Provision, scope: Scope) -> None:
+        match = region(scope, self._question.content, denying=False)
+        if match is None:
+            self._finding.missed = CONTENT
+        elif self._may_permit:
+            self._finding.permits.append(Permit(match, provision))
+        else:
+            self._finding.blocked = self._finding.blocked or ""
+
+    def _children(
+        self,
+        parent: Provision,
+        effect: Effect,
+        scope: Scope,
+        entry: Deny | None,
+        *,
+        under_permit: bool = False,
+        only_own_purpose: bool = False,
+        may_permit: bool = True,
+    ) -> None:
+        for child in parent.children:
+            stated = self._explicit and child.effect is not None
+            own = child.effect if stated and child.effect else _INVERSE[effect]
+            if own == "permit" and not may_permit:
+                continue
+            if only_own_purpose and (child.permits is None or not (stated or own == "deny")):
+                continue
+            self._child(child, own, stated, scope, entry, under_permit)
+            if only_own_purpose and self._finding.permits:
+                self._write_out_lower(child, scope)
+
+    def _child(
+        self,
+        child: Provision,
+        effect: Effect,
+        stated: bool,
+        inherited: Scope,
+        entry: Deny | None,
+        under_permit: bool,
+    ) -> None:
+        denying = effect == "deny"
+        kept = gate(child, denying, self._question, self._recipient)
+        self._finding.trace.append((child, effect, kept))
+        scope = _narrowed(inherited, child, denying, replacing=stated)
+        if kept is not None:
+            if kept is UNCLEAR:
+                self._children(child, effect, scope, None, may_permit=False)
+            elif kept is PURPOSE and self._own:
+                self._children(child, effect, scope, None, only_own_purpose=True)
+            return
+        if denying:
+            made = self.deny(child, scope, child.criteria)
+            self._children(child, effect, scope, made, under_permit=under_permit)
+            return
+        if entry is not None:
+            self._except(child, entry)
+        if stated or not under_permit:
+            self._permit(child, scope)
+        self._children(child, effect, scope, None, under_permit=True)
+
+    def _write_out_lower(self, child: Provision, inherited: Scope) -> None:
+        """Name the parent's levels beside a higher one of a child: it covers them, PCF lists both."""
+        permit = self._finding.permits[-1]
+        if permit.provision is not child or "securityLabel" not in permit.match:
+            return
+        own = next(one for one in child.criteria if isinstance(one, LabelCriterion))
+        for criterion, by_deny in inherited:
+            if isinstance(criterion, LabelCriterion) and not by_deny and own.above(criterion):
+                permit.match["securityLabel"] = [*criterion.stated, *own.stated]
+
+    def _except(self, child: Provision, entry: Deny) -> None:
+        if not self._may_permit:
+            return
+        match = region(_stated(child, False), self._question.content, denying=False)
+        if match is not None:
+            entry.exceptions.append(match)
+
+
+def _narrowed(inherited: Scope, child: Provision, denying: bool, *, replacing: bool) -> Scope:
+    """Return the criteria in force in a nested provision.
+
+    One with a type of its own replaces what it states anew; an exception stays inside its parent.
+    """
+    own = _stated(child, denying)
+    if not inherited:
+        return own
+    if replacing or denying:
+        names = {criterion.name for criterion in child.criteria}
+        inherited = tuple([item for item in inherited if item[0].name not in names])
+    return inherited + own
+
+
+def region(scope: Scope, content: Content, *, denying: bool) -> Match | None:
+    """Return the content that criteria leave: `{}` is all of it, None is none of it."""
+    match: Match = {}
+    for criterion, by_deny in scope:
+        if denying and not by_deny:
+            held = criterion.holds(content, False)
+            if held is None and criterion.name == "securityLabel":
+                continue
+        elif by_deny and not denying and isinstance(criterion, LabelCriterion):
+            held = criterion.reaches(content)
+        else:
+            held = criterion.holds(content, denying)
+        if held is False:
+            return None
+        if held is None:
+            _add(match, _residual(criterion, inverted=by_deny and not denying))
+    return match
+
+
+def _residual(criterion: Criterion, *, inverted: bool) -> Match:
+    if inverted and isinstance(criterion, LabelCriterion):
+        return {"securityLabelIn": _levels(criterion)}
+    return {criterion.name: criterion.stated}
+
+
+def _levels(criterion: LabelCriterion) -> list[Any]:
+    """Write out the levels that a deny reaches: those stated and higher."""
+    lowest = min(criterion.labels.ranks, default=len(RANK))
+    levels = [
+        {"system": CONFIDENTIALITY, "code": code} for code, rank in RANK.items() if rank >= lowest
+    ]
+    stated = [one for one in criterion.stated if not _is_level(one)]
+    return [*levels, *stated]
+
+
+def _is_level(coding: Any) -> bool:
+    code = coding.get("code") if isinstance(coding, dict) else coding
+    return code in RANK
+
+
+def _add(match: Match, more: Match) -> None:
+    for name, stated in more.items():
+        if name not in match:
+            match[name] = stated
+        elif match[name] != stated:
+            match.setdefault("all", []).append({name: stated})
