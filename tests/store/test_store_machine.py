@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from desk import Desk
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -59,7 +59,8 @@ class Outbox(RuleBasedStateMachine):
         before = {id: self.states[id] for id in self.states}
         for row in self.desk.claim(limit, hub=3, mercy=3):
             ahead = [id for id in self.line(row.id) if id < row.id]
-            assert not any(before[id] in ("waiting", "dead") for id in ahead), "out of order"
+            if before[row.id] == "waiting":  # what is under way goes on, whoever takes it over
+                assert not any(before[id] in ("waiting", "dead") for id in ahead), "out of order"
             under_way = [id for id in self.line(row.id) if before[id] == "leased" and id != row.id]
             assert all(self.leases[id][1] > self.clock.now() for id in under_way) or not under_way
             assert not under_way, "two of one line under way"
@@ -136,5 +137,6 @@ class Outbox(RuleBasedStateMachine):
                 assert due is not None
 
 
-Outbox.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
+QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
+Outbox.TestCase.settings = settings(max_examples=60, stateful_step_count=30, phases=QUICK)
 TestOutbox = Outbox.TestCase
