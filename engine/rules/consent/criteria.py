@@ -160,8 +160,9 @@ class LabelCriterion(Criterion):
     def above(self, other: LabelCriterion) -> bool:
         """Tell whether a permit of these levels covers all that a permit of the others does."""
         ours, theirs = self.labels, other.labels
-        only_levels = not (theirs.sensitivities or theirs.others)
-        return bool(ours.ranks and only_levels and max(theirs.ranks) <= max(ours.ranks))
+        if theirs.sensitivities or theirs.others or not (ours.ranks and theirs.ranks):
+            return False
+        return max(theirs.ranks) <= max(ours.ranks)
 
     def reaches(self, content: Content) -> bool | None:
         """Decide whether content surely lies where a deny of these labels reaches."""

@@ -216,7 +216,7 @@ class _Walk:
         self._children(child, effect, scope, None, under_permit=True)
 
     def _write_out_lower(self, child: Provision, inherited: Scope) -> None:
-        """Name the parent's levels beside a higher one of a child: it covers them, PCF lists both."""
+        """Name the parent's levels beside a child's higher one, which covers them, as PCF does."""
         permit = self._finding.permits[-1]
         if permit.provision is not child or "securityLabel" not in permit.match:
             return
