@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,6 +16,7 @@ from rich.table import Table
 
 from engine.clock import SystemClock
 from engine.errors import CarelaneError
+from engine.samples.bundles import FOLDER
 from engine.samples.day import Step
 from engine.samples.play import Happening, play
 from engine.samples.shipped import shipped
@@ -22,25 +26,46 @@ from engine.store import Store
 _COLOURS = {"delivered": "green", "rejected": "red", "held": "yellow"}
 
 
-def demo() -> None:
+def demo(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the three servers running until Ctrl-C.")
+    ] = False,
+) -> None:
     """Play a day of coordination between a sample hospital and a sample health plan."""
     console = Console(highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="carelane-demo-"))
     started = time.monotonic()
     try:
-        with staged(folder) as stage, Store.open(stage.store, clock=SystemClock()) as store:
-            _introduce(console, stage)
-            happenings = play(stage, store, lambda step: _announce(console, step))
+        with staged(folder) as stage:
+            _introduce(console)
+            with Store.open(stage.store, clock=SystemClock()) as store:
+                happenings = play(stage, store, lambda step: _announce(console, step))
+            console.print(_table(happenings))
+            _conclude(console, happenings, folder, time.monotonic() - started)
+            if keep:
+                _keep(console, stage)
     except CarelaneError as error:
         console.print(f"The demo could not be played: {error}", style="red", markup=False)
         raise typer.Exit(1) from None
-    console.print(_table(happenings))
-    _conclude(console, happenings, folder, time.monotonic() - started)
     if not all(happening.as_expected for happening in happenings):
         raise typer.Exit(1)
 
 
-def _introduce(console: Console, stage: Stage) -> None:
+def _keep(console: Console, stage: Stage) -> None:
+    """Wait until the user has seen enough."""
+    console.print(f"\nThe engine still listens on {stage.base}. Ctrl-C ends it. Try:")
+    console.print(
+        f"  curl -sS {stage.base}/Communication -H 'Content-Type: application/fhir+json' \\\n"
+        f"    -H 'Authorization: Bearer {stage.tokens['mercy']}' \\\n"
+        f"    --data-binary @{FOLDER / '05-outreach.json'}",
+        soft_wrap=True,
+        markup=False,
+    )
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
+
+
+def _introduce(console: Console) -> None:
     console.print("[bold]A day of coordination[/bold]: Avery is eight, Dana is her mother.")
     console.print(
         "Three real HTTP servers run on this machine: the engine, the hospital's EHR in the "

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -32,12 +32,16 @@ class StageError(CarelaneError):
 
 @dataclass(frozen=True)
 class Stage:
-    """Hold what runs: the sample systems, and the engine's FHIR base with a client per sender."""
+    """Hold what runs: the sample systems, the engine's FHIR base, and a client for each sender.
+
+    `tokens` are what the senders show to the engine, `store` is the URL of its record.
+    """
 
     base: str
     store: str
     systems: Mapping[str, SampleSystem]
     clients: Mapping[str, httpx.Client]
+    tokens: Mapping[str, str] = field(repr=False)
 
     def send(self, sender: str, target: str, body: bytes) -> httpx.Response:
         """POST a body to the engine as one of the systems."""
@@ -74,7 +78,8 @@ def staged(folder: Path) -> Iterator[Stage]:
             )
             for name, token in inbound.items()
         }
-        yield Stage(base, store, systems, clients)
+        tokens = {name: token.text for name, token in inbound.items()}
+        yield Stage(base, store, systems, clients, tokens)
 
 
 @contextmanager
