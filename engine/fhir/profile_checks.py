@@ -1,0 +1,436 @@
+"""The checks that a profile compiles to: one closure per element that it constrains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import fhirpathpy
+
+from engine.diagnostics import Diagnostic, Severity, did_you_mean
+from engine.fhir.references import reference_type
+from engine.fhir.schema import Schema
+from engine.fhir.value_sets import Pair, ValueSets
+
+Check = Callable[[Any, str, "Report"], None]
+"""Look at one value (an object, or a primitive), given its path, and report."""
+
+
+@dataclass
+class Report:
+    """Gather what one profile finds in one resource."""
+
+    profile: str
+    must_support: bool
+    problems: list[Diagnostic]
+
+    def add(
+        self,
+        code: str,
+        said: str,
+        path: str,
+        expected: str | None = None,
+        severity: Severity = Severity.ERROR,
+    ) -> None:
+        message = f"{said} (profile {self.profile})."
+        self.problems.append(Diagnostic(code, message, severity, path=path, expected=expected))
+
+
+@dataclass
+class Node:
+    """Hold what a profile says of one element or slice; `path` is that of the base type."""
+
+    name: str
+    path: str
+    slice: str | None = None
+    definition: Mapping[str, Any] = field(default_factory=dict)
+    children: list[Node] = field(default_factory=list)
+    slices: list[Node] = field(default_factory=list)
+    compiled: Check | None = None
+
+    @property
+    def min(self) -> int:
+        return int(self.definition.get("min", 0))
+
+    @property
+    def max(self) -> int | None:
+        """Return the most values allowed, or None where the profile sets no limit."""
+        text = str(self.definition.get("max", "*"))
+        return int(text) if text.isdigit() else None
+
+    @property
+    def must_support(self) -> bool:
+        return self.definition.get("mustSupport") is True
+
+    def child(self, name: str) -> Node | None:
+        return next((node for node in self.children if node.name == name), None)
+
+    def starting(self, prefix: str) -> Any:
+        """Return the value of fixed[x] or pattern[x], or None."""
+        return next((v for k, v in self.definition.items() if _is_choice(k, prefix)), None)
+
+
+def _is_choice(key: str, prefix: str) -> bool:
+    return key.startswith(prefix) and key[len(prefix) : len(prefix) + 1].isupper()
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Hold what the checks of one profile look things up in."""
+
+    schema: Schema
+    value_sets: ValueSets
+    warn: frozenset[str] = frozenset()
+
+    def bound(self, node: Node) -> frozenset[Pair] | None:
+        """Return the codes of a required binding that can be listed."""
+        binding = node.definition.get("binding")
+        if not isinstance(binding, dict) or binding.get("strength") != "required":
+            return None
+        return self.value_sets.codes(str(binding.get("valueSet", "")))
+
+    def unlisted(self, root: Node) -> Iterator[str]:
+        """Yield a sentence for each required value set whose codes cannot be checked."""
+        for node in _all(root):
+            binding = node.definition.get("binding")
+            if not isinstance(binding, dict) or binding.get("strength") != "required":
+                continue
+            element = self.schema.element(node.path)
+            if self.bound(node) is None and not (element and element.codes):
+                yield f"The codes required at {node.path} are not checked: no list of them."
+
+
+def _all(node: Node) -> Iterator[Node]:
+    yield node
+    for inner in (*node.children, *node.slices):
+        yield from _all(inner)
+
+
+def build(
+    kind: str, definitions: Sequence[Any], scope: Scope
+) -> tuple[Node, list[tuple[int, str]]]:
+    """Return the tree of a differential, and by index what in it cannot be understood."""
+    root = Node(kind, kind)
+    refused: list[tuple[int, str]] = []
+    for index, definition in enumerate(definitions):
+        if not isinstance(definition, dict) or not isinstance(definition.get("path"), str):
+            refused.append((index, "An element of the profile has no path."))
+            continue
+        steps = str(definition.get("id") or definition["path"]).split(".")
+        said = _unknown(definition["path"], kind, scope.schema)
+        if said:
+            refused.append((index, said))
+        else:
+            _node_at(root, steps[1:]).definition = definition
+    return root, refused
+
+
+def _node_at(node: Node, steps: Sequence[str]) -> Node:
+    for step in steps:
+        name, _, slice_name = step.partition(":")
+        found = node.child(name)
+        if found is None:
+            found = Node(name, f"{node.path}.{name}")
+            node.children.append(found)
+        node = found
+        if slice_name:
+            inner = next((s for s in node.slices if s.slice == slice_name), None)
+            if inner is None:
+                inner = Node(name, node.path, slice_name)
+                node.slices.append(inner)
+            node = inner
+    return node
+
+
+def _unknown(path: str, kind: str, known: Schema) -> str | None:
+    """Return why a path does not exist in the base type, or None where it does."""
+    steps = path.split(".")
+    if steps[0] != kind:
+        return f"The path does not start with {kind}."
+    here = kind
+    for step in steps[1:]:
+        if here == "Resource" or not known.has(here):
+            return None
+        found = known.type(here)
+        element = found.elements.get(step)
+        if element is None:
+            if step in found.choices():
+                return None
+            near = did_you_mean(step, [*found.elements, *found.choices()])
+            return f"{here} has no element '{step}'" + (f", {near}" if near else ".")
+        here = element.type
+    return None
+
+
+def compile_node(node: Node, scope: Scope) -> Check:
+    """Return the check of one node, compiled on first use and kept."""
+    if node.compiled is None:
+        node.compiled = _compile(node, scope)
+    return node.compiled
+
+
+def _compile(node: Node, scope: Scope) -> Check:
+    checks = list(_own_checks(node, scope))
+    checks += [_member(child, scope) for child in node.children]
+
+    def check(value: Any, path: str, report: Report) -> None:
+        for one in checks:
+            one(value, path, report)
+
+    return check
+
+
+def _own_checks(node: Node, scope: Scope) -> Iterator[Check]:
+    fixed, pattern = node.starting("fixed"), node.starting("pattern")
+    if fixed is not None:
+        yield _fixed(fixed)
+    if pattern is not None:
+        yield _patterned(pattern)
+    codes = scope.bound(node)
+    if codes is not None:
+        yield _bound(codes)
+    targets = _targets(node, scope)
+    if targets:
+        yield _targeted(targets)
+    for constraint in node.definition.get("constraint", ()):
+        if isinstance(constraint, dict) and constraint.get("expression"):
+            yield _invariant(constraint, scope.warn)
+
+
+def _fixed(fixed: Any) -> Check:
+    def check(value: Any, path: str, report: Report) -> None:
+        if value != fixed:
+            report.add("V022", "The value is not the one that is fixed", path, _shown(fixed))
+
+    return check
+
+
+def _patterned(pattern: Any) -> Check:
+    def check(value: Any, path: str, report: Report) -> None:
+        if not matches(value, pattern):
+            report.add("V022", "The value does not have the pattern", path, _shown(pattern))
+
+    return check
+
+
+def matches(value: Any, pattern: Any) -> bool:
+    """Tell whether a value holds everything that a pattern names (ElementDefinition.pattern[x])."""
+    if isinstance(pattern, dict):
+        return isinstance(value, dict) and all(
+            name in value and matches(value[name], part) for name, part in pattern.items()
+        )
+    if isinstance(pattern, list):
+        return isinstance(value, list) and all(
+            any(matches(item, part) for item in value) for part in pattern
+        )
+    return bool(value == pattern)
+
+
+def _shown(value: Any) -> str:
+    """Return a fixed value of the profile for people: its codes, or the text itself."""
+    if isinstance(value, dict):
+        return ", ".join(_shown(part) for part in value.values())
+    return ", ".join(map(_shown, value)) if isinstance(value, list) else str(value)
+
+
+def _bound(codes: frozenset[Pair]) -> Check:
+    bare = frozenset(code for _, code in codes) | {f"{system}#{code}" for system, code in codes}
+
+    def holds(value: Any) -> bool:
+        if isinstance(value, str):
+            return value in bare
+        if isinstance(value, dict) and "coding" in value:
+            return any(holds(coding) for coding in value["coding"])
+        return isinstance(value, dict) and (value.get("system", ""), value.get("code")) in codes
+
+    def check(value: Any, path: str, report: Report) -> None:
+        if not holds(value):
+            listed = sorted({code for _, code in codes})
+            shown = ", ".join(listed[:20]) + (", ..." if len(listed) > 20 else "")
+            report.add("V023", "The code is not in the value set", path, f"one of {shown}")
+
+    return check
+
+
+def _targets(node: Node, scope: Scope) -> frozenset[str]:
+    """Return the resource types that a Reference is narrowed to, where their names tell."""
+    profiles = [
+        str(profile)
+        for kind in node.definition.get("type", ())
+        if isinstance(kind, dict) and kind.get("code") == "Reference"
+        for profile in kind.get("targetProfile", ())
+    ]
+    names = [_type_named(profile, scope.schema) for profile in profiles]
+    return frozenset(name for name in names if name) if all(names) else frozenset()
+
+
+def _type_named(profile: str, known: Schema) -> str | None:
+    last = profile.split("|", 1)[0].rsplit("/", 1)[-1]
+    folded = {name.casefold(): name for name in known.resources}
+    return folded.get(last.casefold()) or folded.get(last.rsplit("-", 1)[-1].casefold())
+
+
+def _targeted(targets: frozenset[str]) -> Check:
+    def check(value: Any, path: str, report: Report) -> None:
+        kind = reference_type(value) if isinstance(value, dict) else None
+        if kind is not None and kind not in targets:
+            expected = "a reference to " + ", ".join(sorted(targets))
+            report.add("V026", "The reference points to another type", path, expected)
+
+    return check
+
+
+def _invariant(constraint: Mapping[str, Any], warn: frozenset[str]) -> Check:
+    key = str(constraint.get("key", ""))
+    severe = constraint.get("severity", "error") == "error" and key not in warn
+    severity = Severity.ERROR if severe else Severity.WARNING
+    human = str(constraint.get("human", "")) or None
+    evaluate: list[Any] = []
+
+    def holds(value: Any) -> bool:
+        if not evaluate:
+            evaluate.append(fhirpathpy.compile(str(constraint["expression"])))
+        return evaluate[0](value) in ([True], [])
+
+    def check(value: Any, path: str, report: Report) -> None:
+        try:
+            if not holds(value):
+                report.add("V025", f"The invariant {key} does not hold", path, human, severity)
+        except Exception:  # fhirpathpy raises bare exceptions for what it cannot do
+            said = f"The invariant {key} cannot be evaluated"
+            report.add("V025", said, path, human, severity)
+
+    return check
+
+
+def _member(node: Node, scope: Scope) -> Check:
+    """Return the check of one element of an object: how many values, each of them, its slices."""
+    names = _json_names(node, scope)
+    inner = compile_node(node, scope)
+    slices = list(_slices(node, scope))
+    least, most, must_support = node.min, node.max, node.must_support
+    closed = (node.definition.get("slicing") or {}).get("rules") == "closed"
+
+    def check(value: Any, path: str, report: Report) -> None:
+        found = list(_values(value, names, path))
+        where = f"{path}.{names[0]}" if len(names) == 1 else f"{path}.{node.name}"
+        if len(found) < least:
+            report.add("V020", "There are too few values", where, f"at least {least}")
+        elif not found and must_support and report.must_support:
+            said = "A must-support element is absent"
+            report.add("V024", said, where, severity=Severity.INFORMATION)
+        if most is not None and len(found) > most:
+            report.add("V021", "There are too many values", where, f"at most {most}")
+        for item, item_path in found:
+            if item is not None:
+                inner(item, item_path, report)
+        taken = [one(found, where, report) for one in slices]
+        if closed and slices and not all(any(at) for at in zip(*taken, strict=True)):
+            report.add("V021", "A value belongs to no slice", where, "only the slices named")
+
+    return check
+
+
+def _json_names(node: Node, scope: Scope) -> list[str]:
+    if not node.name.endswith("[x]"):
+        return [node.name]
+    parent = node.path.rsplit(".", 1)[0]
+    element = scope.schema.element(parent) if "." in parent else None
+    kind = element.type if element else parent
+    variants = scope.schema.type(kind).choices().get(node.name, ())
+    allowed = {item.get("code") for item in node.definition.get("type", ())}
+    return [v.name for v in variants if not allowed or v.type in allowed] or [node.name[:-3]]
+
+
+def _values(value: Any, names: Sequence[str], path: str) -> Iterator[tuple[Any, str]]:
+    """Yield value and path of each occurrence; an extension beside a primitive counts too."""
+    if not isinstance(value, dict):
+        return
+    for name in names:
+        found = value.get(name, value.get(f"_{name}"))
+        has_value = name in value
+        if isinstance(found, list):
+            for index, item in enumerate(found):
+                yield item if has_value else None, f"{path}.{name}[{index}]"
+        elif found is not None:
+            yield found if has_value else None, f"{path}.{name}"
+
+
+Slice = Callable[[list[tuple[Any, str]], str, Report], list[bool]]
+Matcher = Callable[[Any], bool]
+
+
+def _slices(node: Node, scope: Scope) -> Iterator[Slice]:
+    discriminators = (node.definition.get("slicing") or {}).get("discriminator", ())
+    for inner in node.slices:
+        matchers = [_matcher(inner, str(item.get("path")), scope) for item in discriminators]
+        if matchers and None not in matchers:
+            yield _slice(inner, [found for found in matchers if found], scope)
+
+
+def _slice(node: Node, matchers: Sequence[Matcher], scope: Scope) -> Slice:
+    inner = compile_node(node, scope)
+    least, most = node.min, node.max
+
+    def check(found: list[tuple[Any, str]], where: str, report: Report) -> list[bool]:
+        taken = [all(match(item) for match in matchers) for item, _ in found]
+        count = sum(taken)
+        shown = f"{where}:{node.slice}"
+        if count < least:
+            report.add("V020", f"The slice {node.slice} is missing", where, _told(node, least))
+        if most is not None and count > most:
+            report.add("V021", f"The slice {node.slice} repeats", shown, f"at most {most}")
+        for (item, path), is_taken in zip(found, taken, strict=True):
+            if is_taken:
+                inner(item, path, report)
+        return taken
+
+    return check
+
+
+def _told(node: Node, least: int) -> str:
+    pattern = node.starting("pattern") or node.starting("fixed")
+    return f"at least {least}" + (f" with {_shown(pattern)}" if pattern is not None else "")
+
+
+def _matcher(node: Node, path: str, scope: Scope) -> Matcher | None:
+    """Return what tells a value of a slice by one discriminator, or None where nothing does."""
+    steps = [] if path == "$this" else path.split(".")
+    here: Node | None = node
+    for step in steps:
+        here = here.child(step) if here else None
+    if here is None:
+        return None
+    expected = _expectation(here, scope)
+    if expected is None:
+        return None
+    return lambda value: any(expected(item) for item in _reach(value, steps))
+
+
+def _expectation(node: Node, scope: Scope) -> Matcher | None:
+    fixed, pattern = node.starting("fixed"), node.starting("pattern")
+    if fixed is not None:
+        return lambda value: bool(value == fixed)
+    if pattern is not None:
+        return lambda value: matches(value, pattern)
+    codes = scope.bound(node)
+    if codes is None:
+        return None
+    check = _bound(codes)
+
+    def holds(value: Any) -> bool:
+        report = Report("", False, [])
+        check(value, "", report)
+        return not report.problems
+
+    return holds
+
+
+def _reach(value: Any, steps: Sequence[str]) -> Iterator[Any]:
+    if not steps:
+        yield value
+    elif isinstance(value, dict) and steps[0] in value:
+        found = value[steps[0]]
+        for item in found if isinstance(found, list) else [found]:
+            yield from _reach(item, steps[1:])
