@@ -433,7 +433,7 @@ class Compiler:
 
     def translator(self, step: Step) -> Translator:
         assert step.table is not None
-        only = step.rule.only
+        only, back = step.rule.only, other(self.direction)
         return Translator(
             self.plan.mapping.name,
             self.direction,
@@ -441,6 +441,7 @@ class Compiler:
             step.rule.on_miss.get(self.direction) if only in (None, self.direction) else None,
             step.rule.keep_source,
             only,
+            step.rule.on_miss.get(back) if only in (None, back) else None,
         )
 
     # --- steps without a home on the other side ---------------------------------------------

@@ -93,6 +93,12 @@ class Task:
     expression: str = ""
     url: str = ""
 
+    def asked(self, ends: tuple[End, ...]) -> dict[str, Any]:
+        """Return the empty lists that a function is asked with where nothing is there."""
+        if self.pair is None or not self.pair.absent:
+            return {}
+        return {end.text: [] for end in ends if end.element.is_list}
+
 
 class Run:
     """Take one resource through one adapter: collects diagnostics and unresolved references."""
@@ -447,19 +453,19 @@ class Run:
         if self.direction == "to_dialect":
             there, back = back, there
         values = _values(s, task.source)
-        if task.pair.absent:
-            values = {e.text: [] for e in task.source if e.element.is_list} | values
-        if not values:
+        if not values and not task.pair.absent:
             return
+        full = task.asked(task.source)
+        empty = task.asked(task.target)
         label = "+".join(end.text for end in task.source)
         memory = restored.get(f"{label}#function")
-        if memory is not None and _full(back(memory, task.arguments)) == _full(values):
+        if memory is not None and _full(back(empty | memory, task.arguments)) == values:
             made = memory
         else:
-            made = _full(there(values, task.arguments))
-            if _full(back(made, task.arguments)) != _full(values):
+            made = _full(there(full | values, task.arguments))
+            if _full(back(empty | made, task.arguments)) != values:
                 away = "+".join(end.text for end in task.target)
-                self.remember(o, f"{away}#function", _full(values))
+                self.remember(o, f"{away}#function", values)
                 said = f"The function '{task.pair.name}' changed it; the original is remembered."
                 self.note("T018", said, (spec, f".{task.source[0].text}"), task.place, False)
         for end in task.target:

@@ -35,6 +35,7 @@ class Translator:
     on_miss: Miss | None
     keep_source: bool
     only: Direction | None
+    back_miss: Miss | None = None
 
     @property
     def there(self) -> Mapping[Key, Row]:
@@ -111,27 +112,24 @@ class Translator:
         out["coding"] = self.plain(codings, self.direction)
         if out["coding"] == codings and self.missed(codings):
             out = self.miss(concept, codings, note)
-        if out.get("coding") is None or self.plain(out["coding"], other(self.direction)) != codings:
+        if not self.restores(out.get("coding"), codings):
             memory_of = carried(self.mapping, side_of(self.direction), SELF, concept)
             out["extension"] = [*out.get("extension", ()), memory_of]
         return out
+
+    def restores(self, made: list[Coding] | None, codings: list[Coding]) -> bool:
+        """Tell whether the way back gives the codings again without a memory of them."""
+        if made is None or self.plain(made, other(self.direction)) != codings:
+            return False
+        passes = self.back_miss is None or self.back_miss.kind == "keep-source"
+        return passes or not self.missed(made)
 
     def recalled(self, concept: Concept, original: Concept, others: list[Any]) -> Concept | None:
         """Return the remembered original, if this concept is still what was made of it."""
         if not isinstance(original, dict):
             return None
-        made = Translator(
-            self.mapping,
-            other(self.direction),
-            self.table,
-            self.on_miss if self.only is None else None,
-            self.keep_source,
-            self.only,
-        )
-        if concept.get("coding") in (
-            made.plain(original.get("coding", []), other(self.direction)),
-            None,
-        ) or self.was_default(concept, original):
+        made = self.plain(original.get("coding", []), other(self.direction))
+        if concept.get("coding") in (made, None) or self.was_default(concept, original):
             return original
         return None
 
@@ -196,7 +194,8 @@ class Translator:
             note("T002" if kind == "reject" else "T003", f"{said} ({kind}).", kind == "reject")
             if kind == "default" and isinstance(self.on_miss.default, Mapping):
                 out = dict(self.on_miss.default)
-        if self.replaced(out, other(self.direction)) != coding:
+        passes = self.back_miss is None or self.back_miss.kind == "keep-source"
+        if self.replaced(out, other(self.direction)) != coding or not (passes or not self.missed([out])):
             memory_of = carried(self.mapping, side_of(self.direction), SELF, coding)
             out = {**out, "extension": [*out.get("extension", ()), memory_of]}
         return out
