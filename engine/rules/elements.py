@@ -101,16 +101,16 @@ def referred_type(reference: Mapping[str, Any]) -> str | None:
     return stated.rsplit("/", 1)[-1] if isinstance(stated, str) and stated else None
 
 
-def walk(tree: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield every object in a tree, outermost first."""
+def walk(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object in a tree in the order of the page, outermost first."""
     pending = [tree]
     while pending:
         node = pending.pop()
-        if isinstance(node, Mapping):
+        if isinstance(node, dict):
             yield node
-            pending.extend(node.values())
+            pending.extend(reversed(node.values()))
         elif isinstance(node, list):
-            pending.extend(node)
+            pending.extend(reversed(node))
 
 
 def references_in(tree: Any) -> list[Mapping[str, Any]]:
