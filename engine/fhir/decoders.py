@@ -2,107 +2,30 @@
 
 from __future__ import annotations
 
-import keyword
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cache
-from operator import attrgetter
 from types import ModuleType
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import orjson
 from msgspec import UNSET, Meta, UnsetType
 
-from engine.fhir import primitives
+from engine.fhir.checked import PRIMITIVES, Moment, hook
 from engine.fhir.containment import broken_containment
-from engine.fhir.invariants import BY_TYPE, Together, ends_before_start
 from engine.fhir.json import dumps
 from engine.fhir.schema import Element, Schema, Type, Version, schema
+from engine.fhir.struct_checks import attribute_of, check_of
 
 # Two decoders are kept per type. The plain one has no `_field` siblings, so that required
 # elements are required and a list holds no null; it takes nearly all real traffic. What it
 # refuses goes to the full one, which knows the siblings and checks them in Python.
 
 _NAMELESS = "type of the tree"
-_SEEN = 20_000
-_SEEN_LENGTH = 100
 
 
-class _Checked:
-    """Be the type of values that Python code checks; one subclass per primitive type.
-
-    Codes and systems come from a small vocabulary, so texts that passed are remembered, within
-    bounds; what is likely to be of one patient (an instant, an id) is not.
-    """
-
-    seen: ClassVar[set[Any]] = set()
-    remembers: ClassVar[bool] = False
-    passed: ClassVar[Any] = None
-    check: ClassVar[Callable[[Any], bool]]
-
-
-class _CheckedMoment:
-    """Be the type of dateTime values, which keep their text for the invariants of Period."""
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
-_is_moment = primitives.CHECKS["dateTime"]
-_REMEMBERED = frozenset({"code", "uri", "canonical", "url", "oid", "date"})
-
-
-def _checked(name: str) -> type[_Checked]:
-    found: type[_Checked] = type(
-        f"_Checked_{name}",
-        (_Checked,),
-        {
-            "seen": set(),
-            "remembers": name in _REMEMBERED,
-            "check": staticmethod(primitives.CHECKS[name]),
-        },
-    )
-    found.passed = found()
-    return found
-
-
-def _hook(kind: Any, value: Any) -> Any:
-    if kind is _CheckedMoment:
-        if not _is_moment(value):
-            raise ValueError("this is no value of its type")
-        return _CheckedMoment(value)
-    try:
-        if value in kind.seen:
-            return kind.passed
-    except TypeError:
-        pass
-    if not kind.check(value):
-        raise ValueError("this is no value of its type")
-    if kind.remembers and len(value) <= _SEEN_LENGTH:
-        if len(kind.seen) >= _SEEN:
-            kind.seen.clear()
-        kind.seen.add(value)
-    return kind.passed
-
-
-_TEXT = Annotated[str, Meta(min_length=1, max_length=primitives.MAX_STRING)]
-_LIMIT = primitives.MAX_INTEGER
-_BUILT_IN: Mapping[str, Any] = {
-    "string": _TEXT,
-    "markdown": _TEXT,
-    "xhtml": Annotated[str, Meta(min_length=1)],
-    "boolean": bool,
-    "integer": Annotated[int, Meta(ge=-_LIMIT - 1, le=_LIMIT)],
-    "unsignedInt": Annotated[int, Meta(ge=0, le=_LIMIT)],
-    "positiveInt": Annotated[int, Meta(ge=1, le=_LIMIT)],
-}
-_PRIMITIVES: Mapping[str, Any] = {
-    name: _BUILT_IN.get(name) or _checked(name) for name in primitives.CHECKS
-}
 _SOME = Meta(min_length=1)
 _ANY_RESOURCE = Annotated[dict[str, Any], _SOME]
 
@@ -137,7 +60,7 @@ class Decoders:
             return f"{path}.resourceType".removeprefix(".")
         plain = self._plain.get(kind) or self._prepare(kind)
         try:
-            msgspec.convert(tree, plain, dec_hook=_hook)
+            msgspec.convert(tree, plain, dec_hook=hook)
         except msgspec.ValidationError:
             refused = self._full(tree, kind)
             if refused is not None:
@@ -146,7 +69,7 @@ class Decoders:
 
     def _full(self, tree: Any, kind: str) -> str | None:
         try:
-            msgspec.convert(tree, self._families[1].struct(kind), dec_hook=_hook)
+            msgspec.convert(tree, self._families[1].struct(kind), dec_hook=hook)
         except msgspec.ValidationError as error:
             return _path_of(str(error))
         return None
@@ -267,9 +190,9 @@ class _Family:
         self.module = ModuleType(f"{__name__}._{known.version}_{'full' if full else 'plain'}")
         sys.modules[self.module.__name__] = self.module
         self.space = self.module.__dict__
-        self.space.update({f"_p_{name}": kind for name, kind in _PRIMITIVES.items()})
+        self.space.update({f"_p_{name}": kind for name, kind in PRIMITIVES.items()})
         self.space.update(Annotated=Annotated, UnsetType=UnsetType, SOME=_SOME, list=list)
-        self.space.update(ANY_RESOURCE=_ANY_RESOURCE, MOMENT=_CheckedMoment)
+        self.space.update(ANY_RESOURCE=_ANY_RESOURCE, MOMENT=Moment)
         if full:
             self._sibling()
 
@@ -299,14 +222,14 @@ class _Family:
             self.space[f"_t_{found.name}"] = Literal[found.name]
             fields.append(("resourceType", f"_t_{found.name}"))
         for element in found.elements.values():
-            attribute = _attribute(element.name)
+            attribute = attribute_of(element.name)
             if attribute != element.name:
                 renamed[attribute] = element.name
             fields.append(self._field(found, element, attribute))
             if self.full and element.is_primitive:
                 renamed[f"{attribute}__"] = f"_{element.name}"
                 fields.append(_sibling_field(element, attribute))
-        check = _check(found, full=self.full)
+        check = check_of(found, full=self.full)
         self.space[_label(found.name)] = self._defstruct(_label(found.name), fields, renamed, check)
 
     def _field(self, found: Type, element: Element, attribute: str) -> Any:
@@ -352,174 +275,6 @@ def _label(name: str) -> str:
     return name.replace(".", "_")
 
 
-def _attribute(name: str) -> str:
-    return f"{name}_" if keyword.iskeyword(name) else name
-
-
 def _sibling_field(element: Element, attribute: str) -> Any:
     kind = "Annotated[list[Sibling | None], SOME]" if element.is_list else "Sibling"
     return (f"{attribute}__", f"{kind} | UnsetType", UNSET)
-
-
-def _check(found: Type, *, full: bool) -> Callable[[Any], None] | None:
-    if not full:
-        return _compiled(found)
-    checks = [_choice_with_siblings(variants) for variants in found.choices().values()]
-    checks += [_together(rule) for rule in _invariants_of(found)]
-    if found.name == "Extension":
-        checks.append(_extension(found))
-    elif found.name == "Period":
-        checks.append(_period)
-    checks.append(_siblings(found))
-
-    def check(struct: Any) -> None:
-        for one in checks:
-            one(struct)
-
-    return check
-
-
-# The checks of a plain struct run for every object of real traffic, so they are written out as
-# one function per type. Its text is made of names from the schema alone.
-
-
-def _compiled(found: Type) -> Callable[[Any], None] | None:
-    lines = [
-        line for variants in found.choices().values() for line in _choice_lines(found, variants)
-    ]
-    lines += [_together_line(rule) for rule in _invariants_of(found)]
-    space: dict[str, Any] = {"U": UNSET, "attrgetter": attrgetter, "period": _period}
-    if found.name == "Period":
-        lines.append("period(s)")
-    if not lines:
-        return None
-    head = [line for line in lines if line.startswith("get_")]
-    body = [f"    {line}" for line in lines if not line.startswith("get_")]
-    exec("\n".join([*head, "def check(s):", *body]), space)  # noqa: S102 - names of the schema
-    made: Callable[[Any], None] = space["check"]
-    return made
-
-
-_REFUSE = "raise ValueError({!r})"
-
-
-def _choice_lines(found: Type, variants: tuple[Element, ...]) -> list[str]:
-    names = [_attribute(element.name) for element in variants]
-    choice = str(variants[0].choice).removesuffix("[x]")
-    refuse = _REFUSE.format("one variant of a choice")
-    if len(names) <= 6:
-        count = " + ".join(f"(s.{name} is not U)" for name in names)
-        wrong = "!= 1" if variants[0].required else "> 1"
-        return [f"if {count} {wrong}: {refuse}"] if len(names) > 1 or variants[0].required else []
-    getter = f"get_{choice} = attrgetter({', '.join(map(repr, names))})"
-    there = f"n = {len(names)} - get_{choice}(s).count(U)"
-    if found.name == "Extension":
-        wrong = "n > 1 or (n == 1) is (s.extension is not U)"
-    else:
-        wrong = "n != 1" if variants[0].required else "n > 1"
-    return [getter, there, f"if {wrong}: {refuse}"]
-
-
-def _together_line(rule: Together) -> str:
-    there = [f"s.{_attribute(name)} is not U" for name in rule.names]
-    absent = [f"s.{_attribute(name)} is U" for name in rule.names]
-    if rule.how == "requires":
-        wrong = " and ".join([*absent[1:], there[0]])
-    elif rule.how == "any":
-        wrong = " and ".join(absent)
-    else:
-        count = " + ".join(f"({name})" for name in there)
-        wrong = f"{count} {'> 1' if rule.how == 'excludes' else '!= 1'}"
-    return f"if {wrong}: {_REFUSE.format(rule.key)}"
-
-
-def _choice_with_siblings(variants: tuple[Element, ...]) -> Callable[[Any], None]:
-    names = [(_attribute(element.name), element.is_primitive) for element in variants]
-    required = variants[0].required
-
-    def check(struct: Any) -> None:
-        there = sum(
-            getattr(struct, name) is not UNSET
-            or (primitive and getattr(struct, f"{name}__") is not UNSET)
-            for name, primitive in names
-        )
-        if there > 1 or (required and not there):
-            raise ValueError("one variant of a choice")
-
-    return check
-
-
-def _siblings(found: Type) -> Callable[[Any], None]:
-    singles = [
-        _attribute(element.name)
-        for element in found.elements.values()
-        if element.is_primitive and element.required and not element.choice and not element.is_list
-    ]
-    lists = [
-        (_attribute(element.name), element.required and not element.choice)
-        for element in found.elements.values()
-        if element.is_primitive and element.is_list
-    ]
-
-    def check(struct: Any) -> None:
-        for name in singles:
-            sibling = getattr(struct, f"{name}__")
-            if getattr(struct, name) is UNSET and (sibling is UNSET or sibling.extension is UNSET):
-                raise ValueError("a required element is missing")
-        for name, required in lists:
-            values, beside = getattr(struct, name), getattr(struct, f"{name}__")
-            if not _aligned(values, beside) or (required and values is UNSET is beside):
-                raise ValueError("values and extensions of a list do not line up")
-
-    return check
-
-
-def _aligned(values: Any, beside: Any) -> bool:
-    if beside is UNSET:
-        return values is UNSET or None not in values
-    if values is UNSET:
-        return None not in beside
-    return len(values) == len(beside) and all(
-        value is not None or extra is not None for value, extra in zip(values, beside, strict=True)
-    )
-
-
-def _invariants_of(found: Type) -> list[Together]:
-    rules = BY_TYPE.get(found.name, ())
-    return [rule for rule in rules if all(name in found.elements for name in rule.names)]
-
-
-def _together(rule: Together) -> Callable[[Any], None]:
-    def check(struct: Any) -> None:
-        if not rule.holds(lambda name: _present(struct, _attribute(name))):
-            raise ValueError(rule.key)
-
-    return check
-
-
-def _present(struct: Any, attribute: str) -> bool:
-    return (
-        getattr(struct, attribute) is not UNSET
-        or getattr(struct, f"{attribute}__", UNSET) is not UNSET
-    )
-
-
-def _extension(found: Type) -> Callable[[Any], None]:
-    """Return the check that an extension has either a value or extensions (ext-1)."""
-    values = [_attribute(element.name) for element in next(iter(found.choices().values()))]
-
-    def check(struct: Any) -> None:
-        there = any(_present(struct, name) for name in values)
-        if there == (struct.extension is not UNSET):
-            raise ValueError("ext-1")
-
-    return check
-
-
-def _period(struct: Any) -> None:
-    """Refuse a period that ends before it starts (per-1)."""
-    start, end = struct.start, struct.end
-    if start is UNSET or end is UNSET:
-        return
-    if ends_before_start(start.text, end.text):
-        raise ValueError("per-1")
