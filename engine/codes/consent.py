@@ -33,6 +33,13 @@ CODES: tuple[Code, ...] = (
         "The same code is listed twice under one topic. Remove one of the two.",
     ),
     Code(
+        "N005",
+        "A patient-consent-consult call cannot be read",
+        "invalid",
+        "A call of the CDS Hooks service needs `hook` (patient-consent-consult), `hookInstance` "
+        "and `context` with `patientId`: one or more of `{\"system\": ..., \"value\": ...}`.",
+    ),
+    Code(
         "consent-missing",
         "No consent covers this",
         "forbidden",
