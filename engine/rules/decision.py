@@ -40,7 +40,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from engine.diagnostics import CODES, Diagnostic
 
@@ -114,6 +114,42 @@ class RecipientVerdict:
         return out | ({"dropped": True} if self.dropped else {})
 
 
+class Reasons(Sequence[Basis]):
+    """Hold the basis of a decision, put into words when somebody reads it."""
+
+    __slots__ = ("_build", "_built")
+
+    def __init__(self, build: Callable[[], Sequence[Basis]]) -> None:
+        self._build = build
+        self._built: tuple[Basis, ...] | None = None
+
+    def _all(self) -> tuple[Basis, ...]:
+        if self._built is None:
+            self._built = tuple(self._build())
+        return self._built
+
+    @overload
+    def __getitem__(self, index: int) -> Basis: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Basis]: ...
+
+    def __getitem__(self, index: int | slice) -> Basis | Sequence[Basis]:
+        return self._all()[index]
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __eq__(self, other: object) -> bool:
+        return self._all() == (other._all() if isinstance(other, Reasons) else other)
+
+    def __hash__(self) -> int:
+        return hash(self._all())
+
+    def __repr__(self) -> str:
+        return repr(self._all())
+
+
 Trace = Callable[[], Sequence[Considered]]
 """Builds the full trace when it is asked for: most decisions are never read by a person."""
 
@@ -130,7 +166,7 @@ class Decision:
     decision: Verdict
     code: str | None
     obligations: tuple[Obligation, ...]
-    basis: tuple[Basis, ...]
+    basis: Sequence[Basis]
     at: str
     policy: Policy
     recipients: tuple[RecipientVerdict, ...] = ()

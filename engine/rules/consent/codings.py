@@ -67,7 +67,7 @@ def key_of(coding: Any, known: str = "") -> Key | None:
     """
     if isinstance(coding, str):
         return _key_of_text(coding.strip(), known)
-    if not isinstance(coding, Mapping):
+    if not isinstance(coding, dict):
         return None
     system, code = coding.get("system"), coding.get("code")
     if not isinstance(code, str) or not code.strip():
@@ -85,11 +85,11 @@ def _key_of_text(text: str, known: str) -> Key | None:
 
 def concept_of(given: Any, known: str = "") -> Concept:
     """Return the keys of a CodeableConcept, a Coding or a text; empty where none can be read."""
-    if isinstance(given, Mapping):
+    if isinstance(given, dict):
         if "coding" in given:
             keys = (key_of(coding, known) for coding in listed(given["coding"]))
             return frozenset(key for key in keys if key)
-        if isinstance(given.get("concept"), Mapping):
+        if isinstance(given.get("concept"), dict):
             return concept_of(given["concept"], known)
     key = key_of(given, known)
     return frozenset({key}) if key else frozenset()
@@ -109,4 +109,4 @@ def listed(given: Any) -> Sequence[Any]:
 
 def mappings(given: Any) -> Iterator[Mapping[str, Any]]:
     """Yield the entries of a list (or a single value) that are objects."""
-    return (entry for entry in listed(given) if isinstance(entry, Mapping))
+    return (entry for entry in listed(given) if isinstance(entry, dict))

@@ -137,6 +137,9 @@ def _any(kept: Sequence[Match]) -> Match:
 
 def _merge(matches: Iterable[Match]) -> list[Match]:
     """Join what states one and the same criterion: its values are alternatives anyway."""
+    matches = list(matches)
+    if len(matches) == 1:
+        return matches
     merged: dict[str, list[Any]] = {}
     rest: list[Match] = []
     for match in matches:
@@ -150,16 +153,22 @@ def _merge(matches: Iterable[Match]) -> list[Match]:
 
 
 def _unique(matches: Iterable[Match]) -> list[Match]:
-    found = {_text(match): match for match in matches}
-    return [found[text] for text in sorted(found)] if len(found) > 1 else list(found.values())
+    found: list[Match] = []
+    for match in matches:
+        if match not in found:
+            found.append(match)
+    return sorted(found, key=_text) if len(found) > 1 else found
 
 
 def _in_order(found: Sequence[Obligation]) -> list[Obligation]:
     """Put "only" before "not", each kind in an order that arrival does not change."""
     if len(found) < 2:
         return list(found)
-    unique = {_text(one): one for one in found}
-    return sorted(unique.values(), key=lambda one: (one["type"] != "permit-only", _text(one)))
+    unique: list[Obligation] = []
+    for one in found:
+        if one not in unique:
+            unique.append(one)
+    return sorted(unique, key=lambda one: (one["type"] != "permit-only", _text(one)))
 
 
 def _text(value: Any) -> str:

@@ -25,9 +25,12 @@ from engine.rules.consent.codings import (
 from engine.rules.consent.criteria import Criterion, LabelCriterion, compile_criteria, labels_of
 from engine.rules.consent.parties import NOBODY, Name, identifier_key, joined, name_of
 from engine.rules.consent.purposes import denied_by, permitted_by
-from engine.rules.consent.signing import signers
+from engine.rules.consent.signing import Evidence, evidence_in, signers
 
 Effect = Literal["permit", "deny"]
+Scope = tuple[tuple[Criterion, bool], ...]
+"""Criteria about content in force at a place, each with whether a deny stated it."""
+
 _MAX_DEPTH = 30
 _BASE_POLICY: Mapping[str, Effect] = {
     "OPTIN": "permit",
@@ -73,6 +76,7 @@ class Provision:
     """Hold one provision; what is None or empty is not stated and matches everything.
 
     `permits` and `denies` are the purposes covered by a permit and by a deny of what is stated.
+    `residual` is what it says about content, as a match for content to be held against.
     `unclear` says why it cannot permit (an element nobody here understands, say).
     """
 
@@ -87,6 +91,10 @@ class Provision:
     permits: frozenset[Key] | None
     denies: frozenset[Key] | None
     criteria: tuple[Criterion, ...]
+    permit_scope: Scope
+    deny_scope: Scope
+    residual: Mapping[str, Any]
+    readable: bool
     unclear: str | None
     children: tuple[Provision, ...]
     stated: Mapping[str, Any]
@@ -117,10 +125,13 @@ class CompiledConsent:
     regular: LabelCriterion | None
     part_2: bool
     permitted_sensitivities: frozenset[str]
+    evidence: Evidence
+    signers: tuple[Name, ...]
     unclear: str | None
     resource: Mapping[str, Any]
     zone: str
     digest: int
+    group_hash: int
 
 
 def compile_consent(resource: Any, zone: str = "UTC") -> CompiledConsent:
@@ -129,14 +140,14 @@ def compile_consent(resource: Any, zone: str = "UTC") -> CompiledConsent:
     `zone` is that of dates without time (`Policy.zone`). Nothing raises: what cannot be read makes
     the consent unable to permit, and `unclear` says why.
     """
-    given: Mapping[str, Any] = resource if isinstance(resource, Mapping) else {}
+    given: Mapping[str, Any] = resource if isinstance(resource, dict) else {}
     base = _base_effect(given)
     roots = tuple(_roots(given, base, zone))
     signed_text = given.get("dateTime", given.get("date"))
     signed = interval(signed_text, zone) if isinstance(signed_text, str) else None
     stated_period = given.get("period")
     when = period(stated_period, zone) if stated_period is not None else None
-    regular = _regular(given)
+    group = _group(given)
     status = given.get("status")
     return CompiledConsent(
         name=_versioned(given),
@@ -144,7 +155,7 @@ def compile_consent(resource: Any, zone: str = "UTC") -> CompiledConsent:
         patient=_patient(given),
         scope=_scope(given),
         category=frozenset().union(*concepts_of(given.get("category"))),
-        group=_group(given),
+        group=group,
         signed=signed,
         unreadable_signed=signed_text is not None and signed is None,
         signed_to_the_day=isinstance(signed_text, str) and len(signed_text) >= 10,
@@ -152,19 +163,22 @@ def compile_consent(resource: Any, zone: str = "UTC") -> CompiledConsent:
         unreadable_period=stated_period is not None and when is None,
         roots=roots,
         base=base,
-        regular=regular,
+        regular=_regular(given),
         part_2=_is_part_2(given),
         permitted_sensitivities=_permitted_sensitivities(roots, base or "deny"),
+        evidence=evidence_in(given, zone),
+        signers=tuple(name_of(one) for one in signers(given)),
         unclear=_unclear(given, base, roots),
         resource=given,
         zone=zone,
         digest=crc32(repr(given).encode("utf-8", "replace")),
+        group_hash=hash(group),
     )
 
 
 def _versioned(given: Mapping[str, Any]) -> str:
     meta = given.get("meta")
-    version = meta.get("versionId") if isinstance(meta, Mapping) else None
+    version = meta.get("versionId") if isinstance(meta, dict) else None
     name = f"Consent/{given['id']}" if isinstance(given.get("id"), str) else "Consent"
     return f"{name}/_history/{version}" if version else name
 
@@ -210,7 +224,7 @@ def _policy_uris(given: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(entry.get("uri"), str):
             yield spelling(entry["uri"])
     basis = given.get("policyBasis")
-    if isinstance(basis, Mapping):
+    if isinstance(basis, dict):
         for value in (basis.get("url"), basis.get("uri")):
             if isinstance(value, str):
                 yield spelling(value)
@@ -246,7 +260,7 @@ def _roots(given: Mapping[str, Any], base: Effect | None, zone: str) -> Iterator
 
 def _provision(given: Mapping[str, Any], entry: Any, path: str, zone: str, depth: int) -> Provision:
     unclear = None
-    if not isinstance(entry, Mapping) or depth > _MAX_DEPTH:
+    if not isinstance(entry, dict) or depth > _MAX_DEPTH:
         unclear, entry = "it cannot be read", {}
     stated_type = entry.get("type")
     effect = cast("Effect | None", stated_type if stated_type in ("permit", "deny") else None)
@@ -258,6 +272,7 @@ def _provision(given: Mapping[str, Any], entry: Any, path: str, zone: str, depth
     actors = list(_actors(given, entry))
     purposes = _purposes(entry)
     nested = listed(entry.get("provision"))
+    criteria = compile_criteria(entry, zone)
     return Provision(
         path=path,
         effect=effect,
@@ -269,7 +284,11 @@ def _provision(given: Mapping[str, Any], entry: Any, path: str, zone: str, depth
         actions=_actions(entry),
         permits=None if purposes is None else permitted_by(purposes),
         denies=None if purposes is None else denied_by(purposes),
-        criteria=compile_criteria(entry, zone),
+        criteria=criteria,
+        permit_scope=tuple((one, False) for one in criteria),
+        deny_scope=tuple((one, True) for one in criteria),
+        residual={one.name: one.stated for one in criteria},
+        readable=all(one.readable for one in criteria),
         unclear=unclear,
         children=tuple(
             _provision(given, child, f"{path}.provision[{index}]", zone, depth + 1)
@@ -299,7 +318,7 @@ def _actions(entry: Mapping[str, Any]) -> frozenset[str] | None:
 
 def _actors(given: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[Actor]:
     for stated in listed(entry.get("actor")):
-        if not isinstance(stated, Mapping):
+        if not isinstance(stated, dict):
             yield Actor(name_of(stated), "recipient")
             continue
         name = name_of(stated.get("reference"))
@@ -365,7 +384,7 @@ def _has_modifier(tree: Any) -> bool:
     pending = [tree]
     while pending:
         node = pending.pop()
-        if isinstance(node, Mapping):
+        if isinstance(node, dict):
             if node.get("modifierExtension"):
                 return True
             pending.extend(value for value in node.values() if isinstance(value, list | Mapping))

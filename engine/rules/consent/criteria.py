@@ -65,8 +65,8 @@ def lineage(code: str) -> list[str]:
 def class_known(given: Any) -> Concept:
     """Return the key of a class: a resource type needs no system, in R4 and R5 spelling alike."""
     known = RESOURCE_TYPES
-    found = [key_of(given, known)] if not isinstance(given, Mapping) else []
-    if isinstance(given, Mapping):
+    found = [key_of(given, known)] if not isinstance(given, dict) else []
+    if isinstance(given, dict):
         found = [key_of(coding, known) for coding in listed(given.get("coding", given))]
     return frozenset(key for key in found if key)
 
@@ -112,6 +112,11 @@ class Criterion:
 
     name: str
     stated: Any
+
+    @property
+    def readable(self) -> bool:
+        """Tell whether what the consent states can be read."""
+        return True
 
     def holds(self, content: Content, denying: bool) -> bool | None:
         """Decide against the request; None where the request says nothing, so content decides."""
@@ -195,6 +200,11 @@ class PeriodCriterion(Criterion):
     """Match the age of content: a permit must cover all of it, a deny any of it."""
 
     period: Interval | None
+
+    @property
+    def readable(self) -> bool:
+        """Tell whether the period can be read."""
+        return self.period is not None
 
     def holds(self, content: Content, denying: bool) -> bool | None:
         """Decide against the period of content that the request states."""

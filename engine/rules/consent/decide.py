@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from engine.errors import ProjectError
@@ -16,7 +17,15 @@ from engine.rules.consent.match import ACTION, CONTENT, PERIOD, PURPOSE, RECIPIE
 from engine.rules.consent.policy import Policy
 from engine.rules.consent.question import Question, Recipient, flattened, read_question
 from engine.rules.consent.standing import Standing, standings
-from engine.rules.decision import Basis, Considered, Decision, Obligation, RecipientVerdict, Verdict
+from engine.rules.decision import (
+    Basis,
+    Considered,
+    Decision,
+    Obligation,
+    Reasons,
+    RecipientVerdict,
+    Verdict,
+)
 
 _PROGRESS = (
     "consent-missing",
@@ -61,11 +70,18 @@ def decide(
     ValueError: `at` is no date. ProjectError: the policy is not one. Bad consents are no errors.
     """
     switches = policy if isinstance(policy, Policy) else _policy(policy)
-    question = read_question(request, supporting, at, switches)
-    compiled = [_compiled(one, switches.zone) for one in flattened(consents)]
+    given = flattened(consents)
+    beside = [one for one in given if _is_other(one)]
+    question = read_question(request, [*flattened(supporting), *beside], at, switches)
+    compiled = [_compiled(one, switches.zone) for one in given if not _is_other(one)]
     found = standings(compiled, question)
     answers = [_Answer(recipient, found, question) for recipient in question.recipients]
     return _decision(answers, found, at, question)
+
+
+def _is_other(given: Any) -> bool:
+    """Tell whether a Bundle of consents brought something else along, such as an Organization."""
+    return isinstance(given, Mapping) and given.get("resourceType", "Consent") != "Consent"
 
 
 def _policy(given: Mapping[str, Any] | None) -> Policy:
@@ -171,7 +187,7 @@ def _decision(
         decision=verdict,
         code=code,
         obligations=tuple(due),
-        basis=tuple(_basis(kept, verdict, several)),
+        basis=Reasons(partial(_basis, kept, verdict, several)),
         at=at,
         policy=policy,
         recipients=tuple(

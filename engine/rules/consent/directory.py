@@ -45,7 +45,7 @@ class Directory:
 
     def __init__(self, resources: Sequence[Any], at: Interval, zone: str) -> None:
         self._at, self._zone = at, zone
-        self._resources = [one for one in resources if isinstance(one, Mapping)]
+        self._resources = [one for one in resources if isinstance(one, dict)]
         self._by_key: dict[str, list[Mapping[str, Any]]] = {}
         for resource in self._resources:
             for key in own_keys(resource):

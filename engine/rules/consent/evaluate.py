@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.rules.consent.codings import CONFIDENTIALITY
-from engine.rules.consent.compile import CompiledConsent, Effect, Provision
+from engine.rules.consent.compile import CompiledConsent, Effect, Provision, Scope
 from engine.rules.consent.criteria import Content, Criterion, LabelCriterion
 from engine.rules.consent.directory import Party
 from engine.rules.consent.match import CONTENT, PURPOSE, UNCLEAR, gate
@@ -16,9 +15,6 @@ from engine.rules.security_label import RANK
 
 Match = dict[str, Any]
 """The content that is meant, in the shape of `engine.rules.decision`; `{}` is all of it."""
-
-Scope = tuple[tuple[Criterion, bool], ...]
-"""Criteria about content in force at a place, each with whether a deny stated it."""
 
 _INVERSE: dict[Effect, Effect] = {"permit": "deny", "deny": "permit"}
 
@@ -103,20 +99,28 @@ def evaluate_refusal(
         kept = gate(root, True, question, recipient)
         finding.trace.append((root, "deny", kept))
         if kept is None:
-            walk.deny(root, _stated(root, True), root.criteria)
+            walk.deny(root, _stated(root, True))
         else:
             finding.missed = kept
     return finding
 
 
 def _stated(provision: Provision, denying: bool) -> Scope:
-    return tuple([(criterion, denying) for criterion in provision.criteria])
+    return provision.deny_scope if denying else provision.permit_scope
 
 
 class _Walk:
     """Walk one consent's provisions; one per consent and recipient."""
 
-    __slots__ = ("_explicit", "_finding", "_may_permit", "_own", "_question", "_recipient")
+    __slots__ = (
+        "_content_stated",
+        "_explicit",
+        "_finding",
+        "_may_permit",
+        "_own",
+        "_question",
+        "_recipient",
+    )
 
     def __init__(
         self, finding: Finding, question: Question, recipient: Party | None, may_permit: bool
@@ -124,6 +128,7 @@ class _Walk:
         self._finding, self._question, self._recipient = finding, question, recipient
         self._may_permit = may_permit
         self._explicit = question.policy.nested_type == "explicit"
+        self._content_stated = question.content.stated
         self._own = question.policy.nested_purpose == "own"
 
     def root(self, provision: Provision, effect: Effect) -> None:
@@ -140,23 +145,34 @@ class _Walk:
                 self._children(provision, effect, scope, None, only_own_purpose=True)
             return
         if denying:
-            entry = self.deny(provision, scope, provision.criteria)
+            entry = self.deny(provision, scope)
             self._children(provision, effect, scope, entry)
         else:
             self._permit(provision, scope)
             self._children(provision, effect, scope, None, under_permit=True)
 
-    def deny(self, provision: Provision, scope: Scope, own: Sequence[Criterion]) -> Deny | None:
-        match = region(scope, self._question.content, denying=True)
+    def _region(self, provision: Provision, scope: Scope, *, denying: bool) -> Match | None:
+        """Return the content that is meant; where the request states none, it is known already."""
+        if not scope:
+            return {}
+        alone = provision.deny_scope if denying else provision.permit_scope
+        if scope is alone and provision.readable and not self._content_stated:
+            return dict(provision.residual)
+        return region(scope, self._question.content, denying=denying)
+
+    def deny(self, provision: Provision, scope: Scope) -> Deny | None:
+        match = self._region(provision, scope, denying=True)
         if match is None:
             return None
-        alone = region(tuple([(one, True) for one in own]), self._question.content, denying=True)
-        entry = Deny(match, match if alone is None else alone, provision)
+        alone = match
+        if scope is not provision.deny_scope:
+            alone = self._region(provision, provision.deny_scope, denying=True) or {}
+        entry = Deny(match, alone, provision)
         self._finding.denies.append(entry)
         return entry
 
     def _permit(self, provision: Provision, scope: Scope) -> None:
-        match = region(scope, self._question.content, denying=False)
+        match = self._region(provision, scope, denying=False)
         if match is None:
             self._finding.missed = CONTENT
         elif self._may_permit:
@@ -206,7 +222,7 @@ class _Walk:
                 self._children(child, effect, scope, None, only_own_purpose=True)
             return
         if denying:
-            made = self.deny(child, scope, child.criteria)
+            made = self.deny(child, scope)
             self._children(child, effect, scope, made, under_permit=under_permit)
             return
         if entry is not None:
@@ -223,12 +239,13 @@ class _Walk:
         own = next(one for one in child.criteria if isinstance(one, LabelCriterion))
         for criterion, by_deny in inherited:
             if isinstance(criterion, LabelCriterion) and not by_deny and own.above(criterion):
-                permit.match["securityLabel"] = [*criterion.stated, *own.stated]
+                both = [*criterion.stated, *own.stated]
+                permit.match = {**permit.match, "securityLabel": both}
 
     def _except(self, child: Provision, entry: Deny) -> None:
         if not self._may_permit:
             return
-        match = region(_stated(child, False), self._question.content, denying=False)
+        match = self._region(child, child.permit_scope, denying=False)
         if match is not None:
             entry.exceptions.append(match)
 
@@ -242,8 +259,10 @@ def _narrowed(inherited: Scope, child: Provision, denying: bool, *, replacing: b
     if not inherited:
         return own
     if replacing or denying:
-        names = {criterion.name for criterion in child.criteria}
+        names = child.residual
         inherited = tuple([item for item in inherited if item[0].name not in names])
+        if not inherited:
+            return own
     return inherited + own
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -37,13 +37,13 @@ def identifier_key(identifier: Any) -> str | None:
 
     Subscriber, guarantor and account numbers are shared in a family: they identify nobody.
     """
-    if not isinstance(identifier, Mapping):
+    if not isinstance(identifier, dict):
         return None
     value, system = identifier.get("value"), identifier.get("system")
     if not isinstance(value, str) or not value.strip():
         return None
     kind = identifier.get("type")
-    codings = mappings(kind.get("coding")) if isinstance(kind, Mapping) else iter(())
+    codings = mappings(kind.get("coding")) if isinstance(kind, dict) else iter(())
     if any(key and key.code in _SHARED for key in map(key_of, codings)):
         return None
     return f"={spelling(system) if isinstance(system, str) else ''}|{value.strip()}"
@@ -74,9 +74,9 @@ def name_of(given: Any, type_name: str | None = None) -> Name:
     """Read a Reference, an actor (`{role, reference}`), an Identifier, or a text, as a Name."""
     if isinstance(given, str):
         return _name_of_text(given, type_name)
-    if not isinstance(given, Mapping):
+    if not isinstance(given, dict):
         return NOBODY
-    if isinstance(given.get("reference"), Mapping):
+    if isinstance(given.get("reference"), dict):
         return name_of(given["reference"], type_name)
     keys = {key for key in map(identifier_key, listed(given.get("identifier"))) if key}
     if "identifier" not in given and "reference" not in given and (own := identifier_key(given)):

@@ -100,9 +100,9 @@ def flattened(resources: Any) -> list[Any]:
     for one in listed(resources):
         if isinstance(one, list | tuple):
             found += flattened(one)
-        elif isinstance(one, Mapping) and one.get("resourceType") == "Bundle":
+        elif isinstance(one, dict) and one.get("resourceType") == "Bundle":
             found += [entry.get("resource") for entry in mappings(one.get("entry"))]
-        elif isinstance(one, Mapping) and one.get("resourceType") == "Parameters":
+        elif isinstance(one, dict) and one.get("resourceType") == "Parameters":
             found += [entry.get("resource") for entry in mappings(one.get("parameter"))]
         elif one is not None:
             found.append(one)
@@ -135,7 +135,7 @@ def _outreach(request: Mapping[str, Any], at: Interval, policy: Policy) -> Inter
 def _parties(request: Mapping[str, Any], *names: str) -> Sequence[Any]:
     """Return the parties under a name; a list of bare identifiers under `actor` is one party."""
     values = _given(request, *names)
-    bare = [one for one in values if isinstance(one, Mapping) and _is_identifier(one)]
+    bare = [one for one in values if isinstance(one, dict) and _is_identifier(one)]
     if len(bare) == len(values) > 1 and names[0] == "actor":
         return [{"identifier": bare}]
     return values
@@ -153,7 +153,7 @@ def _recipients(
         name = name_of(one)
         member = bool(name.keys & patient) and name.type in (None, "Patient")
         member = member or carries_authority(name, patient, directory, policy)
-        given = one if isinstance(one, Mapping) else {"reference": one}
+        given = one if isinstance(one, dict) else {"reference": one}
         shown = name.shown if name.keys else name.words or "an unnamed recipient"
         found.append(Recipient(directory.party(name, member), given, shown))
     return found or [Recipient(None, {}, "")]
@@ -182,7 +182,7 @@ def _content(request: Mapping[str, Any], directory: Directory, policy: Policy) -
 def _datum(given: Any, directory: Directory) -> Datum:
     """Return one piece of content asked for, with what its resource says of author and links."""
     name = name_of(given)
-    meaning = given.get("meaning") if isinstance(given, Mapping) else None
+    meaning = given.get("meaning") if isinstance(given, dict) else None
     if isinstance(meaning, str) and meaning != "instance":
         return Datum({meaning: (name,)})
     links: dict[str, tuple[Name, ...]] = {"instance": (name,)}
@@ -203,7 +203,7 @@ def _references(resource: Mapping[str, Any]) -> list[Name]:
     pending: list[Any] = list(resource.values())
     while pending:
         node = pending.pop()
-        if isinstance(node, Mapping):
+        if isinstance(node, dict):
             if isinstance(node.get("reference"), str):
                 found.append(name_of(node))
             pending.extend(node.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.fhir.dates import Interval, birthday, covers, moment, period
@@ -24,6 +25,30 @@ def signers(given: Mapping[str, Any]) -> list[Any]:
     return [*listed(given.get("performer")), *listed(given.get("grantor"))]
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Hold what a consent itself shows of its signature.
+
+    `verified` is what its verifications say, `attached` whether it carries or points by URL to the
+    form, `sources` names the resources that it refers to as its form.
+    """
+
+    verified: bool | None
+    attached: bool
+    sources: tuple[Name, ...]
+
+
+def evidence_in(given: Mapping[str, Any], zone: str) -> Evidence:
+    """Read what a consent shows of its signature."""
+    attached = any(
+        attachment.get(element)
+        for attachment in mappings(given.get("sourceAttachment"))
+        for element in ("url", "data", "hash")
+    )
+    sources = (name_of(one) for one in mappings(given.get("sourceReference")))
+    return Evidence(_verified(given, zone), attached, tuple(one for one in sources if one.keys))
+
+
 def signature_problem(consent: CompiledConsent, question: Question) -> str | None:
     """Say why the consent does not count as signed before the outreach; None where it does."""
     policy = question.policy
@@ -38,7 +63,7 @@ def signature_problem(consent: CompiledConsent, question: Question) -> str | Non
         return "it was signed after the outreach"
     elif not consent.signed_to_the_day and consent.signed[1] > question.outreach[0]:
         return "its date of signing does not show that it was signed before the outreach"
-    verdict = _verified(consent, policy.zone)
+    verdict = consent.evidence.verified
     if verdict is False:
         return "its verification says that it was not confirmed"
     if policy.signature == "required" and not (verdict or _evidence(consent, question.directory)):
@@ -46,9 +71,9 @@ def signature_problem(consent: CompiledConsent, question: Question) -> str | Non
     return None
 
 
-def _verified(consent: CompiledConsent, zone: str) -> bool | None:
+def _verified(given: Mapping[str, Any], zone: str) -> bool | None:
     """Return what the latest verification says; where the order is unknown, any `false` counts."""
-    stated = [one for one in mappings(consent.resource.get("verification")) if "verified" in one]
+    stated = [one for one in mappings(given.get("verification")) if "verified" in one]
     if not stated:
         return None
     dated = [
@@ -65,19 +90,14 @@ def _verified(consent: CompiledConsent, zone: str) -> bool | None:
 
 
 def _evidence(consent: CompiledConsent, directory: Directory) -> bool:
-    given = consent.resource
-    if any(
-        attachment.get(element)
-        for attachment in mappings(given.get("sourceAttachment"))
-        for element in ("url", "data", "hash")
-    ):
+    if consent.evidence.attached:
         return True
-    for reference in mappings(given.get("sourceReference")):
-        name = name_of(reference)
-        found = list(directory.found(name.keys))
-        if name.keys and not any(one.get("status") in _VOID for one in found):
+    if not directory:
+        return bool(consent.evidence.sources)
+    for name in consent.evidence.sources:
+        if not any(one.get("status") in _VOID for one in directory.found(name.keys)):
             return True
-    return _signed_by_provenance(given, directory)
+    return _signed_by_provenance(consent.resource, directory)
 
 
 def _signed_by_provenance(given: Mapping[str, Any], directory: Directory) -> bool:
@@ -96,9 +116,7 @@ def grantor_problem(consent: CompiledConsent, question: Question) -> str | None:
     """Say why nobody with the right to do so agreed; None where somebody did."""
     if question.policy.grantor == "ignored":
         return None
-    problems = [
-        _signer_problem(name_of(one), consent, question) for one in signers(consent.resource)
-    ]
+    problems = [_signer_problem(one, consent, question) for one in consent.signers]
     if not problems:
         return "it does not say who agreed to it"
     return None if None in problems else problems[0]
@@ -165,7 +183,7 @@ def _was_active(person: Mapping[str, Any], when: Interval, zone: str) -> bool:
     found = period(stated, zone)
     if found is None:
         return False
-    ended = isinstance(stated, Mapping) and stated.get("end")
+    ended = isinstance(stated, dict) and stated.get("end")
     return covers(found, when) and bool(person.get("active") is not False or ended)
 
 

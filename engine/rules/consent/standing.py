@@ -39,7 +39,9 @@ def standings(consents: Sequence[CompiledConsent], question: Question) -> list[S
     ordered = sorted(consents, key=_order) if len(consents) > 1 else consents
     found = [_alone(consent, question) for consent in ordered]
     if len(found) > 1:
-        found = [_among(one, found, question) for one in _latest(found)]
+        found = _latest(found)
+        if len({consent.group_hash for consent in consents}) < len(consents):
+            found = [_among(one, found, question) for one in found]
     return found
 
 
@@ -49,6 +51,8 @@ def _order(consent: CompiledConsent) -> tuple[Any, ...]:
 
 def _alone(consent: CompiledConsent, question: Question) -> Standing:
     """Judge one consent by itself."""
+    if not consent.resource:
+        return Standing(consent, "none", "it is no Consent")
     patient = _patient(consent, question)
     if patient is False:
         return Standing(consent, "none", "it is another patient's")
@@ -139,6 +143,8 @@ def _same_category(consent: CompiledConsent, question: Question) -> bool:
 
 def _latest(found: Sequence[Standing]) -> list[Standing]:
     """Set aside older versions of the same consent where the versions say which is older."""
+    if len({one.consent.resource.get("id") or id(one) for one in found}) == len(found):
+        return list(found)
     by_id: dict[str, list[Standing]] = {}
     for one in found:
         if one.consent.resource.get("id") and one.why != "it is another patient's":
