@@ -35,4 +35,32 @@ CODES: tuple[Code, ...] = (
         "A version-specific reference names a version in the sender's own history, which no other "
         "system can read.",
     ),
+    Code(
+        "K101",
+        "A crosswalk file has other columns",
+        "structure",
+        "The first line of the CSV names the columns: same_as, type, system, reference, "
+        "identifier_system, identifier_value, in any order, all of them.",
+    ),
+    Code(
+        "K102",
+        "A row of a crosswalk file cannot be read",
+        "value",
+        "Each row names one record: by its reference in a system (`Patient/123` and `mercy`), by "
+        "an identifier (its system and value), or by both. The place points to the cell.",
+    ),
+    Code(
+        "K103",
+        "Groups of a crosswalk file overlap",
+        "conflict",
+        "Rows with the same word in `same_as` mean one entity of one type, and a record stands in "
+        "one group only. Give both groups the same word if they are the same.",
+    ),
+    Code(
+        "K104",
+        "A crosswalk file joins two known entities",
+        "conflict",
+        "Both names are known, as two different members, persons or organizations. Joining two "
+        "members shows each one's data under the other's name, so it is only done with `--merge`.",
+    ),
 )
