@@ -6,23 +6,23 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Any
 
 from engine.clock import Clock, after
 from engine.diagnostics import Diagnostic, operation_outcome
 from engine.errors import StoreError
-from engine.fhir.json import dumps, loads
+from engine.fhir.json import loads
 from engine.gather import gather
-from engine.message import Draft, Hold, Message, Next, Outcome, Reject, Resource, Unit
+from engine.keeping import keep_message, keep_units, state_of
+from engine.message import Message, Outcome, Reject, Resource
 from engine.metrics import Metrics
 from engine.parse import Limits, parse
 from engine.project import Project
+from engine.releasing import release_waiting
 from engine.road.entries import Answer, Submission, answer, split
-from engine.road.pipeline import Travelled, run, run_again
+from engine.road.pipeline import Travelled, run
 from engine.road.reply import message_reply
 from engine.road.trip import Trip
-from engine.store import NewDelivery, Store, Transaction, UnitRow
-from engine.transform.crosswalk import Key
+from engine.store import Store, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +173,14 @@ def _accept(
     )
     travelled = run(submission, Trip(project, facts, message.system))
     told = _told(message, submission, travelled)
-    state = _keep_message(tx, message, travelled, told, correlation)
-    _keep_units(tx, message, travelled)
+    state = keep_message(tx, message, travelled, told, correlation)
+    keep_units(tx, message, travelled)
     _learn(tx, project, travelled, message.system)
     return Accepted(
         told,
         message.id,
         state,
-        units=tuple((outcome.unit.type, _state(outcome)) for outcome in travelled.outcomes),
+        units=tuple((outcome.unit.type, state_of(outcome)) for outcome in travelled.outcomes),
         decisions=tuple(_verdicts(travelled.outcomes)),
     )
 
@@ -207,153 +207,6 @@ def _key_reused() -> Diagnostic:
     )
 
 
-def _keep_message(
-    tx: Transaction,
-    message: Message,
-    travelled: Travelled,
-    told: Answer,
-    correlation: str | None,
-) -> str:
-    accepted = any(not isinstance(outcome, Reject) for outcome in travelled.outcomes)
-    state = "accepted" if accepted or not travelled.outcomes else "rejected"
-    touched = (f"{o.unit.type}/{o.unit.entity}" for o in travelled.outcomes if o.unit.entity)
-    tx.messages.add(
-        message,
-        touched,
-        correlation=correlation,
-        state=state,
-        status=told.status,
-        response=dumps(told.body),
-    )
-    tx.audit.append(
-        f"message.{state}",
-        {"digest": message.digest, "interaction": message.interaction, "status": told.status},
-        message=message.id,
-        actor=message.system,
-    )
-    return state
-
-
-def _keep_units(tx: Transaction, message: Message, travelled: Travelled) -> None:
-    members = {o.unit.member for o in travelled.outcomes if o.unit.member}
-    line = next(iter(members)) if len(members) == 1 else None
-    for outcome in travelled.outcomes:
-        row = _row(tx, message, outcome, tx.ids.new())
-        tx.units.add([row])
-        _follow(tx, message, outcome, row, line)
-
-
-def _row(tx: Transaction, message: Message, outcome: Outcome, id: str) -> UnitRow:
-    """Put the canonical resource on record and return the row that says what became of it."""
-    unit = outcome.unit
-    version = None
-    if isinstance(outcome, Next) and unit.canonical is not None:
-        version = tx.resources.put(
-            unit.type,
-            unit.entity,
-            dumps(unit.canonical),
-            member=unit.member,
-            system=message.system,
-        )
-    name, mapping_version, mapping_hash = (unit.mapping.split(" ") + [None] * 3)[:3]
-    return UnitRow(
-        id=id,
-        message_id=message.id,
-        entry=unit.entry,
-        type=unit.type,
-        state=_state(outcome),
-        member=unit.member,
-        resource=f"{unit.type}/{unit.entity}" if unit.entity else None,
-        version=version,
-        reason=_reason(outcome),
-        waiting_on=outcome.waiting_on if isinstance(outcome, Hold) else (),
-        notes=tuple(problem.to_json() for problem in _notes(outcome)),
-        mapping=name or None,
-        mapping_version=mapping_version,
-        mapping_hash=mapping_hash,
-    )
-
-
-def _state(outcome: Outcome) -> str:
-    match outcome:
-        case Reject():
-            return "rejected"
-        case Hold():
-            return "held"
-        case Next(unit=unit):
-            return "routed" if unit.drafts else "accepted"
-
-
-def _reason(outcome: Outcome) -> str | None:
-    match outcome:
-        case Reject(diagnostics=diagnostics):
-            return diagnostics[0].code if diagnostics else None
-        case Hold(reason=reason):
-            return reason
-        case Next():
-            return None
-
-
-def _notes(outcome: Outcome) -> Iterable[Diagnostic]:
-    yield from outcome.unit.notes
-    for draft in outcome.unit.drafts:
-        yield from draft.notes
-    if not isinstance(outcome, Next):
-        yield from outcome.diagnostics
-
-
-def _follow(
-    tx: Transaction, message: Message, outcome: Outcome, row: UnitRow, line: str | None
-) -> None:
-    """Record the decisions about a unit and enqueue what goes out; note its state."""
-    unit = outcome.unit
-    if unit.refusal is not None:
-        _keep_decision(tx, row.id, unit.refusal)
-    body: dict[str, Any] = {"entry": unit.entry, "type": unit.type, "state": row.state}
-    if row.reason:
-        body["reason"] = row.reason
-    if row.resource:
-        body["resource"] = row.resource
-    if unit.mapping:
-        body["mapping"] = unit.mapping
-    tx.audit.append(
-        f"unit.{row.state}", body, message=message.id, unit=row.id, actor=message.system
-    )
-    if not isinstance(outcome, Next):
-        return
-    for draft in unit.drafts:
-        if draft.decision is not None:
-            _keep_decision(tx, row.id, draft.decision)
-        tx.deliveries.enqueue(
-            _delivery(message, unit, row, draft, unit.member or line or str(row.resource))
-        )
-
-
-def _keep_decision(tx: Transaction, unit_id: str, record: Any) -> None:
-    body = dict(record)
-    tx.decisions.add(unit_id, body["decision"], code=body.get("code"), body=body, at=tx.now)
-
-
-def _delivery(message: Message, unit: Unit, row: UnitRow, draft: Draft, member: str) -> NewDelivery:
-    return NewDelivery(
-        message_id=message.id,
-        unit_id=row.id,
-        destination=draft.destination,
-        member=member,
-        type=unit.type,
-        body=dumps(draft.resource),
-        envelope={
-            "reference": draft.link,
-            "entity": unit.entity,
-            "version": row.version,
-            "source": message.system,
-            "mapping": draft.mapping,
-            "obligations": list((draft.decision or {}).get("obligations", ())),
-            "guarded": draft.decision is not None,
-        },
-    )
-
-
 def _learn(tx: Transaction, project: Project, travelled: Travelled, source: str) -> None:
     """Keep the links that the message taught, and release what waited for them."""
     if not travelled.links:
@@ -361,47 +214,3 @@ def _learn(tx: Transaction, project: Project, travelled: Travelled, source: str)
     if tx.crosswalk.link(dict(travelled.links), source=source):
         raise StoreError("another submission linked the same identifier, send it again")
     release_waiting(tx, project, travelled.links)
-
-
-def release_waiting(tx: Transaction, project: Project, keys: Iterable[Key]) -> int:
-    """Run the units again that waited for any of these keys; return how many passed."""
-    waiting = tx.units.waiting_for([str(key) for key in keys])
-    return sum(release(tx, project, row) for row in waiting)
-
-
-def release(tx: Transaction, project: Project, row: UnitRow) -> bool:
-    """Run a held unit again as things stand now; tell whether it left its hold."""
-    kept = tx.messages.get(row.message_id)
-    if kept is None or kept.body is None or row.state != "held":
-        return False
-    message = Message(
-        kept.id, kept.system, kept.interaction, kept.key, kept.digest, kept.received, kept.body
-    )
-    parsed = parse(kept.body, Limits(len(kept.body) + 1))
-    submission = split(parsed.tree) if parsed.tree is not None else None
-    if not isinstance(submission, Submission):
-        return False
-    if _overtaken(tx, row, message):
-        tx.units.move(replace(row, state="rejected", reason="overtaken"), "held")
-        tx.audit.append("unit.rejected", {"reason": "overtaken"}, message=kept.id, unit=row.id)
-        return True
-    sources = [unit.source for unit in submission.units]
-    facts = gather(tx, project, message.system, sources, at=tx.now)
-    travelled = run_again(submission, row.entry, Trip(project, facts, message.system))
-    outcome = travelled.outcomes[0]
-    changed = _row(tx, message, outcome, row.id)
-    tx.units.move(changed, "held")
-    _follow(tx, message, outcome, changed, None)
-    if travelled.links:
-        tx.crosswalk.link(dict(travelled.links), source=message.system)
-        release_waiting(tx, project, travelled.links)
-    return changed.state != "held"
-
-
-def _overtaken(tx: Transaction, row: UnitRow, message: Message) -> bool:
-    """Tell whether a later version of the same resource was accepted while this one was held."""
-    if row.resource is None:
-        return False
-    type_name, _, entity = row.resource.partition("/")
-    current = tx.resources.get(type_name, entity)
-    return current is not None and current.at > message.received

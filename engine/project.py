@@ -15,10 +15,11 @@ from engine.diagnostics import Diagnostic, Severity, has_errors, in_order
 from engine.errors import ProjectError
 from engine.fhir.profiles import Profile, Profiles, load_profiles
 from engine.message import Resource
-from engine.rules.consent import decide
+from engine.rules.consent.decide import decide
 from engine.rules.consent.policy import DEFAULT, Policy
 from engine.rules.decision import Decision
 from engine.transform.adapter import Adapter, Adapters, load_adapters
+from engine.transform.passthrough import PassThrough
 from engine.transform.crosswalk import Key, Links, Naming, SystemCrosswalk, identifier_key
 from engine.validate import validate
 
@@ -131,16 +132,29 @@ class Project:
         """Return the crosswalk between one system and canonical."""
         return SystemCrosswalk(system, self.naming, links, local or {})
 
-    def adapter(self, dialect: str, type_name: str) -> Adapter:
+    def adapter(self, dialect: str, type_name: str) -> Adapter | PassThrough:
         """Return the adapter of a dialect for a type; without mapping it passes through.
 
-        Raises KeyError for a dialect that has no folder under the mappings.
+        Raises KeyError where the dialect does not exist, or cannot say this type in canonical.
         """
-        return self.adapters.get(dialect, type_name)
+        found = self.adapters.get(dialect, type_name)
+        if found is None:
+            raise KeyError(f"{dialect}/{type_name}")
+        return found
 
     def check_dialect(self, resource: Resource, dialect: str) -> list[Diagnostic]:
         """Return what is wrong with a resource in the FHIR version and profile of a dialect."""
-        adapter = self.adapters.get(dialect, resource["resourceType"])
+        type_name = resource["resourceType"]
+        adapter = self.adapters.get(dialect, type_name)
+        if adapter is None:
+            return [
+                Diagnostic(
+                    "R014",
+                    f"The dialect {dialect} has no mapping for {type_name}.",
+                    path=type_name,
+                    remedy=f"add mappings/{dialect}/{type_name.lower()}.yaml.",
+                )
+            ]
         profile = self.profiles.get(adapter.profile) if adapter.profile else None
         return validate(resource, adapter.fhir, (profile,) if profile else ())
 
@@ -226,5 +240,8 @@ def _policy(tree: Tree | None, base: Mapping[str, Any]) -> tuple[Policy, list[Di
     if tree is None:
         return (Policy.parse(dict(base))[0] or DEFAULT), []
     policy, problems = Policy.parse({**base, **tree})
-    placed = [replace(problem, place=tree.place) for problem in problems]
+    placed = [
+        replace(problem, place=tree.place_of((problem.path or "").removeprefix("policy.")))
+        for problem in problems
+    ]
     return policy or DEFAULT, placed

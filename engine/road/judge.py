@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from engine.message import Next, Outcome, Reject, Resource, Unit
 from engine.road.trip import Trip
-from engine.rules.consent import decide
+from engine.rules.consent.decide import decide
 from engine.rules.decision import Decision
 from engine.rules.request import request_for
 

@@ -36,7 +36,8 @@ def draft_for(
     if decision is not None and decision.obligations:
         redaction = apply(told, decision.obligations, tuple(trip.facts.supporting.values()))
         if redaction.resource is None:
-            return Reject(unit, 403, (_nothing_left(unit),))
+            refused = replace(unit, refusal=decision.to_json())
+            return Reject(refused, 403, (_nothing_left(unit),))
         told = redaction.resource
     adapter = trip.project.adapter(trip.project.config.systems[destination].dialect, unit.type)
     result = adapter.to_dialect(told, trip.crosswalk(destination))

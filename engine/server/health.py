@@ -35,7 +35,7 @@ class HealthEndpoints:
         adapters = self._intake.project.adapters
         mappings = {
             adapter.name: {"version": adapter.version, "hash": adapter.hash}
-            for adapter in adapters.all()
+            for adapter in adapters.mapped.values()
         }
         return JSONResponse({"status": "ok", "version": __version__, "mappings": mappings})
 

@@ -1,0 +1,160 @@
+"""Writing down what became of a message: units, canonical versions, decisions, deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from engine.diagnostics import Diagnostic
+from engine.fhir.json import dumps
+from engine.message import Draft, Hold, Message, Next, Outcome, Reject, Unit
+from engine.road.entries import Answer
+from engine.road.pipeline import Travelled
+from engine.store import NewDelivery, Transaction, UnitRow
+
+
+def keep_message(
+    tx: Transaction,
+    message: Message,
+    travelled: Travelled,
+    told: Answer,
+    correlation: str | None,
+) -> str:
+    accepted = any(not isinstance(outcome, Reject) for outcome in travelled.outcomes)
+    state = "accepted" if accepted or not travelled.outcomes else "rejected"
+    touched = (f"{o.unit.type}/{o.unit.entity}" for o in travelled.outcomes if o.unit.entity)
+    tx.messages.add(
+        message,
+        touched,
+        correlation=correlation,
+        state=state,
+        status=told.status,
+        response=dumps(told.body),
+    )
+    tx.audit.append(
+        f"message.{state}",
+        {"digest": message.digest, "interaction": message.interaction, "status": told.status},
+        message=message.id,
+        actor=message.system,
+    )
+    return state
+
+
+def keep_units(tx: Transaction, message: Message, travelled: Travelled) -> None:
+    members = {o.unit.member for o in travelled.outcomes if o.unit.member}
+    line = next(iter(members)) if len(members) == 1 else None
+    for outcome in travelled.outcomes:
+        row = keep_unit(tx, message, outcome, tx.ids.new())
+        tx.units.add([row])
+        follow(tx, message, outcome, row, line)
+
+
+def keep_unit(tx: Transaction, message: Message, outcome: Outcome, id: str) -> UnitRow:
+    """Put the canonical resource on record and return the row that says what became of it."""
+    unit = outcome.unit
+    version = None
+    if isinstance(outcome, Next) and unit.canonical is not None:
+        version = tx.resources.put(
+            unit.type,
+            unit.entity,
+            dumps(unit.canonical),
+            member=unit.member,
+            system=message.system,
+        )
+    name, mapping_version, mapping_hash = (unit.mapping.split(" ") + [None] * 3)[:3]
+    return UnitRow(
+        id=id,
+        message_id=message.id,
+        entry=unit.entry,
+        type=unit.type,
+        state=state_of(outcome),
+        member=unit.member,
+        resource=f"{unit.type}/{unit.entity}" if unit.entity else None,
+        version=version,
+        reason=_reason(outcome),
+        waiting_on=outcome.waiting_on if isinstance(outcome, Hold) else (),
+        notes=tuple(problem.to_json() for problem in _notes(outcome)),
+        mapping=name or None,
+        mapping_version=mapping_version,
+        mapping_hash=mapping_hash,
+    )
+
+
+def state_of(outcome: Outcome) -> str:
+    match outcome:
+        case Reject():
+            return "rejected"
+        case Hold():
+            return "held"
+        case Next(unit=unit):
+            return "routed" if unit.drafts else "accepted"
+
+
+def _reason(outcome: Outcome) -> str | None:
+    match outcome:
+        case Reject(diagnostics=diagnostics):
+            return diagnostics[0].code if diagnostics else None
+        case Hold(reason=reason):
+            return reason
+        case Next():
+            return None
+
+
+def _notes(outcome: Outcome) -> Iterable[Diagnostic]:
+    yield from outcome.unit.notes
+    for draft in outcome.unit.drafts:
+        yield from draft.notes
+    if not isinstance(outcome, Next):
+        yield from outcome.diagnostics
+
+
+def follow(
+    tx: Transaction, message: Message, outcome: Outcome, row: UnitRow, line: str | None
+) -> None:
+    """Record the decisions about a unit and enqueue what goes out; note its state."""
+    unit = outcome.unit
+    if unit.refusal is not None:
+        _keep_decision(tx, row.id, unit.refusal)
+    body: dict[str, Any] = {"entry": unit.entry, "type": unit.type, "state": row.state}
+    if row.reason:
+        body["reason"] = row.reason
+    if row.resource:
+        body["resource"] = row.resource
+    if unit.mapping:
+        body["mapping"] = unit.mapping
+    tx.audit.append(
+        f"unit.{row.state}", body, message=message.id, unit=row.id, actor=message.system
+    )
+    if not isinstance(outcome, Next):
+        return
+    for draft in unit.drafts:
+        if draft.decision is not None:
+            _keep_decision(tx, row.id, draft.decision)
+        tx.deliveries.enqueue(
+            _delivery(message, unit, row, draft, unit.member or line or str(row.resource))
+        )
+
+
+def _keep_decision(tx: Transaction, unit_id: str, record: Any) -> None:
+    body = dict(record)
+    tx.decisions.add(unit_id, body["decision"], code=body.get("code"), body=body, at=tx.now)
+
+
+def _delivery(message: Message, unit: Unit, row: UnitRow, draft: Draft, member: str) -> NewDelivery:
+    return NewDelivery(
+        message_id=message.id,
+        unit_id=row.id,
+        destination=draft.destination,
+        member=member,
+        type=unit.type,
+        body=dumps(draft.resource),
+        envelope={
+            "reference": draft.link,
+            "entity": unit.entity,
+            "version": row.version,
+            "source": message.system,
+            "mapping": draft.mapping,
+            "obligations": list((draft.decision or {}).get("obligations", ())),
+            "guarded": draft.decision is not None,
+        },
+    )

@@ -1,0 +1,61 @@
+"""Held units on their way again: once what they waited for is linked, or a person says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from engine.gather import gather
+from engine.keeping import follow, keep_unit
+from engine.message import Message
+from engine.parse import Limits, parse
+from engine.project import Project
+from engine.road.entries import Submission, split
+from engine.road.pipeline import run_again
+from engine.road.trip import Trip
+from engine.store import Transaction, UnitRow
+from engine.transform.crosswalk import Key
+
+
+def release_waiting(tx: Transaction, project: Project, keys: Iterable[Key]) -> int:
+    """Run the units again that waited for any of these keys; return how many passed."""
+    waiting = tx.units.waiting_for([str(key) for key in keys])
+    return sum(release(tx, project, row) for row in waiting)
+
+
+def release(tx: Transaction, project: Project, row: UnitRow) -> bool:
+    """Run a held unit again as things stand now; tell whether it left its hold."""
+    kept = tx.messages.get(row.message_id)
+    if kept is None or kept.body is None or row.state != "held":
+        return False
+    message = Message(
+        kept.id, kept.system, kept.interaction, kept.key, kept.digest, kept.received, kept.body
+    )
+    parsed = parse(kept.body, Limits(len(kept.body) + 1))
+    submission = split(parsed.tree) if parsed.tree is not None else None
+    if not isinstance(submission, Submission):
+        return False
+    if _overtaken(tx, row, message):
+        tx.units.move(replace(row, state="rejected", reason="overtaken"), "held")
+        tx.audit.append("unit.rejected", {"reason": "overtaken"}, message=kept.id, unit=row.id)
+        return True
+    sources = [unit.source for unit in submission.units]
+    facts = gather(tx, project, message.system, sources, at=tx.now)
+    travelled = run_again(submission, row.entry, Trip(project, facts, message.system))
+    outcome = travelled.outcomes[0]
+    changed = keep_unit(tx, message, outcome, row.id)
+    tx.units.move(changed, "held")
+    follow(tx, message, outcome, changed, None)
+    if travelled.links:
+        tx.crosswalk.link(dict(travelled.links), source=message.system)
+        release_waiting(tx, project, travelled.links)
+    return changed.state != "held"
+
+
+def _overtaken(tx: Transaction, row: UnitRow, message: Message) -> bool:
+    """Tell whether a later version of the same resource was accepted while this one was held."""
+    if row.resource is None:
+        return False
+    type_name, _, entity = row.resource.partition("/")
+    current = tx.resources.get(type_name, entity)
+    return current is not None and current.at > message.received
