@@ -10,7 +10,7 @@ from typing import Any, Literal
 from engine.diagnostics import Diagnostic, Place, Severity
 from engine.message import Resource
 from engine.transform.compile import Compiled, compiled
-from engine.transform.cross_version import Codec
+from engine.transform.cross_version import Codec, Codecs
 from engine.transform.load import KnownProfiles, Loaded, load_folder
 from engine.transform.mapping import DIRECTIONS, Direction
 from engine.transform.passthrough import PassThrough
@@ -40,17 +40,14 @@ class Adapter:
         self.resource_type = mapping.dialect.resource
         self.profile = mapping.dialect.profile.text if mapping.dialect.profile else None
         self.sources: dict[Direction, str] = {}
-        self._run: dict[Direction, tuple[Compiled, Codec, str]] = {}
+        self._run: dict[Direction, tuple[Compiled, Codecs, str]] = {}
         for direction in DIRECTIONS:
             text, function = compiled(plan, direction, dict(FUNCTIONS))
             here, there = plan.version(direction), plan.version(_back(direction))
             type_name = plan.root.type(direction)
             self.sources[direction] = text
-            self._run[direction] = (function, Codec(here, there), type_name)
-        self._codecs = {
-            "to_canonical": _TwoWay(plan, "to_canonical"),
-            "to_dialect": _TwoWay(plan, "to_dialect"),
-        }
+            codecs = Codecs(Codec(here, there), Codec(there, here))
+            self._run[direction] = (function, codecs, type_name)
 
     def to_canonical(self, resource: Resource, crosswalk: Crosswalk = IDENTITY) -> Result:
         """Return a dialect resource as canonical; the argument is not changed, parts are shared."""
@@ -61,12 +58,10 @@ class Adapter:
         return self._take(resource, "to_dialect", crosswalk)
 
     def _take(self, resource: Resource, direction: Direction, crosswalk: Crosswalk) -> Result:
-        function, _, type_name = self._run[direction]
+        function, codecs, type_name = self._run[direction]
         if resource.get("resourceType") != type_name:
             return Result(None, (self._other_type(type_name),))
-        run = Run(
-            self.name, direction, crosswalk, crosswalk is not IDENTITY, self._codecs[direction]
-        )
+        run = Run(self.name, direction, crosswalk, crosswalk is not IDENTITY, codecs)
         try:
             made = function(resource, run)
         except _SHAPE:
@@ -86,15 +81,6 @@ class Adapter:
             expected=wanted,
             place=Place(self.plan.mapping.place.file, 1, 1),
         )
-
-
-class _TwoWay:
-    """Encode with the version that is read, decode into the version that is written."""
-
-    def __init__(self, plan: Plan, direction: Direction) -> None:
-        here, there = plan.version(direction), plan.version(_back(direction))
-        self.encode = Codec(here, there).encode
-        self.decode = Codec(there, here).decode
 
 
 def _back(direction: Direction) -> Direction:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from engine.transform.functions import Pair
 from engine.transform.mapping import DIRECTIONS, Direction, Fixed, MappingFile, Name, Path, Rule
 from engine.transform.plan import Block, End, Plan, Step, Value, Version
 from engine.transform.tables import Table
-from engine.transform.types import BY_ITSELF, children, names_of, resolve
+from engine.transform.types import children, names_of, resolve
 from engine.transform.verify import verify_step
 
 NO_TARGET = frozenset({"carry", "drop", "cross_version"})
@@ -162,9 +162,7 @@ class Checker:
             said = f"'{shown}' does not repeat."
             self.problem("M016", said, rule.place, shown, f"write `{shown}:`.")
 
-    def condition(
-        self, names: Sequence[tuple[str, ...]], place: Place, type_name: str
-    ) -> None:
+    def condition(self, names: Sequence[tuple[str, ...]], place: Place, type_name: str) -> None:
         """Note each path of a condition that the dialect's type does not have."""
         for path in names:
             here = type_name
@@ -277,7 +275,7 @@ class Checker:
         """Note each element that two rules take; reading backwards they write it twice."""
         for side, title in (("dialect", "dialect"), ("canonical", "canonical")):
             taken: dict[tuple[str, ...], Step] = {}
-            for step in _flat(block.steps, side):
+            for step in block.steps:
                 for end in getattr(step, side):
                     before = next((n for n in taken if _overlap(n, end.names)), None)
                     if before is not None:
@@ -426,7 +424,7 @@ class Checker:
             if not node.is_list:
                 self.problem("M028", f"'{element.name}' repeats.", node.place, "a list: [...]")
                 return False
-            return all([self.shape(version, element, inner, True) for inner in node.value])
+            return _each(self.shape(version, element, inner, True) for inner in node.value)
         if element.is_primitive:
             if node.is_map or node.is_list or node.value is None:
                 said = f"'{element.name}' is a {element.type}."
@@ -443,7 +441,7 @@ class Checker:
             said = f"'{element.name}' is a {element.type}."
             self.problem("M028", said, node.place, "a mapping: {name: value}")
             return False
-        return all([self.inner_shape(version, element, *entry) for entry in node.items()])
+        return _each(self.inner_shape(version, element, *entry) for entry in node.items())
 
     def inner_shape(
         self, version: Version, element: Element, key: str, place: Place, node: Any
@@ -454,6 +452,11 @@ class Checker:
             self.problem("M028", said, place, ", ".join(known), did_you_mean(key, known))
             return False
         return self.shape(version, known[key], node)
+
+
+def _each(results: Iterable[bool]) -> bool:
+    """Tell whether all are true, after looking at every one."""
+    return all(list(results))
 
 
 def _variants(version: Version, type_name: str, choice: str) -> list[str]:
@@ -485,7 +488,7 @@ def _without_exceptions(rules: list[Rule], block: Block, version: Version) -> li
             out.append(rule)
             continue
         exact = {p[len(names)] for p in deeper}
-        for child in (*children(version, end.element.type), *sorted(BY_ITSELF - {"modifierExtension"})):
+        for child in (*children(version, end.element.type), "extension", "id"):
             if child not in exact:
                 path = Path((*names, child), False, rule.path.place)
                 out.append(replace(rule, path=path))
@@ -495,11 +498,6 @@ def _without_exceptions(rules: list[Rule], block: Block, version: Version) -> li
 def _overlap(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
     length = min(len(one), len(other))
     return one[:length] == other[:length]
-
-
-def _flat(steps: Sequence[Step], side: str) -> Iterator[Step]:
-    for step in steps:
-        yield step
 
 
 def _all(steps: Sequence[Step]) -> Iterator[Step]:

@@ -317,14 +317,14 @@ class Compiler:
             rest = f"({scope.r}.get({f'{target.text}#rest'!r}) or ())"
             self.write(scope, target, f"[{y}, *{rest}]" if step.rule.first else f"[{y}]")
         elif many:
-            self.list(scope, step, v, source, target)
+            self.each(scope, step, v, source, target)
         else:
             at = f".{source.text}"
             y = self.item(scope, step, v, at, ())
             if y != v or not self.in_place(step):
                 self.write(scope, target, y)
 
-    def list(self, scope: Scope, step: Step, v: str, source: End, target: End) -> None:
+    def each(self, scope: Scope, step: Step, v: str, source: End, target: End) -> None:
         """Write the change of each item of a list."""
         x = self.source.fresh("x")
         at = f".{source.text}[]"
@@ -536,9 +536,7 @@ class Compiler:
             tests.append(f"not {items}")
         return " and ".join(tests)
 
-    def case_item(
-        self, scope: Scope, case: Step, x: str, path: str, pair: tuple[str, ...]
-    ) -> str:
+    def case_item(self, scope: Scope, case: Step, x: str, path: str, pair: tuple[str, ...]) -> str:
         suffix = f".{path}[]"
         if case.rule.take is None:
             return self.item(scope, case, x, suffix, pair)
@@ -619,8 +617,6 @@ class Compiler:
             self.source.line(f"run.rewrite({scope.o}, {listed}, {scope.spec()})")
 
 
-def compiled(
-    plan: Plan, direction: Direction, pairs: dict[str, Pair]
-) -> tuple[str, Compiled]:
+def compiled(plan: Plan, direction: Direction, pairs: dict[str, Pair]) -> tuple[str, Compiled]:
     """Compile one direction of a plan; return its source and the function."""
     return Compiler(plan, direction, pairs).compile()

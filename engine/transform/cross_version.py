@@ -7,6 +7,7 @@ backbone element a complex extension with one part for each child.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from engine.fhir.schema import Element, schema
@@ -100,6 +101,14 @@ class Codec:
             elif name == "id":
                 out["id"] = group[0].get("valueString")
         return out
+
+
+@dataclass(frozen=True, slots=True)
+class Codecs:
+    """Hold one direction's pair: write what is read here, read what belongs there."""
+
+    encode: Codec
+    decode: Codec
 
 
 def _value_name(type_name: str) -> str:

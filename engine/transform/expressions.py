@@ -12,8 +12,25 @@ MAX_LENGTH = 2000
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CLOSED = frozenset(
-    "now today timeOfDay trace resolve memberOf conformsTo subsumes subsumedBy htmlChecks "
-    "repeat aggregate descendants defineVariable matches matchesFull replaceMatches".split()
+    [
+        "now",
+        "today",
+        "timeOfDay",
+        "trace",
+        "resolve",
+        "memberOf",
+        "conformsTo",
+        "subsumes",
+        "subsumedBy",
+        "htmlChecks",
+        "repeat",
+        "aggregate",
+        "descendants",
+        "defineVariable",
+        "matches",
+        "matchesFull",
+        "replaceMatches",
+    ]
 )
 
 

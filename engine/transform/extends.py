@@ -109,7 +109,9 @@ def _nested_fields(fields: Node) -> Node:
         elif (below := node.get("fields")) is not None and below.is_map:
             node = Node(node.value | {"fields": _nested_fields(below)}, node.place, node.keys)
         one = Node({key: node}, place, {key: place})
-        out = _merge_fields(out, one) if dot else Node(
-            out.value | {key: node}, out.place, out.keys | {key: place}
+        out = (
+            _merge_fields(out, one)
+            if dot
+            else Node(out.value | {key: node}, out.place, out.keys | {key: place})
         )
     return out

@@ -1,4 +1,4 @@
-"""Read the mappings folder: files, what they extend, tables; checked and hashed, not yet compiled."""
+"""Read the mappings folder: files, what they extend, tables; checked and hashed."""
 
 from __future__ import annotations
 

@@ -13,9 +13,21 @@ from engine.transform.selectors import Condition
 Direction = Literal["to_canonical", "to_dialect"]
 DIRECTIONS: tuple[Direction, Direction] = ("to_canonical", "to_dialect")
 
-OPERATIONS: frozenset[str] = frozenset(
-    "copy fields table coding ref identifier carry drop cross_version split function "
-    "expression".split()
+OPERATIONS: frozenset[str,] = frozenset(
+    [
+        "copy",
+        "fields",
+        "table",
+        "coding",
+        "ref",
+        "identifier",
+        "carry",
+        "drop",
+        "cross_version",
+        "split",
+        "function",
+        "expression",
+    ]
 )
 """What a field can do; every field does exactly one."""
 

@@ -26,10 +26,22 @@ from engine.transform.mapping import (
 )
 from engine.transform.selectors import Condition, SelectorError, parse_condition
 
-TOP = (
-    "mapping version description extends dialect canonical on_unmapped extension "
-    "modifierExtension primitive_extensions fields canonical_only constants defaults"
-).split()
+TOP = [
+    "mapping",
+    "version",
+    "description",
+    "extends",
+    "dialect",
+    "canonical",
+    "on_unmapped",
+    "extension",
+    "modifierExtension",
+    "primitive_extensions",
+    "fields",
+    "canonical_only",
+    "constants",
+    "defaults",
+]
 _MAIN = {
     "fields": "fields",
     "table": "table",
@@ -323,7 +335,9 @@ class Reader:
         if given is None:
             return
         if not given.is_list or not given.value:
-            self.problem("M003", "`split:` is a list of cases.", given.place, "- {when: .., to: ..}")
+            self.problem(
+                "M003", "`split:` is a list of cases.", given.place, "- {when: .., to: ..}"
+            )
             return
         for case in given.value:
             if not self.is_map(case, "{when: CONDITION, to: path}"):
@@ -382,7 +396,7 @@ class Reader:
             made = {d: self.miss(part, operation) for d, part in parts.items() if part}
         else:
             miss = self.miss(given, operation)
-            made = {d: miss for d in DIRECTIONS}
+            made = dict.fromkeys(DIRECTIONS, miss)
         return {d: miss for d, miss in made.items() if miss}
 
     def miss(self, node: Node, operation: str) -> Miss | None:

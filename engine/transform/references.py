@@ -31,16 +31,15 @@ class Crosswalk(Protocol):
         self, reference: Reference, targets: frozenset[str]
     ) -> Reference | Unresolved: ...
 
-    def to_dialect(self, reference: Reference, targets: frozenset[str]) -> Reference | Unresolved:
-        ...
+    def to_dialect(
+        self, reference: Reference, targets: frozenset[str]
+    ) -> Reference | Unresolved: ...
 
 
 class _Identity:
     """Leave every reference as it is: the same identities on both sides."""
 
-    def to_canonical(
-        self, reference: Reference, targets: frozenset[str]
-    ) -> Reference | Unresolved:
+    def to_canonical(self, reference: Reference, targets: frozenset[str]) -> Reference | Unresolved:
         return reference
 
     def to_dialect(self, reference: Reference, targets: frozenset[str]) -> Reference | Unresolved:

@@ -58,7 +58,10 @@ def _ensured(values: Values, arguments: Arguments) -> Values:
 def _with_coding(items: Any, arguments: Arguments) -> Any:
     if not isinstance(items, list) or any(_has(item, arguments) for item in items):
         return items
-    return [*items, {"extension": [{"url": ADDED, "valueBoolean": True}], "coding": [dict(arguments)]}]
+    return [
+        *items,
+        {"extension": [{"url": ADDED, "valueBoolean": True}], "coding": [dict(arguments)]},
+    ]
 
 
 def _has(item: Any, arguments: Arguments) -> bool:
@@ -111,5 +114,7 @@ _OWN = (
     ),
 )
 
-FUNCTIONS: Mapping[str, Pair] = MappingProxyType({pair.name: pair for pair in (*_OWN, *consent_r5.PAIRS, *values_r5.PAIRS)})
+FUNCTIONS: Mapping[str, Pair] = MappingProxyType(
+    {pair.name: pair for pair in (*_OWN, *consent_r5.PAIRS, *values_r5.PAIRS)}
+)
 """Every registered pair by name."""

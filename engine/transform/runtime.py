@@ -10,7 +10,7 @@ from engine.diagnostics import Diagnostic, Place, Severity, did_you_mean
 from engine.fhir.references import is_reference
 from engine.fhir.schema import Element
 from engine.transform.carry import Carried, carried, read_carried, side_of
-from engine.transform.cross_version import Codec
+from engine.transform.cross_version import Codecs
 from engine.transform.expressions import evaluate
 from engine.transform.functions import Pair
 from engine.transform.mapping import Direction, Fate, other
@@ -103,7 +103,7 @@ class Task:
 class Run:
     """Take one resource through one adapter: collects diagnostics and unresolved references."""
 
-    __slots__ = ("codec", "crosswalk", "deep", "diagnostics", "direction", "mapping", "unresolved")
+    __slots__ = ("codecs", "crosswalk", "deep", "diagnostics", "direction", "mapping", "unresolved")
 
     def __init__(
         self,
@@ -111,13 +111,13 @@ class Run:
         direction: Direction,
         crosswalk: Crosswalk,
         deep: bool,
-        codec: Codec,
+        codecs: Codecs,
     ) -> None:
         self.mapping = mapping
         self.direction = direction
         self.crosswalk = crosswalk
         self.deep = deep
-        self.codec = codec
+        self.codecs = codecs
         self.diagnostics: list[Diagnostic] = []
         self.unresolved: list[Unresolved] = []
 
@@ -225,7 +225,7 @@ class Run:
 
     def uncross(self, level: Level, url: str, extensions: list[Tree], o: Tree) -> None:
         element, names = level.cross[url]
-        for prefix, value in self.codec.decode(element, extensions).items():
+        for prefix, value in self.codecs.decode.decode(element, extensions).items():
             put(o, (*names[:-1], f"{prefix}{names[-1]}"), value)
 
     def modifier(self, level: Level, s: Tree, o: Tree, spec: Spec) -> None:
@@ -355,9 +355,7 @@ class Run:
 
     # --- references -------------------------------------------------------------------------
 
-    def reference(
-        self, reference: Tree, targets: frozenset[str], spec: Spec, place: Place
-    ) -> Tree:
+    def reference(self, reference: Tree, targets: frozenset[str], spec: Spec, place: Place) -> Tree:
         """Take one reference through the crosswalk, noting a type that does not belong there."""
         if targets and (kind := _type_of(reference)) is not None and kind not in targets:
             said = f"It points to {kind}."
@@ -443,7 +441,7 @@ class Run:
     def cross(self, task: Task, value: Any, beside: Any, o: Tree, spec: Spec) -> None:
         """Write an element into its cross-version extension."""
         value = self.rewritten(value, spec)
-        made = self.codec.encode(task.url, task.source[0].element, value, beside)
+        made = self.codecs.encode.encode(task.url, task.source[0].element, value, beside)
         o["extension"] = [*o.get("extension", ()), *made]
 
     def function(self, task: Task, s: Tree, o: Tree, restored: Restored, spec: Spec) -> None:

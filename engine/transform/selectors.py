@@ -10,8 +10,10 @@ from typing import Any
 Value = Any
 Evaluate = Callable[[dict[str, Any]], list[Value]]
 
-_TOKEN = re.compile(r"\s*(?:(?P<name>[A-Za-z][A-Za-z0-9]*)|(?P<text>'(?:[^'\\]|\\['\\])*')"
-                    r"|(?P<number>-?\d+)|(?P<mark>!=|[=.()]))")
+_TOKEN = re.compile(
+    r"\s*(?:(?P<name>[A-Za-z][A-Za-z0-9]*)|(?P<text>'(?:[^'\\]|\\['\\])*')"
+    r"|(?P<number>-?\d+)|(?P<mark>!=|[=.()]))"
+)
 _FUNCTIONS = ("where", "exists", "ofType", "first", "not")
 _MAX_LENGTH = 2000
 _MAX_DEPTH = 20

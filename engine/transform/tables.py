@@ -18,10 +18,18 @@ from engine.transform.mapping import DIRECTIONS, Direction
 MAX_BYTES = 5_000_000
 MAX_ROWS = 50_000
 RELATIONSHIPS = ("equivalent", "wider", "narrower", "related")
-COLUMNS = (
-    "dialect_system dialect dialect_display canonical_system canonical canonical_display "
-    "relationship preferred only note"
-).split()
+COLUMNS = [
+    "dialect_system",
+    "dialect",
+    "dialect_display",
+    "canonical_system",
+    "canonical",
+    "canonical_display",
+    "relationship",
+    "preferred",
+    "only",
+    "note",
+]
 PREFERRED = "https://carelane.example/fhir/StructureDefinition/preferred"
 _CONCEPT_MAP = {
     "equal": "equivalent",
@@ -61,9 +69,7 @@ class Row:
     def coding(self, direction: Direction) -> dict[str, str]:
         """Return a new Coding of what comes out in this direction."""
         system, code = self.target(direction)
-        display = (
-            self.canonical_display if direction == "to_canonical" else self.dialect_display
-        )
+        display = self.canonical_display if direction == "to_canonical" else self.dialect_display
         out = {"system": system, "code": code, "display": display}
         return {key: value for key, value in out.items() if value is not None}
 
@@ -95,7 +101,11 @@ class _Draft:
     problems: list[Diagnostic]
 
     def problem(
-        self, code: str, message: str, place: Place, expected: str | None = None,
+        self,
+        code: str,
+        message: str,
+        place: Place,
+        expected: str | None = None,
         remedy: str | None = None,
     ) -> None:
         self.problems.append(
@@ -256,8 +266,9 @@ def _from_yaml(draft: _Draft, path: Path, text: bytes, shown: str) -> Iterator[R
     name = root.get("table")
     if name is None or name.value != draft.name:
         place = name.place if name else root.place
-        draft.problem("M004", f"The table in this file is '{draft.name}'.", place,
-                      f"table: {draft.name}")
+        draft.problem(
+            "M004", f"The table in this file is '{draft.name}'.", place, f"table: {draft.name}"
+        )
     rows = root.get("rows")
     if rows is None or not rows.is_list:
         draft.problem("M021", "The table has no `rows:` list.", root.place, "rows: [...]")
@@ -364,13 +375,16 @@ def _concept_map_cells(tree: dict[str, Any]) -> Iterator[tuple[int, dict[str, st
                 extensions = target.get("extension", ())
                 marks = [e["valueCode"] for e in extensions if e["url"] == PREFERRED]
                 index += 1
-                yield index, {
-                    "dialect_system": group.get("source"),
-                    "dialect": element.get("code"),
-                    "dialect_display": element.get("display"),
-                    "canonical_system": group.get("target"),
-                    "canonical": target.get("code"),
-                    "canonical_display": target.get("display"),
-                    "relationship": _CONCEPT_MAP.get(relation, relation),
-                    "preferred": marks[0] if marks else None,
-                }
+                yield (
+                    index,
+                    {
+                        "dialect_system": group.get("source"),
+                        "dialect": element.get("code"),
+                        "dialect_display": element.get("display"),
+                        "canonical_system": group.get("target"),
+                        "canonical": target.get("code"),
+                        "canonical_display": target.get("display"),
+                        "relationship": _CONCEPT_MAP.get(relation, relation),
+                        "preferred": marks[0] if marks else None,
+                    },
+                )

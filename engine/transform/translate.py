@@ -99,7 +99,7 @@ class Translator:
 
     def concept(self, concept: Concept, note: Note) -> Concept:
         """Translate any concept, noting what its reader should know."""
-        memory, others = remembered(concept.get("extension"), self.mapping, self.direction)
+        memory, _ = remembered(concept.get("extension"), self.mapping, self.direction)
         if memory is not None:
             known = self.recalled(concept, memory.value(), others)
             if known is not None:
@@ -124,14 +124,16 @@ class Translator:
         passes = self.back_miss is None or self.back_miss.kind == "keep-source"
         return passes or not self.missed(made)
 
-    def recalled(self, concept: Concept, original: Concept, others: list[Any]) -> Concept | None:
+    def recalled(self, concept: Concept, original: Any) -> Concept | None:
         """Return the remembered original, if this concept is still what was made of it."""
         if not isinstance(original, dict):
             return None
+        codings = concept.get("coding")
+        if codings is None:
+            emptied = self.back_miss is not None and self.back_miss.kind == "text-only"
+            return original if emptied else None
         made = self.plain(original.get("coding", []), other(self.direction))
-        if concept.get("coding") in (made, None) or self.was_default(concept, original):
-            return original
-        return None
+        return original if codings == made or self.was_default(concept, original) else None
 
     def was_default(self, concept: Concept, original: Concept) -> bool:
         codings = concept.get("coding") or []
@@ -163,7 +165,9 @@ class Translator:
         if miss.kind == "default" and isinstance(miss.default, Mapping):
             return {**concept, "coding": [dict(miss.default), *codings]}
         if miss.kind == "text-only":
-            text = concept.get("text") or next((c["display"] for c in codings if "display" in c), None)
+            text = concept.get("text") or next(
+                (c["display"] for c in codings if "display" in c), None
+            )
             out = {key: value for key, value in concept.items() if key != "coding"}
             return {**out, "text": text} if text else dict(concept)
         return dict(concept)
@@ -195,7 +199,9 @@ class Translator:
             if kind == "default" and isinstance(self.on_miss.default, Mapping):
                 out = dict(self.on_miss.default)
         passes = self.back_miss is None or self.back_miss.kind == "keep-source"
-        if self.replaced(out, other(self.direction)) != coding or not (passes or not self.missed([out])):
+        if self.replaced(out, other(self.direction)) != coding or not (
+            passes or not self.missed([out])
+        ):
             memory_of = carried(self.mapping, side_of(self.direction), SELF, coding)
             out = {**out, "extension": [*out.get("extension", ()), memory_of]}
         return out

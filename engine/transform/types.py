@@ -73,9 +73,7 @@ def same_type(
     return not list(_differ((version, a.type), (other, b.type), seen))
 
 
-def _unlike(
-    a: Element, b: Element, version: Version, other: Version, seen: frozenset[str]
-) -> bool:
+def _unlike(a: Element, b: Element, version: Version, other: Version, seen: frozenset[str]) -> bool:
     left, right = children(version, a.type), children(other, b.type)
     if left.keys() != right.keys() or a.type in seen:
         return left.keys() != right.keys()
