@@ -7,10 +7,13 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
+from itertools import chain, groupby, repeat
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -39,7 +42,7 @@ def demo(
         with staged(folder) as stage:
             _introduce(console)
             with Store.open(stage.store, clock=SystemClock()) as store:
-                happenings = play(stage, store, lambda step: _announce(console, step))
+                happenings = play(stage, store, partial(_announce, console))
             console.print(_table(happenings))
             _conclude(console, happenings, folder, time.monotonic() - started)
             if keep:
@@ -66,42 +69,43 @@ def _keep(console: Console, stage: Stage) -> None:
 
 
 def _introduce(console: Console) -> None:
-    console.print("[bold]A day of coordination[/bold]: Avery is eight, Dana is her mother.")
     console.print(
-        "Three real HTTP servers run on this machine: the engine, the hospital's EHR in the "
-        "us-core dialect, and the health plan's hub in the hrex dialect.\n"
+        "[bold]A day of coordination[/bold] for Avery, who is eight, and Dana, her mother.\n"
+        "Three HTTP servers run on this machine: the engine, the EHR of a hospital that writes\n"
+        "FHIR in the us-core dialect, and the hub of a health plan that writes it in hrex.\n"
     )
 
 
-def _announce(console: Console, step: Step) -> None:
-    console.print(f"  {TITLES[step.sender]} sends {step.sample}.json", style="dim")
+def _announce(console: Console, number: int, step: Step, status: int) -> None:
+    if step.hub == "goes down":
+        console.print("    the plan's hub goes down: 503 with Retry-After", style="yellow")
+    console.print(
+        f"{number:>3} {TITLES[step.sender]:<9}{step.sample + '.json':<36}"
+        f"POST /fhir{f'/{step.target}' if step.target else '':<15}{status}",
+        style="dim",
+    )
+    if step.hub == "is back":
+        console.print("    the plan's hub is back", style="yellow")
 
 
 def _table(happenings: Sequence[Happening]) -> Table:
-    table = Table(title="What became of it", title_justify="left", pad_edge=False)
+    table = Table(box=box.HORIZONTALS, pad_edge=False, header_style="bold")
     table.add_column("#", justify="right", style="dim")
-    for name in ("Sent by", "Resource", "Outcome", "Why", "Arrived at"):
-        table.add_column(name, overflow="fold")
-    last = 0
-    for one in happenings:
-        if one.step != last:
-            table.add_section()
-        number = str(one.step) if one.step != last else ""
-        last = one.step
-        table.add_row(
-            number,
-            TITLES[one.sender] if number else "",
-            one.expected.title,
-            _outcome(one),
-            one.why,
-            one.arrived,
-        )
+    table.add_column("Sent by", no_wrap=True)
+    table.add_column("Resource", ratio=1)
+    for name in ("Outcome", "Why", "Arrived at"):
+        table.add_column(name, no_wrap=True)
+    for number, group in groupby(happenings, key=lambda one: one.step):
+        table.add_section()
+        for first, one in zip(chain([True], repeat(False)), group, strict=False):
+            shown = (str(number), TITLES[one.sender]) if first else ("", "")
+            table.add_row(*shown, one.expected.title, _outcome(one), one.why, one.arrived)
     return table
 
 
 def _outcome(one: Happening) -> str:
     shown = f"[{_COLOURS.get(one.outcome, 'magenta')}]{one.outcome}[/]"
-    return shown if one.as_expected else f"{shown} [bold red](unexpected)[/]"
+    return shown if one.as_expected else f"{shown} [bold red]?[/]"
 
 
 def _conclude(

@@ -84,18 +84,8 @@ DAY: tuple[Step, ...] = (
         ),
     ),
     Step(
-        "hub",
-        "07-answer-of-the-plan",
-        "",
-        (
-            Expected(("Consent",), "for the way back"),
-            Expected(("CareTeam",), "seen in claims"),
-            Expected(("Communication",), "back to the hospital"),
-        ),
-    ),
-    Step(
         "mercy",
-        "08-outreach-that-waits",
+        "07-outreach-that-waits",
         "Communication",
         (
             Expected(
@@ -109,15 +99,25 @@ DAY: tuple[Step, ...] = (
     ),
     Step(
         "mercy",
-        "09-revocation",
+        "08-revocation",
         "",
         (Expected(("Consent",), "revoked while that one waits"),),
         hub="is back",
     ),
     Step(
         "mercy",
-        "10-outreach-after-revocation",
+        "09-outreach-after-revocation",
         "Communication",
         (Expected(("Communication",), "after the revocation", "rejected", "consent-revoked"),),
+    ),
+    Step(
+        "hub",
+        "10-answer-of-the-plan",
+        "",
+        (
+            Expected(("Consent",), "signed for the way back"),
+            Expected(("CareTeam",), "seen in claims"),
+            Expected(("Communication",), "back to the hospital"),
+        ),
     ),
 )

@@ -56,16 +56,19 @@ class _Sent:
     refusals: dict[int, str]
 
 
+Told = Callable[[int, Step, int], None]
+"""Hear of a step: its number, what was sent, and the HTTP status of the engine's answer."""
+
+
 def play(
-    stage: Stage, store: Store, told: Callable[[Step], None] = lambda step: None
+    stage: Stage, store: Store, told: Told = lambda number, step, status: None
 ) -> list[Happening]:
-    """Play the whole day; `told` hears of each step before it is sent."""
+    """Play the whole day; `told` hears of each step as soon as it is answered."""
     sent = []
     for number, step in enumerate(DAY, start=1):
-        told(step)
         if step.hub == "goes down":
             stage.systems["hub"].fail(Outage(times=10_000, retry_after=1))
-        sent.append(_send(stage, number, step))
+        sent.append(_send(stage, number, step, told))
         if step.hub == "goes down":
             _refused_once(stage)
             continue
@@ -75,8 +78,9 @@ def play(
     return [happening for one in sent for happening in _happenings(stage, store, one)]
 
 
-def _send(stage: Stage, number: int, step: Step) -> _Sent:
+def _send(stage: Stage, number: int, step: Step, told: Told) -> _Sent:
     response = stage.send(step.sender, step.target, sample(step.sample))
+    told(number, step, response.status_code)
     return _Sent(number, step, response.headers.get("x-message-id", ""), _refusals(response))
 
 

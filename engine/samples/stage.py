@@ -21,7 +21,7 @@ from engine.samples.shipped import shipped
 from engine.samples.system import SampleSystem
 from engine.samples.tokens import new_token
 
-TITLES = {"mercy": "hospital", "hub": "health plan"}
+TITLES = {"mercy": "hospital", "hub": "plan"}
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 
