@@ -129,7 +129,9 @@ def test_the_way_back_reaches_the_hospital_in_its_own_words(known: Town) -> None
     assert response.status_code in (200, 201), response.text
     arrived = [one for one in known.deliver() if one.system == "mercy"]
     assert arrived
-    assert any(one.resource.get("subject", {}).get("reference") == "Patient/avery" for one in arrived)
+    assert any(
+        one.resource.get("subject", {}).get("reference") == "Patient/avery" for one in arrived
+    )
 
 
 def test_a_reference_that_nobody_knows_is_held_until_linked(place: Town) -> None:
@@ -139,6 +141,7 @@ def test_a_reference_that_nobody_knows_is_held_until_linked(place: Town) -> None
         "id": "early",
         "status": "active",
         "subject": {"reference": "Patient/late"},
+        "participant": [{"role": [{"text": "Aunt"}], "member": {"reference": "Patient/late"}}],
     }
     response = place.post("mercy", team)
     assert response.status_code == 202, response.text
