@@ -13,7 +13,7 @@ from engine.fhir import json
 from engine.fhir.schema import schema
 from engine.transform.adapter import Adapter
 from engine.transform.coverage import Coverage
-from engine.transform.mapping import Direction
+from engine.transform.mapping import DIRECTIONS, Direction
 from engine.transform.plan import Version
 from engine.transform.references import IDENTITY, Crosswalk, Reference, Unresolved
 from engine.transform.result import Result
@@ -212,15 +212,16 @@ class _Runner:
                 self.problem("M033", said, place, list(elements), key)
 
     def dotted(self, item: Node, version: Version, type_name: str) -> None:
-        here = type_name
-        for name in str(item.value).replace("[]", "").split("."):
-            bare = name.removeprefix("_")
-            elements = schema(version).type(here).elements if schema(version).has(here) else {}
-            if bare not in elements:
-                said = f"{here} ({version}) has no element '{bare}'."
-                self.problem("M033", said, item.place, list(elements), bare)
-                return
-            here = elements[bare].type
+        """Note a path that neither side has; what must be absent may be the other side's."""
+        names = str(item.value).replace("[]", "").split(".")
+        plan = self.adapter.plan
+        sides = [(plan.version(d), plan.root.type(d)) for d in DIRECTIONS]
+        if any(_unknown(names, *side) is None for side in sides):
+            return
+        here, name, known = _unknown(names, version, type_name) or (type_name, names[0], [])
+        self.problem(
+            "M033", f"{here} ({version}) has no element '{name}'.", item.place, known, name
+        )
 
     # --- running ----------------------------------------------------------------------------
 
@@ -297,6 +298,20 @@ def _items(node: Node | None) -> list[Node]:
     if node is None:
         return []
     return list(node.value) if node.is_list else [node]
+
+
+def _unknown(
+    names: list[str], version: Version, type_name: str
+) -> tuple[str, str, list[str]] | None:
+    """Return at which type a path fails, the name that fails, and the names that would not."""
+    here = type_name
+    for name in names:
+        bare = name.removeprefix("_")
+        elements = schema(version).type(here).elements if schema(version).has(here) else {}
+        if bare not in elements:
+            return here, bare, list(elements)
+        here = elements[bare].type
+    return None
 
 
 def _there(tree: Any, names: list[str]) -> Iterator[Any]:

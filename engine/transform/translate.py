@@ -101,7 +101,7 @@ class Translator:
         """Translate any concept, noting what its reader should know."""
         memory, _ = remembered(concept.get("extension"), self.mapping, self.direction)
         if memory is not None:
-            known = self.recalled(concept, memory.value(), others)
+            known = self.recalled(concept, memory.value())
             if known is not None:
                 return known
         codings = concept.get("coding")
