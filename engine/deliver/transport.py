@@ -18,6 +18,9 @@ ANSWER_LIMIT = 262_144
 IDLE = 4.0
 """Seconds that a connection is kept unused: less than common servers' 5, to miss their closing."""
 
+CONNECT = 5.0
+"""Seconds in which a connection must come about."""
+
 Connector = Callable[[Destination], httpx.AsyncBaseTransport]
 """Make the lowest layer for one destination: httpx's own, or one that a test hands in."""
 
@@ -35,53 +38,60 @@ class Transport(Protocol):
 
 
 class HttpTransport:
-    """Send over HTTP: one client for each destination, TLS verified, redirects not followed."""
+    """Send over HTTP by httpx's transports: TLS verified, no redirects, no cookies, no proxies.
+
+    Each destination has as many transports of one connection as it ever had requests at once: a
+    pool of httpcore looks at all of its connections for each request, which costs more than the
+    request itself.
+    """
 
     def __init__(self, connector: Connector | None = None) -> None:
-        self._connector = connector or _connect
-        self._clients: dict[str, httpx.AsyncClient] = {}
+        self._connector = connector or _Connector()
+        self._idle: dict[str, list[httpx.AsyncBaseTransport]] = {}
 
     async def send(self, destination: Destination, request: Request) -> Reply:
         """Return the reply within the destination's time-out, read up to `ANSWER_LIMIT`."""
+        idle = self._idle.setdefault(destination.name, [])
+        lane = idle.pop() if idle else self._connector(destination)
         try:
             async with asyncio.timeout(destination.timeout):
-                return await _exchange(self._client(destination), request)
+                return await _exchange(lane, request, destination.timeout)
         except TimeoutError:
             return Reply(failure="timeout")
         except httpx.HTTPError as error:
             return Reply(failure=_failure(error))
+        finally:
+            idle.append(lane)
 
     async def close(self) -> None:
-        """Close every client."""
-        clients, self._clients = self._clients, {}
-        for client in clients.values():
-            await client.aclose()
-
-    def _client(self, destination: Destination) -> httpx.AsyncClient:
-        if destination.name not in self._clients:
-            self._clients[destination.name] = httpx.AsyncClient(
-                transport=self._connector(destination),
-                timeout=httpx.Timeout(destination.timeout, connect=min(5.0, destination.timeout)),
-                follow_redirects=False,
-                trust_env=False,
-            )
-        return self._clients[destination.name]
+        """Close every connection."""
+        idle, self._idle = self._idle, {}
+        for lanes in idle.values():
+            for lane in lanes:
+                await lane.aclose()
 
 
-def _connect(destination: Destination) -> httpx.AsyncBaseTransport:
-    limits = httpx.Limits(
-        max_connections=destination.concurrency,
-        max_keepalive_connections=destination.concurrency,
-        keepalive_expiry=IDLE,
+class _Connector:
+    """Make transports that share one TLS context, which is dear to make."""
+
+    def __init__(self) -> None:
+        self._tls = httpx.create_ssl_context(trust_env=False)
+
+    def __call__(self, destination: Destination) -> httpx.AsyncBaseTransport:
+        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=IDLE)
+        return httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False, limits=limits)
+
+
+async def _exchange(lane: httpx.AsyncBaseTransport, request: Request, timeout: float) -> Reply:
+    limits = httpx.Timeout(timeout, connect=min(CONNECT, timeout)).as_dict()
+    built = httpx.Request(
+        request.method,
+        request.url,
+        headers=request.headers,
+        content=request.content,
+        extensions={"timeout": limits},
     )
-    return httpx.AsyncHTTPTransport(verify=True, trust_env=False, limits=limits)
-
-
-async def _exchange(client: httpx.AsyncClient, request: Request) -> Reply:
-    built = client.build_request(
-        request.method, request.url, headers=request.headers, content=request.content
-    )
-    response = await client.send(built, stream=True)
+    response = await lane.handle_async_request(built)
     try:
         return Reply(response.status_code, dict(response.headers), await _body(response))
     finally:
