@@ -551,6 +551,5 @@ def _type_of(reference: Tree) -> str | None:
         named = reference.get("type")
         return named if isinstance(named, str) else None
     steps = literal.partition("?")[0].split("/_history/")[0].rstrip("/").split("/")
-    if "?" in literal:
-        return steps[-1]
-    return steps[-2] if len(steps) > 1 else None
+    named = steps[-1] if "?" in literal else steps[-2] if len(steps) > 1 else ""
+    return named if named.isalpha() and named[0].isupper() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.fhir.references import split_reference
 from engine.transform.functions import Arguments, Pair, Values
 
 ABSENT = {
@@ -63,6 +64,24 @@ def time_to_date(values: Values, arguments: Arguments) -> Values:
     return {names[n]: v[:10] if isinstance(v, str) else v for n, v in values.items()}
 
 
+def within_types(values: Values, arguments: Arguments) -> Values:
+    """Keep the references to types that R4 allows here; the others are remembered."""
+    items = values.get(arguments["from"], [])
+    kept = [item for item in items if _type_of(item) in {None, *arguments["types"].split(" ")}]
+    return {arguments["to"]: kept} if kept else {}
+
+
+def of_any_type(values: Values, arguments: Arguments) -> Values:
+    """Name the references as R5 does, where more types are allowed."""
+    items = next(iter(values.values()), None)
+    return {} if items is None else {arguments["from"]: items}
+
+
+def _type_of(reference: Values) -> str | None:
+    named = split_reference(reference.get("reference", ""))
+    return named[0] if named else reference.get("type")
+
+
 PAIRS = (
     Pair(
         "concept-text",
@@ -81,6 +100,12 @@ PAIRS = (
         "The date of an R5 Consent; the dateTime of an R4 Consent.",
         date_to_time,
         time_to_date,
+    ),
+    Pair(
+        "references-within",
+        "A list of references, `from` in R5, `to` in R4, of which R4 takes `types` only.",
+        within_types,
+        of_any_type,
     ),
 )
 """The function pairs of this module."""

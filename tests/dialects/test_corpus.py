@@ -12,14 +12,21 @@ import pytest
 
 from engine.diagnostics import Diagnostic, has_errors
 from engine.fhir.json import dumps, loads
+from engine.fhir.schema import Version
 from engine.transform.adapter import Adapters, load_adapters
 from engine.validate import validate
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CORPUS = REPOSITORY.parent / "shared" / "corpus"
 TYPES = ("CareTeam", "Consent", "CarePlan", "Communication")
-CLAIMS = {"R4": ("us-core", "hrex"), "R5": ("r5",)}
+CLAIMS: dict[Version, tuple[str, ...]] = {"R4": ("us-core", "hrex"), "R5": ("r5",)}
 """Which dialects claim the files of a FHIR version."""
+
+NOT_R4_INSIDE = {
+    "MayJuun+fhir/communication-example-fm-solicited-attachment.json": "contains an R5 request "
+    "with `intent`; contained resources go along as they are, so the road refuses it by path",
+}
+"""R5 files whose canonical form is no valid R4, with the reason."""
 
 
 def _entries() -> list[dict[str, Any]]:
@@ -40,7 +47,7 @@ def _adapters() -> Adapters:
     return adapters
 
 
-def _version(entry: dict[str, Any]) -> str:
+def _version(entry: dict[str, Any]) -> Version:
     return "R5" if entry["fhirVersion"].startswith("5") else "R4"
 
 
@@ -68,10 +75,12 @@ def test_a_real_resource_comes_back_as_it_was(entry: dict[str, Any], shared: Pat
         adapter = _adapters().get(dialect, entry["resourceType"])
         assert adapter is not None
         canonical = adapter.to_canonical(resource)
-        assert canonical.ok and canonical.resource is not None, _errors([*canonical.diagnostics])
-        assert not _errors(validate(canonical.resource, "R4"))
+        assert canonical.ok, _errors([*canonical.diagnostics])
+        assert canonical.resource is not None
+        assert entry["file"] in NOT_R4_INSIDE or not _errors(validate(canonical.resource, "R4"))
         back = adapter.to_dialect(canonical.resource)
-        assert back.ok and back.resource is not None, _errors([*back.diagnostics])
+        assert back.ok, _errors([*back.diagnostics])
+        assert back.resource is not None
         assert dumps(back.resource) == dumps(resource) or back.resource == resource
 
 
@@ -83,6 +92,6 @@ def test_the_corpus_is_counted(shared: Path, capsys: pytest.CaptureFixture[str])
         refused = has_errors(validate(_read(entry), version))
         counts[entry["resourceType"], version, "refused" if refused else "round trip"] += 1
     with capsys.disabled():
-        for (kind, version, what), count in sorted(counts.items()):
-            print(f"\n  corpus: {kind} {version}: {count} {what}", end="")
+        for (kind, fhir, what), count in sorted(counts.items()):
+            print(f"\n  corpus: {kind} {fhir}: {count} {what}", end="")
     assert sum(n for (_, version, what), n in counts.items() if what == "round trip") >= 130

@@ -92,7 +92,7 @@ def test_a_criterion_that_r4_cannot_read_becomes_a_modifier() -> None:
 
 
 def test_classes_are_shared_by_their_system() -> None:
-    """Resource and document types of R5 are the classes of R4, each in its system, and part again."""
+    """Resource and document types of R5 are R4 classes, each in its system, and part again."""
     kinds = {"resourceType": [{"system": FHIR_TYPES, "code": "CarePlan"}]}
     papers = {"documentType": [{"system": "urn:ietf:bcp:13", "code": "application/pdf"}]}
     values = {"decision": "permit", "provision": [{**kinds, **papers}]}

@@ -1,0 +1,92 @@
+"""Generated resources through every mapping, both ways: what comes back is what went."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from strategies import resources
+
+from engine.diagnostics import has_errors
+from engine.fhir.schema import Version, schema
+from engine.transform.adapter import Adapter, Adapters, load_adapters
+from engine.transform.result import Result
+
+Resource = dict[str, Any]
+Take = Callable[[Resource], Result]
+
+MAPPINGS = Path(__file__).resolve().parents[2] / "mappings"
+DRAWN, WANTED = 100, 1000
+REFUSALS = {"T010", "T019"}
+"""What a mapping may refuse in a valid resource: a target or a value that R4 cannot hold."""
+
+
+@cache
+def _adapters() -> Adapters:
+    adapters, diagnostics = load_adapters(MAPPINGS)
+    assert not has_errors(diagnostics), [item.text() for item in diagnostics]
+    return adapters
+
+
+@cache
+def _generated(kind: str, version: Version) -> tuple[Resource, ...]:
+    """Return resources that Hypothesis drew, and as many crossings of them as are wanted."""
+    drawn: list[Resource] = []
+
+    @settings(max_examples=DRAWN, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @given(resources(kind, version))
+    def collect(resource: Resource) -> None:
+        drawn.append(resource)
+
+    collect()
+    chance = random.Random(len(drawn))
+    pairs = (chance.choices(drawn, k=2) for _ in range(WANTED - len(drawn)))
+    crossed = [_crossed(chance, version, one, two) for one, two in pairs]
+    return (*drawn, *crossed)
+
+
+def _crossed(chance: random.Random, version: Version, one: Resource, two: Resource) -> Resource:
+    """Take each element with its sibling and the variants of its choice from one of two parents."""
+    elements = schema(version).type(one["resourceType"]).elements
+    parents: dict[str, Resource] = {}
+    child: Resource = {"resourceType": one["resourceType"]}
+    for name in sorted({*one, *two} - {"resourceType"}):
+        plain = name.removeprefix("_")
+        parent = parents.setdefault(elements[plain].choice or plain, chance.choice((one, two)))
+        if name in parent:
+            child[name] = parent[name]
+    return child
+
+
+def _cases() -> Iterator[Any]:
+    for (dialect, kind), adapter in sorted(_adapters().mapped.items()):
+        for start in ("dialect", "canonical"):
+            yield pytest.param(adapter, kind, start, id=f"{dialect}-{kind}-{start}")
+
+
+def _ways(adapter: Adapter, start: str) -> tuple[Take, Take, Version]:
+    if start == "dialect":
+        return adapter.to_canonical, adapter.to_dialect, adapter.fhir
+    return adapter.to_dialect, adapter.to_canonical, "R4"
+
+
+@pytest.mark.parametrize(("adapter", "kind", "start"), list(_cases()))
+def test_what_went_comes_back(adapter: Adapter, kind: str, start: str) -> None:
+    """A valid resource comes back equal from either side, or is refused for a stated reason."""
+    there, back, version = _ways(adapter, start)
+    came = 0
+    for resource in _generated(kind, version):
+        gone = there(resource)
+        if gone.resource is None:
+            assert {item.code for item in gone.diagnostics if has_errors([item])} <= REFUSALS
+            continue
+        returned = back(gone.resource)
+        assert returned.ok, [item.text() for item in returned.diagnostics]
+        assert returned.resource == resource
+        came += 1
+    assert came >= WANTED // 3
