@@ -1,0 +1,78 @@
+"""References are found wherever they stand, and split as FHIR writes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.fhir.references import (
+    contained_cycle,
+    contained_id,
+    contained_ids,
+    is_urn,
+    iter_references,
+    reference_type,
+    split_conditional,
+    split_reference,
+)
+
+
+def test_references_are_found_everywhere() -> None:
+    """References in lists, backbones, contained resources and extensions are all yielded."""
+    tree = {
+        "resourceType": "CareTeam",
+        "identifier": [{"system": "a", "value": "b", "assigner": {"display": "no target"}}],
+        "subject": {"reference": "Patient/1"},
+        "participant": [{"member": {"identifier": {"value": "x"}, "_display": {"id": "d"}}}],
+        "extension": [{"url": "u", "valueReference": {"reference": "#a"}}],
+        "contained": [
+            {"resourceType": "Group", "identifier": [], "managingEntity": {"reference": "#"}}
+        ],
+    }
+    assert [path for path, _ in iter_references(tree)] == [
+        "CareTeam.subject",
+        "CareTeam.participant[0].member",
+        "CareTeam.extension[0].valueReference",
+        "CareTeam.contained[0].managingEntity",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "pair"),
+    [
+        ("Patient/1", ("Patient", "1")),
+        ("Patient/a-1.b/_history/2", ("Patient", "a-1.b")),
+        ("https://a.example/fhir/Patient/1", ("Patient", "1")),
+        ("Patient", None),
+        ("#a", None),
+        ("urn:uuid:1", None),
+        ("Patient?identifier=a|b", None),
+        ("ftp://a.example/Patient/1", None),
+        ("Patient/with space", None),
+    ],
+)
+def test_literal_references_are_split(text: str, pair: tuple[str, str] | None) -> None:
+    """Relative and absolute literals give type and id; every other shape gives nothing."""
+    assert split_reference(text) == pair
+
+
+def test_other_shapes_are_told_apart() -> None:
+    """Conditional, contained and URN references each have their own reader."""
+    assert split_conditional("Patient?identifier=a|b") == ("Patient", "identifier=a|b")
+    assert contained_id("#a") == "a"
+    assert contained_id("Patient/1") is None
+    assert is_urn("urn:uuid:c757873d-ec9a-4326-a141-556f43239520")
+    assert reference_type({"reference": "urn:uuid:1", "type": "Patient"}) == "Patient"
+    assert reference_type({"reference": "Group/1"}) == "Group"
+
+
+def test_a_circle_of_contained_resources_is_found() -> None:
+    """Contained resources that point at each other in a circle are named; a chain is no circle."""
+
+    def inner(name: str, to: str) -> dict[str, object]:
+        return {"resourceType": "Organization", "id": name, "partOf": {"reference": f"#{to}"}}
+
+    circle = {"contained": [inner("a", "b"), inner("b", "a"), {"resourceType": "Group"}]}
+    assert contained_cycle(circle) in [("a", "b", "a"), ("b", "a", "b")]
+    assert contained_cycle({"contained": [inner("a", "b"), inner("b", "c")]}) is None
+    assert contained_cycle({"contained": "none"}) is None
+    assert set(contained_ids(circle)) == {"a", "b"}
