@@ -27,18 +27,18 @@ class Names:
 
 def identify_units(units: Sequence[Unit], system: str, naming: Naming, facts: Facts) -> Names:
     """Give every unit its entity; a unit whose identifiers disagree is held for a person."""
-    links = facts.links
+    entities = dict(facts.links.entities)
     outcomes: list[Outcome] = []
     local: dict[str, str] = {}
     found: dict[Key, str] = {}
     for unit in units:
-        known = identify(naming.own_keys(system, unit.source), links, _fallback(system, unit))
+        known = identify(naming.own_keys(system, unit.source), entities, _fallback(system, unit))
         named = replace(unit, entity=known.entity)
         if known.conflict:
             outcomes.append(_conflict(named, known))
             continue
         outcomes.append(Next(named))
-        links = links.including(known.links) if known.links else links
+        entities |= known.links
         found |= known.links
         canonical = f"{unit.type}/{known.entity}"
         for name in _names(unit, naming.bases[system]):

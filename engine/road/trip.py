@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,8 +18,15 @@ class Trip:
     project: Project
     facts: Facts
     system: str
+    _crosswalks: dict[str, SystemCrosswalk] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def crosswalk(self, system: str) -> SystemCrosswalk:
         """Return the crosswalk between `system` and canonical as the facts stand."""
-        local = self.facts.local if system == self.system else {}
-        return self.project.crosswalk(system, self.facts.links, local)
+        known = self._crosswalks.get(system)
+        if known is None:
+            local = self.facts.local if system == self.system else {}
+            known = self.project.crosswalk(system, self.facts.links, local)
+            self._crosswalks[system] = known
+        return known

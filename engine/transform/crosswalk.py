@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from engine.message import Resource
@@ -29,8 +29,7 @@ _LITERAL = re.compile(
 _CONDITIONAL = re.compile(r"(?:https?://[^?#\s]+/)?(?P<type>[A-Z][A-Za-z]{2,40})\?(?P<query>\S+)")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
+class Key(NamedTuple):
     """Name one way to point at an entity.
 
     `kind` is `reference` (value `Patient/123`, local to `system`) or `identifier` (value
@@ -53,7 +52,7 @@ class Key:
     @property
     def type(self) -> str:
         """Return the resource type of what is pointed at."""
-        return re.split(r"[/|]", self.value, maxsplit=1)[0]
+        return self.value.partition("/" if self.kind == "reference" else "|")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +157,7 @@ class Naming:
         for name, base in self.bases.items():
             if found.base == base:
                 return reference_key(name, found.local)
-        return reference_key("", f"{found.base}/{found.local}")
+        return Key("", "absolute", f"{found.base}/{found.local}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +190,13 @@ class Identified:
     conflict: tuple[str, ...] = ()
 
 
-def identify(keys: Sequence[Key], links: Links, fallback: Key) -> Identified:
+def identify(keys: Sequence[Key], entities: Mapping[Key, str], fallback: Key) -> Identified:
     """Find the entity that `keys` point at, or found a new one (by `fallback` without any key)."""
-    found = dict.fromkeys(links.entities[key] for key in keys if key in links.entities)
+    found = dict.fromkeys(entities[key] for key in keys if key in entities)
     if len(found) > 1:
         return Identified(next(iter(found)), {}, tuple(found))
     entity = next(iter(found), None) or new_entity(keys[0] if keys else fallback)
-    return Identified(entity, {key: entity for key in keys if key not in links.entities})
+    return Identified(entity, {key: entity for key in keys if key not in entities})
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +211,16 @@ class SystemCrosswalk:
     naming: Naming
     links: Links
     local: Mapping[str, str] = field(default_factory=dict)
+    _arriving: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _leaving: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def to_canonical(
         self, reference: dict[str, Any], targets: frozenset[str]
     ) -> dict[str, Any] | Unresolved:
         """Return the reference with its canonical target; data beside it stays."""
+        return _remembered(self._arriving, reference, self._to_canonical)
+
+    def _to_canonical(self, reference: dict[str, Any]) -> dict[str, Any] | Unresolved:
         target = reference.get("reference")
         if isinstance(target, str) and target.startswith("#"):
             return dict(reference)
@@ -262,6 +266,9 @@ class SystemCrosswalk:
         self, reference: dict[str, Any], targets: frozenset[str]
     ) -> dict[str, Any] | Unresolved:
         """Return the reference as this system knows its target: by its own id, else identifier."""
+        return _remembered(self._leaving, reference, self._to_dialect)
+
+    def _to_dialect(self, reference: dict[str, Any]) -> dict[str, Any] | Unresolved:
         target = reference.get("reference")
         found = literal(target) if isinstance(target, str) else None
         if found is None:
@@ -297,6 +304,28 @@ class SystemCrosswalk:
                 base = self.naming.bases.get(key.system)
                 return {**reference, "reference": f"{base}/{key.value}" if base else key.value}
         return dict(reference)
+
+
+def _remembered(
+    memory: dict[str, str],
+    reference: dict[str, Any],
+    rewrite: Callable[[dict[str, Any]], dict[str, Any] | Unresolved],
+) -> dict[str, Any] | Unresolved:
+    """Rewrite a reference; one whose target alone decides is worked out once per message."""
+    target = reference.get("reference")
+    if not isinstance(target, str):
+        return rewrite(reference)
+    known = memory.get(target)
+    if known is not None:
+        return {**reference, "reference": known}
+    rewritten = rewrite(reference)
+    if (
+        not isinstance(rewritten, Unresolved)
+        and "identifier" not in reference
+        and "identifier" not in rewritten
+    ):
+        memory[target] = rewritten["reference"]
+    return rewritten
 
 
 def waiting_keys(unresolved: Iterable[Unresolved]) -> tuple[str, ...]:
