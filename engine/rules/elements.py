@@ -30,24 +30,28 @@ resourceType id meta implicitRules language identifier status intent priority su
 patient for sender recipient sent received requester owner author authoredOn created
 lastModified inResponseTo partOf replaces groupIdentifier instantiatesCanonical
 instantiatesUri medium period executionPeriod occurrenceDateTime occurrencePeriod performer
-contributor careTeam managingOrganization modifierExtension contained text doNotPerform
+contributor careTeam managingOrganization contained text doNotPerform
 restriction location insurance relevantHistory telecom
 """
 ENVELOPE = frozenset(_ENVELOPE_WORDS.split())
 """Elements that say who, when and how; they are no content, or (text, note) speak beside it."""
 
 _PEOPLE_WORDS = """
-Patient RelatedPerson Person Practitioner PractitionerRole Organization Group Device
-Endpoint Location HealthcareService OrganizationAffiliation CareTeam
+Patient RelatedPerson Person Practitioner PractitionerRole Organization Device Endpoint
+Location HealthcareService OrganizationAffiliation
 """
 PEOPLE = frozenset(_PEOPLE_WORDS.split())
 """Types that name a party; a reference to one of them adds nothing to what is told."""
+
+SETTINGS = frozenset({"Encounter", "EpisodeOfCare", "Coverage", "Account", "Appointment"})
+"""Types that say where content belongs; a mere reference to one of them tells nothing more."""
 
 _AUTHORS = ("author", "performer", "recorder", "asserter", "sender", "requester", "enterer")
 _SILENT_WORDS = """
 system code version display reference type use unit url status intent kind resourceType id
 priority contentType language gender profile implicitRules source lastUpdated hash
 comparator start end versionId valueCode valueUri lifecycleStatus clinicalStatus
+currency criticality action mode relation targetFormat
 """
 _SILENT = frozenset(_SILENT_WORDS.split())
 _DATE = re.compile(r"^\d{4}(-\d\d(-\d\d(T[\d:.]+(Z|[+-]\d\d:\d\d))?)?)?$")
@@ -154,6 +158,8 @@ def is_opaque(tree: Any) -> bool:
     if not isinstance(tree, Mapping):
         return False
     if "contentType" in tree or tree.get("coding") == []:
+        return True
+    if "display" in tree and not tree.keys() & {"reference", "identifier", "code", "system"}:
         return True
     coded = isinstance(tree.get("coding"), list)
     identified = "value" in tree and ("system" in tree or "use" in tree)

@@ -12,6 +12,7 @@ from engine.rules.content import entries
 from engine.rules.elements import (
     CARRIERS,
     PEOPLE,
+    SETTINGS,
     codes_in,
     is_opaque,
     references_in,
@@ -30,9 +31,9 @@ from engine.rules.sensitivity import SensitivityTable
 def label(resource: Resource, table: SensitivityTable, *, minor: bool = False) -> Resource:
     """Return the resource with the labels that its codes call for; the input is not changed.
 
-    A resource gets them in `meta.security`, as each contained one does; an entry of a type that
-    carries content (`Communication.payload`, `CarePlan.activity`, ...) gets them as inline-label
-    extensions, so that one entry can be held back and the others sent. Labels are only added.
+    A resource gets them in `meta.security`; a contained one, and an entry of a type that carries
+    content (`Communication.payload`, `CarePlan.activity`, ...), as inline-label extensions, so
+    that one entry can be held back and the others sent. Labels are only added.
     Content whose codes the table all knows, and lists none of, gets `table.otherwise`, unless it
     holds words that no code explains: those stay unlabelled. `minor` says that the member was
     under age, which adds the table's labels for services that a minor may seek in confidence.
@@ -45,10 +46,10 @@ def label(resource: Resource, table: SensitivityTable, *, minor: bool = False) -
             step.label_entry(labelled, path, entry, inherited)
         contained = resource.get("contained")
         if isinstance(contained, list):
-            labelled["contained"] = [step.label_resource(one, inherited) for one in contained]
+            labelled["contained"] = [step.label_contained(one, inherited) for one in contained]
         return labelled
     if isinstance(contained := resource.get("contained"), list):
-        labelled["contained"] = [step.label_resource(one, frozenset()) for one in contained]
+        labelled["contained"] = [step.label_contained(one, frozenset()) for one in contained]
     return _with_security(labelled, step.labels(labelled, resource_labels(labelled), frozenset()))
 
 
@@ -91,11 +92,12 @@ class _Labelling:
             return set()
         return {(CONFIDENTIALITY, self.table.otherwise)}
 
-    def label_resource(self, resource: Any, inherited: frozenset[Label]) -> Any:
+    def label_contained(self, resource: Any, inherited: frozenset[Label]) -> Any:
+        """Return a contained resource labelled; dom-5 of R4 keeps labels out of its meta."""
         if not isinstance(resource, Mapping):
             return resource
-        added = self.labels(resource, resource_labels(dict(resource)), inherited)
-        return _with_security(dict(resource), added)
+        own = resource_labels(dict(resource)) | inline_labels(resource)
+        return _with_inline(resource, self.labels(resource, own, inherited))
 
     def label_entry(
         self,
@@ -112,8 +114,7 @@ class _Labelling:
             added -= {(CONFIDENTIALITY, self.table.otherwise or "")}
         if not added:
             return
-        extensions = [{"url": INLINE_LABEL, "valueCoding": one} for one in in_order(added)]
-        new = {**entry, "extension": [*entry.get("extension", ()), *extensions]}
+        new = _with_inline(entry, added)
         key, _, index = path.partition("[")
         if index:
             resource[key] = list(resource[key])
@@ -124,7 +125,15 @@ class _Labelling:
 
 def _points_to_content(entry: Mapping[str, Any]) -> bool:
     """Tell whether an entry points to content: the labels of that stand on what it points to."""
-    return any(referred_type(reference) not in PEOPLE for reference in references_in(entry))
+    kinds = (referred_type(reference) for reference in references_in(entry))
+    return any(kind not in PEOPLE and kind not in SETTINGS for kind in kinds)
+
+
+def _with_inline(element: Mapping[str, Any], added: set[Label]) -> dict[str, Any]:
+    if not added:
+        return dict(element)
+    extensions = [{"url": INLINE_LABEL, "valueCoding": one} for one in in_order(added)]
+    return {**element, "extension": [*element.get("extension", ()), *extensions]}
 
 
 def _with_security(resource: Resource, added: set[Label]) -> Resource:

@@ -93,6 +93,11 @@ def _with(security: list[Any], mark: Mapping[str, str]) -> list[Any]:
     return security if (mark["system"], mark["code"]) in present else [*security, dict(mark)]
 
 
+def bears_notice(kind: str) -> bool:
+    """Tell whether a type has a place for a notice (Bundle, Binary and Parameters have none)."""
+    return schema("R4").element(f"{kind}.extension") is not None
+
+
 def with_notice(resource: Resource, code: str) -> Resource:
     """Return the resource with the words of a notice, once, where its reader sees them."""
     words = NOTICES[code]

@@ -12,7 +12,7 @@ from engine.rules.consent.policy import DEFAULT, Policy
 from engine.rules.content import Part, element_of, entries, is_content, parts
 from engine.rules.elements import party_names, references_in
 from engine.rules.labels import label
-from engine.rules.mark import NOTICES, is_notice, with_marks, with_notice
+from engine.rules.mark import NOTICES, bears_notice, is_notice, with_marks, with_notice
 from engine.rules.match import matches
 from engine.rules.security_label import INLINE_LABEL, ancestors
 from engine.rules.sensitivity import SensitivityTable
@@ -21,8 +21,11 @@ from engine.rules.severed import without_strays
 BESIDE = ("text", "note")
 """Elements that repeat in words what the others say: they go when anything else goes."""
 
-WORDS = ("contentString", "valueString", "valueMarkdown")
-"""What makes an entry of a payload, input or output words."""
+THREADS = ("inResponseTo", "partOf", "replaces")
+"""Elements whose references lead to the rest of a conversation."""
+
+WORDS = ("contentString", "contentReference", "valueString", "valueMarkdown", "valueReference")
+"""What makes an entry of a payload, input or output words; references with nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +78,14 @@ def apply(
     if reason:
         return Redaction(None, removed, tuple(f"{root}.{path}" for path in dropped), reason)
     sent = without_strays(resource, _without(resource, gone | set(dropped)))
+    if gone:
+        sent = _unspoken(sent)
     duties = [*obligations, *_duties(kept)]
     sent = with_marks(sent, duties, [part.labels for part in kept], redacted=bool(gone))
     for duty in duties:
         if duty["type"] == "notice":
+            if not bears_notice(root):
+                return Redaction(None, reason="obligation-unknown")
             sent = with_notice(sent, str(duty["code"]))
     return Redaction(sent, removed, tuple(f"{root}.{path}" for path in dropped))
 
@@ -144,8 +151,11 @@ def _is_words(value: Any) -> bool:
 
 
 def _nothing_left(resource: Resource, found: Sequence[Part], gone: set[str]) -> str | None:
+    """Tell whether all that was to be told is gone, or what changes the meaning of the rest."""
+    if any(element_of(path) == "modifierExtension" for path in gone):
+        return "nothing-remains"
     told = [part.path for part in found if is_content(resource, part.path)]
-    told = told or [part.path for part in found if element_of(part.path) not in ("contained",)]
+    told = told or [part.path for part in found if element_of(part.path) != "contained"]
     return "nothing-remains" if told and gone.issuperset(told) else None
 
 
@@ -183,6 +193,17 @@ def _in_place(resource: Resource, gone: set[str]) -> list[str]:
         )
 
     return sorted(gone, key=place)
+
+
+def _unspoken(resource: Resource) -> Resource:
+    """Return the resource without the words on references to what it belongs to."""
+    out = dict(resource)
+    for key in THREADS:
+        if isinstance(found := out.pop(key, None), list):
+            bare = [{name: one[name] for name in one if name != "display"} for one in found]
+            if any(bare):
+                out[key] = [one for one in bare if one]
+    return out
 
 
 def _without(resource: Resource, gone: set[str]) -> Resource:

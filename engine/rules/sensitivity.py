@@ -16,8 +16,18 @@ from engine.rules.security_label import RANK
 SHIPPED = Path(__file__).with_name("sensitivity.yaml")
 """The table that comes with Carelane."""
 
-OWN_SYSTEMS = ("http://terminology.hl7.org/CodeSystem/", "http://hl7.org/fhir/")
-"""Systems of FHIR and HL7 v3 themselves: they say how a resource works, not what a member has."""
+OWN_SYSTEMS = (
+    "http://terminology.hl7.org/CodeSystem/",
+    "http://hl7.org/fhir/",
+    "http://unitsofmeasure.org",
+    "http://ihe.net/fhir/",
+    "urn:ietf:bcp:",
+    "urn:iso:std:iso:",
+)
+"""Systems of FHIR and HL7 v3 themselves, of units, formats, languages and countries.
+
+They say how a resource works, not what a member has.
+"""
 
 _KEYS = ("sensitivity", "version", "systems", "otherwise", "minors", "topics")
 _TOPIC_KEYS = ("title", "labels", "confidentiality", "codes")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.fhir.json import dumps
+from engine.diagnostics import has_errors
+from engine.fhir.json import dumps, loads
 from engine.rules.consent.policy import Policy
 from engine.rules.mark import NOTICES
 from engine.rules.redact import Redaction, apply
@@ -138,6 +140,14 @@ def test_words_are_withheld_under_a_rule_about_labels() -> None:
     rule = [permit_only(securityLabel=label_match("N"))]
     assert kept(apply(told, rule, table=TABLE))["payload"] == told["payload"][:1]
     assert apply(told, rule, table=TABLE, policy=PASS).resource == told
+
+
+def test_a_reference_of_words_only_is_words() -> None:
+    """A payload that points nowhere and only says something is unlabelled text."""
+    told = message(condition("dm", "E11.9"))
+    told["payload"].append({"contentReference": {"display": "HIV positive"}})
+    sent = kept(apply(told, [redact(securityLabel=label_match("HIV"))], table=TABLE))
+    assert sent["payload"] == told["payload"][:1]
 
 
 def test_words_labelled_for_themselves_are_judged_by_their_label() -> None:
@@ -390,6 +400,76 @@ def test_care_plans_and_teams_lose_single_entries() -> None:
     rule = [redact(securityLabel=label_match("SUD"))]
     sent = kept(apply(team, rule, [clinic], table=TABLE))
     assert sent["participant"] == [{"member": {"reference": "Practitioner/p"}}]
+
+
+def test_a_care_team_inside_a_message_is_content() -> None:
+    """Who treats a member is told by a contained team, so the team is judged as content."""
+    team = {
+        "resourceType": "CareTeam",
+        "id": "t",
+        "participant": [
+            {
+                "role": [
+                    {
+                        "coding": [
+                            {"system": "http://nucc.org/provider-taxonomy", "code": "261QM2800X"}
+                        ]
+                    }
+                ]
+            }
+        ],
+    }
+    rule = [redact(securityLabel=label_match("SUD"))]
+    assert apply(message(team), rule, table=TABLE).reason == "nothing-remains"
+
+
+def test_a_modifier_that_may_not_be_told_stops_all() -> None:
+    """Without a modifierExtension the rest would mean something else: nothing is sent."""
+    told = message(condition("dm", "E11.9"))
+    told["modifierExtension"] = [{"url": "http://x.example", "valueCodeableConcept": coded("B20")}]
+    rule = [redact(code=[coded("B20")])]
+    assert apply(told, rule, table=TABLE).reason == "nothing-remains"
+
+
+def test_words_on_the_thread_go_when_anything_goes() -> None:
+    """The display of what a message answers may name what was removed from it."""
+    told = message(condition("hiv", "B20"), condition("dm", "E11.9"))
+    told["inResponseTo"] = [{"reference": "Communication/0", "display": "HIV results"}]
+    rule = [redact(securityLabel=label_match("HIV"))]
+    sent = kept(apply(told, rule, table=TABLE))
+    assert sent["inResponseTo"] == [{"reference": "Communication/0"}]
+
+
+def test_a_notice_that_has_no_place_stops_everything() -> None:
+    """A type that cannot carry the notice does not leave without it."""
+    told = {"resourceType": "Binary", "contentType": "text/plain", "data": "aGVsbG8="}
+    notice = {"type": "notice", "code": "42-cfr-part-2"}
+    assert apply(told, [notice]) == Redaction(None, reason="obligation-unknown")
+
+
+def test_real_resources_are_redacted_into_valid_ones(shared: Path) -> None:
+    """Corpus resources that carry content stay valid, whatever is taken out of them."""
+    rules = [
+        [redact(securityLabel=label_match("HIV"))],
+        [permit_only(securityLabel=label_match("N"))],
+        [redact(dataPeriod={"start": "2010", "end": "2015"})],
+    ]
+    tried = sent = 0
+    for path in sorted((shared / "corpus" / "examples").rglob("*.json")):
+        if not path.name.startswith(("Communication", "CarePlan", "CareTeam", "Task")):
+            continue
+        resource = loads(path.read_bytes())
+        if resource.get("resourceType") == "Bundle" or has_errors(validate(resource)):
+            continue
+        for rule in rules:
+            tried += 1
+            for policy in (Policy(), PASS):
+                result = apply(resource, rule, table=TABLE, policy=policy)
+                if result.resource is not None:
+                    sent += 1
+                    assert not has_errors(validate(result.resource)), path.name
+    print(f"{tried} redactions of corpus resources, {sent} left something to send")
+    assert tried > 100
 
 
 CODES = st.sampled_from(["B20", "E11.9", "F10.2", "F33.1", "I10", "Z30.0"])
