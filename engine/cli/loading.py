@@ -24,7 +24,7 @@ def open_project(config: Path, *, to_run: bool = False) -> Project:
     `to_run` says that it is about to exchange, so that no secret may be absent.
     """
     try:
-        return load(config, absent_secrets=Severity.ERROR if to_run else Severity.WARNING)
+        return load(config, absent_secrets=Severity.ERROR if to_run else None)
     except ProjectError as error:
         for diagnostic in error.diagnostics:
             print(diagnostic.text(), file=sys.stderr)

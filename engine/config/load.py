@@ -17,11 +17,11 @@ from engine.document import Node
 
 
 def load_config(
-    path: Path, environ: Mapping[str, str], *, absent_secrets: Severity = Severity.WARNING
+    path: Path, environ: Mapping[str, str], *, absent_secrets: Severity | None = None
 ) -> tuple[Config | None, list[Diagnostic]]:
     """Load config.yaml; the answer is the Config, or None with every problem in order of place.
 
-    `absent_secrets` is the severity of a secret whose variable is not set: a warning where a
+    `absent_secrets` is the severity of a secret whose variable is not set: nothing is said where a
     project is only looked at (a system without its token cannot send), `Severity.ERROR` for a
     server about to run.
     """
@@ -36,7 +36,7 @@ def read_config(
     root: Path,
     environ: Mapping[str, str],
     *,
-    absent_secrets: Severity = Severity.WARNING,
+    absent_secrets: Severity | None = None,
 ) -> tuple[Config | None, list[Diagnostic]]:
     """Turn the root node of a config file in the folder `root` into a Config."""
     reading = Reading(root, environ, absent_secrets)

@@ -29,12 +29,12 @@ class Reading:
 
     `root` is the folder of the file, `environ` the environment that `${NAME}` is looked up in,
     `absent_secrets` the severity of a secret whose variable is not set: an error where the engine
-    is about to run, a warning where the project is only looked at.
+    is about to run, None (nothing is said) where the project is only looked at.
     """
 
     root: Path
     environ: Mapping[str, str]
-    absent_secrets: Severity = Severity.WARNING
+    absent_secrets: Severity | None = None
     problems: list[Diagnostic] = field(default_factory=list)
 
     def problem(
@@ -90,8 +90,8 @@ class Reading:
             self.written_secret(node.place)
             return None
         value = self.environ.get(match["name"])
-        if value:
-            return value
+        if value or self.absent_secrets is None:
+            return value or None
         self.problem(
             "C108",
             f"The environment variable {match['name']} is not set.",
