@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from engine import ledger
 from engine.audit import Ends
@@ -99,17 +100,23 @@ def list_(
 
 
 def _table(found: list[ledger.Line]) -> Table:
-    table = Table("received", "message", "from", "state", "resources", "deliveries", box=None)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("received", no_wrap=True)
+    table.add_column("message", no_wrap=True, min_width=36)
+    table.add_column("from, and what became of it", overflow="fold")
     for line in found:
-        table.add_row(
-            line.message.received[:19] + "Z",
-            line.message.id,
-            line.message.system,
-            f"{line.message.state} ({line.message.status})",
-            "\n".join(f"{u.type} {u.state} {u.reason or ''}".rstrip() for u in line.units),
-            "\n".join(f"{d.destination} {d.type} {d.state}" for d in line.deliveries),
-        )
+        row = line.message
+        became = [f"{row.system}: {row.state} ({row.status})", *_became(line)]
+        table.add_row(f"{row.received[:19]}Z", row.id, Text("\n".join(became)))
     return table
+
+
+def _became(line: ledger.Line) -> Iterator[str]:
+    for unit in line.units:
+        yield f"{unit.type} {unit.state} {unit.reason or ''}".rstrip()
+        for one in line.deliveries:
+            if one.unit_id == unit.id:
+                yield f"  to {one.destination}: {one.state} {one.reason or ''}".rstrip()
 
 
 @app.command()

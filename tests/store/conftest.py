@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -27,6 +29,7 @@ def postgresql() -> Iterator[str]:
     address = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     Store.open(_create(address, "carelane_template")).close()
     yield address
+    os.kill(server.get_pid(), signal.SIGQUIT)  # at once: nothing of it is wanted any more
     server.cleanup()
 
 
