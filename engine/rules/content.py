@@ -112,9 +112,15 @@ def parts(resource: Resource, supporting: Sequence[Resource] = ()) -> list[Part]
 
 
 def entries(resource: Resource) -> Iterator[tuple[str, Any]]:
-    """Yield path and value of every entry of every element that is no envelope."""
-    for key, value in resource.items():
-        if (key in ENVELOPE and not _adds_words(key, value)) or key.startswith("_"):
+    """Yield path and value of every entry of every element that is no envelope.
+
+    A primitive that has no value, only extensions, counts as an entry too.
+    """
+    for name, value in resource.items():
+        key = name.removeprefix("_")
+        if key != name and key in resource:
+            continue
+        if key in ENVELOPE and not _adds_words(key, value):
             continue
         if isinstance(value, list):
             for index, item in enumerate(value):

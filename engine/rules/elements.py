@@ -46,7 +46,9 @@ PEOPLE = frozenset(_PEOPLE_WORDS.split())
 SETTINGS = frozenset({"Encounter", "EpisodeOfCare", "Coverage", "Account", "Appointment"})
 """Types that say where content belongs; a mere reference to one of them tells nothing more."""
 
-_AUTHORS = ("author", "performer", "recorder", "asserter", "sender", "requester", "enterer")
+_AUTHORS = frozenset(
+    ("author", "performer", "recorder", "asserter", "sender", "requester", "enterer")
+)
 _SILENT_WORDS = """
 system code version display reference type use unit url status intent kind resourceType id
 priority contentType language gender profile implicitRules source lastUpdated hash
@@ -62,7 +64,7 @@ performedDateTime performedPeriod occurrenceDateTime occurrencePeriod period cre
 date authoredOn dateWritten whenHandedOver servicedDate servicedPeriod created startDate
 scheduledPeriod dateAsserted billablePeriod
 """
-_AGES = tuple(_AGES_WORDS.split())
+_AGES = frozenset(_AGES_WORDS.split())
 
 
 def names_of(resource: Resource) -> frozenset[str]:
@@ -112,9 +114,12 @@ def walk(tree: Any) -> Iterator[dict[str, Any]]:
         node = pending.pop()
         if isinstance(node, dict):
             yield node
-            pending.extend(reversed(node.values()))
+            pending.extend(one for one in reversed(node.values()) if isinstance(one, _INNER))
         elif isinstance(node, list):
-            pending.extend(reversed(node))
+            pending.extend(one for one in reversed(node) if isinstance(one, _INNER))
+
+
+_INNER = (dict, list)
 
 
 def references_in(tree: Any) -> list[Mapping[str, Any]]:
@@ -125,7 +130,7 @@ def references_in(tree: Any) -> list[Mapping[str, Any]]:
 def _is_reference(node: Mapping[str, Any]) -> bool:
     if isinstance(node.get("reference"), str):
         return True
-    return isinstance(node.get("identifier"), Mapping) and "resourceType" not in node
+    return isinstance(node.get("identifier"), dict) and "resourceType" not in node
 
 
 def codes_in(tree: Any) -> frozenset[Label]:
@@ -139,7 +144,7 @@ def codes_in(tree: Any) -> frozenset[Label]:
 
 
 def without_meta(tree: Any) -> Any:
-    if not isinstance(tree, Mapping):
+    if not isinstance(tree, dict):
         return tree
     bare = {key: value for key, value in tree.items() if key not in ("meta", "contained")}
     if isinstance(extensions := bare.get("extension"), list):
@@ -155,7 +160,7 @@ def is_opaque(tree: Any) -> bool:
     """Tell whether a tree holds words, numbers in words or documents that no code explains."""
     if isinstance(tree, list):
         return any(is_opaque(item) for item in tree)
-    if not isinstance(tree, Mapping):
+    if not isinstance(tree, dict):
         return False
     if "contentType" in tree or tree.get("coding") == []:
         return True
@@ -172,7 +177,7 @@ def is_opaque(tree: Any) -> bool:
 
 def _speaks(key: str, value: Any, explained: bool) -> bool:
     if not isinstance(value, str):
-        if key == "text" and isinstance(value, Mapping):
+        if key == "text" and isinstance(value, dict):
             return value.get("status") not in ("generated", "empty")
         return is_opaque(value)
     if key in _SILENT or key.startswith("_") or (explained and key in ("text", "value")):
@@ -184,21 +189,21 @@ def ages_of(tree: Any) -> tuple[tuple[str | None, str | None], ...]:
     """Return the dates and periods that tell how old content is."""
     found: list[tuple[str | None, str | None]] = []
     for node in walk(without_meta(tree)):
-        for key in _AGES:
-            value = node.get(key)
+        for key in _AGES & node.keys():
+            value = node[key]
             if isinstance(value, str) and value:
                 found.append((value, value))
-            elif isinstance(value, Mapping) and (value.get("start") or value.get("end")):
+            elif isinstance(value, dict) and (value.get("start") or value.get("end")):
                 found.append((value.get("start"), value.get("end")))
-    return tuple(dict.fromkeys(found))
+    return tuple(sorted(set(found), key=str))
 
 
 def authors_of(tree: Any) -> frozenset[str]:
     """Return the names of those who wrote what a tree holds."""
     found: set[str] = set()
     for node in walk(tree):
-        for key in _AUTHORS:
-            for reference in references_in(node.get(key)):
+        for key in _AUTHORS & node.keys():
+            for reference in references_in(node[key]):
                 found.update(reference_names(reference))
     return frozenset(found)
 

@@ -116,6 +116,8 @@ class _Labelling:
             return
         new = _with_inline(entry, added)
         key, _, index = path.partition("[")
+        if key not in resource:
+            return
         if index:
             resource[key] = list(resource[key])
             resource[key][int(index[:-1])] = new

@@ -11,6 +11,7 @@ from typing import Any
 from engine import document
 from engine.diagnostics import Diagnostic, Place, did_you_mean
 from engine.document import Node
+from engine.rules.consent.codings import spelling
 from engine.rules.security_label import RANK
 
 SHIPPED = Path(__file__).with_name("sensitivity.yaml")
@@ -31,7 +32,7 @@ They say how a resource works, not what a member has.
 
 _KEYS = ("sensitivity", "version", "systems", "otherwise", "minors", "topics")
 _TOPIC_KEYS = ("title", "labels", "confidentiality", "codes")
-_SYSTEM_KEYS = ("uri", "match")
+_SYSTEM_KEYS = ("uri", "match", "also")
 _MINOR_KEYS = ("topics", "labels")
 _RANGE = re.compile(r"^([A-Z])(\d\d)-\1(\d\d)$")
 
@@ -50,7 +51,8 @@ class Topic:
 class SensitivityTable:
     """Answer which topics a code belongs to.
 
-    `exact` is keyed by system and code, `prefixes` by system and code without its dot. `otherwise`
+    `exact` is keyed by system and code, `prefixes` by system and code without its dot,
+    `names` gives other names of a system. `otherwise`
     is the confidentiality of content whose codes are all known here and none of them listed.
     """
 
@@ -63,9 +65,11 @@ class SensitivityTable:
     otherwise: str | None = None
     minor_topics: frozenset[str] = frozenset()
     minor_labels: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def topics(self, system: str, code: str) -> tuple[Topic, ...]:
         """Return the topics of one code, in the order of the table; () where it is not listed."""
+        system = self.names.get(system, system)
         if system not in self.prefixed:
             return self.exact.get((system, code), ())
         plain = _plain(code)
@@ -77,7 +81,8 @@ class SensitivityTable:
 
     def knows(self, system: str) -> bool:
         """Tell whether a code of this system that is not listed may be called not sensitive."""
-        return system in self.systems or system.startswith(OWN_SYSTEMS)
+        known = system in self.systems or system in self.names
+        return known or system.startswith(OWN_SYSTEMS)
 
 
 def _plain(code: str) -> str:
@@ -109,6 +114,7 @@ class _Reader:
     systems: dict[str, tuple[str, str]] = field(default_factory=dict)
     exact: dict[tuple[str, str], tuple[Topic, ...]] = field(default_factory=dict)
     prefixes: dict[tuple[str, str], tuple[Topic, ...]] = field(default_factory=dict)
+    other_names: dict[str, str] = field(default_factory=dict)
 
     def fault(
         self,
@@ -143,6 +149,7 @@ class _Reader:
             otherwise=self.rank(root, "otherwise") if root.get("otherwise") else None,
             minor_topics=frozenset(minor_topics),
             minor_labels=minor_labels,
+            names=self.other_names,
         )
 
     def read_systems(self, root: Node) -> None:
@@ -157,6 +164,9 @@ class _Reader:
                     expected="exact or prefix",
                 )
             self.systems[name] = (self.word(node, "uri"), match)
+            if node.get("also"):
+                uri = self.systems[name][0]
+                self.other_names.update((spelling(one), uri) for one in self.words(node, "also"))
 
     def topic(self, name: str, node: Node) -> Topic:
         self.known(node, _TOPIC_KEYS, f"the topic '{name}'")

@@ -64,7 +64,7 @@ def _pointed_to(tree: Any) -> set[str]:
 def _masked(tree: Any, here: set[str]) -> Any:
     if isinstance(tree, list):
         return [_masked(item, here) for item in tree]
-    if not isinstance(tree, Mapping):
+    if not isinstance(tree, dict):
         return tree
     reference = tree.get("reference")
     if isinstance(reference, str) and len(reference) > 1 and reference.startswith("#"):

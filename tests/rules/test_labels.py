@@ -57,6 +57,7 @@ def condition(code: str, **more: object) -> dict:
         ("82667-7", "http://loinc.org", "SUD"),
         ("6813", "http://www.nlm.nih.gov/research/umls/rxnorm", "OPIOIDUD"),
         ("90837", "http://www.ama-assn.org/go/cpt", "PSYTHPN"),
+        ("B20", "urn:oid:2.16.840.1.113883.6.90", "HIV"),
         ("261QM2800X", "http://nucc.org/provider-taxonomy", "OPIOIDUD"),
     ],
 )
