@@ -15,6 +15,7 @@ import typer
 import uvicorn
 from fastapi import FastAPI
 
+from engine import logs
 from engine.cli.loading import ConfigOption, open_project, open_store
 from engine.clock import SystemClock
 from engine.deliver.worker import Settings
@@ -36,6 +37,7 @@ def serve(
     ] = True,
 ) -> None:
     """Run the HTTP API, and deliveries beside it."""
+    logs.configure()
     project = open_project(config, to_run=True)
     with open_store(project) as store:
         settings = project.config.server
@@ -72,6 +74,7 @@ def served(project: Project, store: Store, *, deliver: bool = True) -> FastAPI:
 
 def worker(config: ConfigOption = Path("config.yaml")) -> None:
     """Run deliveries alone, beside any number of servers and workers on the same record."""
+    logs.configure()
     project = open_project(config, to_run=True)
     with open_store(project) as store:
         asyncio.run(_deliver(project, store))

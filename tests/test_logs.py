@@ -1,0 +1,30 @@
+"""Logs tell what happened and where, and nothing of what was in the message."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+PROGRAM = """
+import structlog
+from engine import logs
+logs.configure()
+secret = "Avery Lindqvist"
+try:
+    raise ValueError(secret)
+except ValueError as error:
+    structlog.get_logger("x").error("request.failed", path="/fhir", exc_info=error)
+"""
+
+
+def test_an_exception_is_logged_without_its_text_or_values() -> None:
+    """The log line names the exception's type and frames, never its message or local values."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60
+    )
+    line = json.loads(done.stderr)
+    assert line["event"] == "request.failed"
+    assert line["exception"] == "ValueError"
+    assert line["frames"]
+    assert "Avery" not in done.stderr
