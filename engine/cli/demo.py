@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain, groupby, repeat
@@ -71,8 +73,8 @@ def _keep(console: Console, stage: Stage) -> None:
 def _introduce(console: Console) -> None:
     console.print(
         "[bold]A day of coordination[/bold] for Avery, who is eight, and Dana, her mother.\n"
-        "Three HTTP servers run on this machine: the engine, the EHR of a hospital that writes\n"
-        "FHIR in the us-core dialect, and the hub of a health plan that writes it in hrex.\n"
+        "Three servers run on this machine: the engine, a hospital's EHR that writes\n"
+        "FHIR in the us-core dialect, and a health plan's hub that writes it in hrex.\n"
     )
 
 
@@ -89,14 +91,13 @@ def _announce(console: Console, number: int, step: Step, status: int) -> None:
 
 
 def _table(happenings: Sequence[Happening]) -> Table:
-    table = Table(box=box.HORIZONTALS, pad_edge=False, header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("#", justify="right", style="dim")
     table.add_column("Sent by", no_wrap=True)
     table.add_column("Resource", ratio=1)
     for name in ("Outcome", "Why", "Arrived at"):
         table.add_column(name, no_wrap=True)
     for number, group in groupby(happenings, key=lambda one: one.step):
-        table.add_section()
         for first, one in zip(chain([True], repeat(False)), group, strict=False):
             shown = (str(number), TITLES[one.sender]) if first else ("", "")
             table.add_row(*shown, one.expected.title, _outcome(one), one.why, one.arrived)
@@ -112,18 +113,28 @@ def _conclude(
     console: Console, happenings: Sequence[Happening], folder: Path, seconds: float
 ) -> None:
     good = sum(happening.as_expected for happening in happenings)
-    console.print(f"\n{good} of {len(happenings)} outcomes are as expected, in {seconds:.0f} s.")
+    console.print(f"{good} of {len(happenings)} outcomes are as expected, in {seconds:.0f} s.")
     for one in happenings:
         if not one.as_expected:
             wanted = f"{one.expected.outcome} {one.expected.why}".strip()
-            got = f"{one.outcome} {one.why}, arrived: {one.arrived}".strip()
-            console.print(f"  step {one.step}, {one.expected.title}: expected {wanted}, got {got}")
+            got = f"{one.outcome} {one.why}".strip()
+            console.print(
+                f"  step {one.step}, {one.expected.title}: expected {wanted}; "
+                f"it is {got}, and arrived: {one.arrived}",
+                style="red",
+            )
+    console.print(f"\nThe ledger of this day is in {folder}. To read it:")
+    for line in _next(happenings, folder):
+        console.print(f"  {line}", soft_wrap=True, markup=False)
+
+
+def _next(happenings: Sequence[Happening], folder: Path) -> Iterator[str]:
+    """Yield what to type next, as it can be typed in the present folder."""
+    command = "carelane" if shutil.which("carelane") else sys.argv[0]
     config = shipped() / "config.yaml"
-    console.print(f"\nThe ledger of this day is {folder / 'ledger.db'}. To read it:")
-    console.print(
-        f"  export CARELANE_STORE=sqlite:///{folder / 'ledger.db'}\n"
-        f"  carelane ledger list --config {config}\n"
-        f"  carelane ledger trace MESSAGE --config {config}",
-        soft_wrap=True,
-        markup=False,
-    )
+    option = "" if config == Path("config.yaml").resolve() else f" --config {config}"
+    yield f"export CARELANE_STORE=sqlite:///{folder / 'ledger.db'}"
+    yield f"{command} ledger list{option}"
+    for one in happenings:
+        if one.outcome == "held":
+            yield f"{command} ledger trace {one.message}{option}   # why step {one.step} is held"

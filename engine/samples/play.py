@@ -29,9 +29,13 @@ _UNDER_WAY = ("waiting", "leased")
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Say what became of some resources of one step, and what should have."""
+    """Say what became of some resources of one step, and what should have.
+
+    `message` is the id under which the ledger has the step.
+    """
 
     step: int
+    message: str
     sender: str
     expected: Expected
     outcome: str
@@ -137,7 +141,9 @@ def _happenings(stage: Stage, store: Store, sent: _Sent) -> Iterator[Happening]:
         mine = [unit for unit in units if unit.type in expected.types]
         results = {_result(stage, sent, unit, deliveries) for unit in mine}
         outcome, why, arrived = _common(results)
-        yield Happening(sent.number, sent.step.sender, expected, outcome, why, arrived)
+        yield Happening(
+            sent.number, sent.message, sent.step.sender, expected, outcome, why, arrived
+        )
 
 
 def _common(results: set[tuple[str, str, str]]) -> tuple[str, str, str]:
