@@ -105,10 +105,14 @@ class Compiler:
         self.groups(scope, block, steps)
         constants = self.constants_read(scope) if is_root else []
         level = self.source.constant(self.level(block, steps, others, constants))
-        plain = self.source.constant(self.plain(block, steps, constants))
-        self.source.line(f"{r} = NOTHING")
-        with self.source.block(f"if not {s}.keys() <= {plain}:"):
-            self.source.line(f"{r} = run.unusual({level}, {s}, {o}, {scope.spec()})")
+        holds_all = self.source.constant(self.plain(block, steps, constants).issuperset)
+        recalls = any(self.recalls(step) for step in block.steps)
+        if recalls:
+            self.source.line(f"{r} = NOTHING")
+        alone = self.alone(s, steps, taken)
+        with self.source.block(f"if {alone}not {holds_all}({s}):"):
+            head = f"{r} = " if recalls else ""
+            self.source.line(f"{head}run.unusual({level}, {s}, {o}, {scope.spec()})")
         if is_root and block.type(self.direction) != block.type(other(self.direction)):
             self.source.line(f"{o}['resourceType'] = {block.type(other(self.direction))!r}")
         for step in steps:
@@ -123,6 +127,19 @@ class Compiler:
             self.constants_write(scope)
         self.rewriting(scope, block, steps)
         return o
+
+    def alone(self, s: str, steps: list[Step], taken: dict[Step, list[str]]) -> str:
+        """Return the cheaper guard by counting, for objects of which one element is read."""
+        active = [step for step in steps if step in taken]
+        if len(active) != 1 or len(active[0].source(self.direction)) != 1:
+            return ""
+        if len(active[0].source(self.direction)[0].names) != 1:
+            return ""
+        return f"({taken[active[0]][0]} is None or len({s}) != 1) and "
+
+    def recalls(self, step: Step) -> bool:
+        """Tell whether a step looks at what was remembered for it, beside what is put back."""
+        return step.rule.first or step.operation in ("table", "function", "split")
 
     def plain(self, block: Block, steps: list[Step], constants: list[str]) -> frozenset[str]:
         names = {end.names[0] for step in steps for end in step.source(self.direction)}
@@ -183,6 +200,8 @@ class Compiler:
     def is_passive(self, step: Step) -> bool:
         """Tell whether a step is done by copying the object: same name, same value."""
         source, target = step.source(self.direction), step.target(self.direction)
+        if self.is_any(step):
+            return True
         return (
             step.operation == "copy"
             and len(source) == len(target) == 1
@@ -192,6 +211,10 @@ class Compiler:
             and not step.rule.first
             and not source[0].element.codes
         )
+
+    def is_any(self, step: Step) -> bool:
+        """Tell whether a reference may point to anything, and stays where it is."""
+        return step.operation == "ref" and self.in_place(step) and not self.targets(step)
 
     def in_place(self, step: Step) -> bool:
         source, target = step.source(self.direction), step.target(self.direction)
@@ -264,6 +287,9 @@ class Compiler:
     def step(self, scope: Scope, step: Step, taken: list[str]) -> None:
         """Write what one step does with the values that were read."""
         self.source.comment(step.rule.place, self.file)
+        if self.is_code(step):
+            self.code(scope, step, taken[0])
+            return
         match step.operation:
             case "function":
                 self.function(scope, step)
@@ -275,6 +301,23 @@ class Compiler:
                 self.away(scope, step, taken)
             case _:
                 self.one(scope, step, taken[0], taken[1])
+
+    def is_code(self, step: Step) -> bool:
+        """Tell whether a step only looks whether a code is in its value set."""
+        source = step.source(self.direction)
+        return (
+            step.operation == "copy"
+            and self.in_place(step)
+            and not step.rule.first
+            and not source[0].element.is_list
+        )
+
+    def code(self, scope: Scope, step: Step, v: str) -> None:
+        end = step.source(self.direction)[0]
+        codes = self.source.constant((end.element.codes or frozenset()) | {None})
+        place = self.source.constant(step.rule.place)
+        with self.source.block(f"if {v} not in {codes}:"):
+            self.source.line(f"run.code({scope.spec('.' + end.text)}, {place})")
 
     def one(self, scope: Scope, step: Step, v: str, u: str) -> None:
         """Write a step from one element to one, with its condition."""
@@ -320,6 +363,11 @@ class Compiler:
             self.each(scope, step, v, source, target)
         else:
             at = f".{source.text}"
+            if step.operation == "ref" and self.in_place(step):
+                spec, place = scope.spec(at), self.source.constant(step.rule.place)
+                with self.source.block(f"if {self.is_far(step, v)}:"):
+                    self.write(scope, target, self.referring(step, v, spec, place))
+                return
             y = self.item(scope, step, v, at, ())
             if y != v or not self.in_place(step):
                 self.write(scope, target, y)
@@ -329,12 +377,17 @@ class Compiler:
         x = self.source.fresh("x")
         at = f".{source.text}[]"
         inline = self.inline(scope, step, x, at, (v, x))
-        if inline == x:
+        if step.operation == "ref" and self.in_place(step):
+            spec, place = scope.spec(at, v, x), self.source.constant(step.rule.place)
+            loop, test = f"for {x} in {v}:", f"if {self.is_far(step, x)}:"
+            with self.source.block(loop), self.source.block(test):
+                call = self.referring(step, x, spec, place)
+                self.write(scope, target, f"[{call} for {x} in {v}]")
+                self.source.line("break")
+        elif inline == x:
             y = self.deep(step, v, scope.spec(f".{source.text}"))
             if y != v or not self.in_place(step):
                 self.write(scope, target, y)
-        elif inline is not None:
-            self.write(scope, target, f"[{inline} for {x} in {v}]")
         else:
             items = self.source.fresh("l")
             self.source.line(f"{items} = []")
@@ -370,7 +423,7 @@ class Compiler:
                 if step.source(self.direction)[0].element.type == "Coding":
                     return f"run.coding({constant}, {x}, {spec}, {place})"
                 fast = self.source.constant(translator.fast())
-                return f"{fast}({x}) or run.concept({constant}, {x}, {spec}, {place})"
+                return f"({fast}({x}) or run.concept({constant}, {x}, {spec}, {place}))"
             case "ref":
                 return self.reference(step, x, spec, place)
             case "identifier":
@@ -382,16 +435,24 @@ class Compiler:
                 return f"({made} if plain else run.rewritten({made}, {spec}))"
         return None
 
+    def targets(self, step: Step) -> frozenset[str]:
+        """Return the types that a reference may point to; none stands for any."""
+        names = frozenset(target.text for target in step.rule.targets)
+        return frozenset() if "any" in names else names
+
+    def is_far(self, step: Step, x: str) -> str:
+        """Return the test for references that need more than a look at their type."""
+        starts = tuple(f"{name}/" for name in sorted(self.targets(step)))
+        near = f"({x}.get('reference') or '').startswith({self.source.constant(starts)})"
+        return f"not (plain and {near})" if starts else "not plain"
+
+    def referring(self, step: Step, x: str, spec: str, place: str) -> str:
+        targets = self.source.constant(self.targets(step))
+        return f"run.reference({x}, {targets}, {spec}, {place})"
+
     def reference(self, step: Step, x: str, spec: str, place: str) -> str:
-        names = {target.text for target in step.rule.targets}
-        if "any" in names:
-            targets = self.source.constant(frozenset())
-            return f"({x} if plain else run.reference({x}, {targets}, {spec}, {place}))"
-        targets = self.source.constant(frozenset(names))
-        return (
-            f"({x} if plain and ({x}.get('reference') or '').partition('/')[0] in {targets} "
-            f"else run.reference({x}, {targets}, {spec}, {place}))"
-        )
+        far = self.is_far(step, x)
+        return f"({self.referring(step, x, spec, place)} if {far} else {x})"
 
     def item(self, scope: Scope, step: Step, x: str, at: str, pair: tuple[str, ...]) -> str:
         """Write what is needed to change one value; return its source expression."""
@@ -615,6 +676,10 @@ class Compiler:
         listed = repr((*names, "extension", "modifierExtension"))
         with self.source.block("if not plain:"):
             self.source.line(f"run.rewrite({scope.o}, {listed}, {scope.spec()})")
+            for step in filter(self.is_any, steps):
+                v = self.source.fresh("v")
+                self.source.line(f"{v} = {scope.s}.get({step.source(self.direction)[0].name!r})")
+                self.one(scope, step, v, "None")
 
 
 def compiled(plan: Plan, direction: Direction, pairs: dict[str, Pair]) -> tuple[str, Compiled]:

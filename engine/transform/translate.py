@@ -60,18 +60,20 @@ class Translator:
             codings = concept.get("coding")
             if codings is None:
                 return concept
-            if "extension" in concept or not keep:
+            if not keep:
                 return None
             if len(codings) == 1:
                 coding = codings[0]
                 hit = hits.get((coding.get("system"), coding.get("code")))
-                if hit is None:
+                if hit is None or "extension" in concept:
                     return None
-                return {**concept, "coding": [hit.copy(), coding]}
+                out = concept.copy()
+                out["coding"] = [hit.copy(), coding]
+                return out
             if len(codings) == 2:
                 coding = codings[1]
                 again = added.get((coding.get("system"), coding.get("code")))
-                if again is not None and again == codings[0]:
+                if again is not None and again == codings[0] and "extension" not in concept:
                     return {**concept, "coding": [coding]}
             return None
 
