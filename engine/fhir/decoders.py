@@ -10,12 +10,10 @@ from types import ModuleType
 from typing import Annotated, Any, Literal
 
 import msgspec
-import orjson
 from msgspec import UNSET, Meta, UnsetType
 
 from engine.fhir.checked import PRIMITIVES, Moment, hook
 from engine.fhir.containment import broken_containment
-from engine.fhir.json import dumps
 from engine.fhir.schema import Element, Schema, Type, Version, schema
 from engine.fhir.struct_checks import attribute_of, check_of
 
@@ -46,13 +44,11 @@ class Decoders:
         Bundle entries of one tree. It never raises for bad data, however deep.
         """
         try:
-            return self._refusal(tree, "") or _local(tree)
+            return self._refusal(tree, "", is_contained=False)
         except RecursionError:
             return _NAMELESS
-        except (UnicodeEncodeError, TypeError):
-            return _NAMELESS
 
-    def _refusal(self, tree: Any, path: str) -> str | None:
+    def _refusal(self, tree: Any, path: str, *, is_contained: bool) -> str | None:
         if not isinstance(tree, dict):
             return path or _NAMELESS
         kind = tree.get("resourceType")
@@ -63,9 +59,15 @@ class Decoders:
             msgspec.convert(tree, plain, dec_hook=hook)
         except msgspec.ValidationError:
             refused = self._full(tree, kind)
-            if refused is not None:
-                return (path or kind) + refused
-        return self._inner(tree, kind, path or kind)
+        else:
+            if "contained" not in tree and kind not in _HOLDERS:
+                return None
+            refused = None
+        if refused is None:
+            refused = _wide_refusal(tree, kind, is_contained)
+        if refused is not None:
+            return (path or kind) + refused
+        return self._inner(tree, path or kind)
 
     def _full(self, tree: Any, kind: str) -> str | None:
         try:
@@ -76,16 +78,16 @@ class Decoders:
 
     def _prepare(self, kind: str) -> Any:
         with self._lock:
-            struct = self._plain[kind] = self._families[0].struct(kind)
+            struct = self._families[0].struct(kind)
             self._families[1].struct(kind)
+            self._plain[kind] = struct
             return struct
 
-    def _inner(self, tree: dict[str, Any], kind: str, path: str) -> str | None:
-        if "contained" in tree or kind in _HOLDERS:
-            for inner_path, inner in inner_resources(tree, path):
-                refused = self._refusal(inner, inner_path)
-                if refused:
-                    return refused
+    def _inner(self, tree: dict[str, Any], path: str) -> str | None:
+        for inner_path, inner in inner_resources(tree, path):
+            refused = self._refusal(inner, inner_path, is_contained=".contained[" in inner_path)
+            if refused:
+                return refused
         return None
 
 
@@ -139,31 +141,28 @@ def _path_of(said: str) -> str:
     return path.removesuffix("`") if found else ""
 
 
-def _local(tree: dict[str, Any]) -> str | None:
-    """Return the path of an empty object or of a broken rule about contained resources.
-
-    The tree written again says, at little cost, whether it is worth looking.
-    """
-    written = _written(tree)
-    if b"{}" in written and (found := _first_empty(tree, "")):
-        return found
-    kind = str(tree["resourceType"])
-    if "contained" in tree or (b"#" in written and b'":"#' in written):
-        pass
-    elif kind not in _HOLDERS or b"contained" not in written:
+def _wide_refusal(tree: dict[str, Any], kind: str, is_contained: bool) -> str | None:
+    """Return the path of an empty object or of a broken rule about contained resources."""
+    if kind in _HOLDERS:
+        tree = _without_resources(tree)
+    found = _first_empty(tree, "")
+    if found:
+        return f".{found}"
+    if is_contained:
         return None
-    outer = [(kind, tree), *inner_resources({**tree, "contained": []}, kind)]
-    for path, resource in outer:
-        for broken in broken_containment(resource, path):
-            return broken.path
-    return None
+    return next((broken.path[len(kind) :] for broken in broken_containment(tree, kind)), None)
 
 
-def _written(tree: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(tree, default=str)
-    except (TypeError, ValueError):
-        return dumps(tree)
+def _without_resources(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return a Bundle without what its entries hold, which is looked at entry by entry."""
+    entries = tree.get("entry")
+    if not isinstance(entries, list):
+        return tree
+    bare = [
+        {**entry, "resource": None} if isinstance(entry, dict) and "resource" in entry else entry
+        for entry in entries
+    ]
+    return {**tree, "entry": bare}
 
 
 def _first_empty(node: Any, path: str) -> str | None:

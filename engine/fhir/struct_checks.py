@@ -36,7 +36,9 @@ def check_of(found: Type, *, full: bool) -> Callable[[Any], None] | None:
 
 
 # The checks of a plain struct run for every object of real traffic, so they are written out as
-# one function per type. Its text is made of names from the schema alone.
+# one function per type. Its text is made of names from the schema alone. They also refuse empty
+# objects and references into `contained`: both need a look at the whole tree, which the full
+# decoder gives.
 
 
 def _compiled(found: Type) -> Callable[[Any], None] | None:
@@ -47,6 +49,10 @@ def _compiled(found: Type) -> Callable[[Any], None] | None:
     space: dict[str, Any] = {"U": UNSET, "attrgetter": attrgetter, "period": _period}
     if found.name == "Period":
         lines.append("period(s)")
+    if found.name == "Reference":
+        lines.append(f"if s.reference is not U and s.reference[0] == '#': {_REFUSE.format('#')}")
+    if found.kind != "resource" and not any(e.required for e in found.elements.values()):
+        lines.insert(0, _empty_line(found))
     if not lines:
         return None
     head = [line for line in lines if line.startswith("get_")]
@@ -57,6 +63,15 @@ def _compiled(found: Type) -> Callable[[Any], None] | None:
 
 
 _REFUSE = "raise ValueError({!r})"
+_LATE = ("id", "extension", "modifierExtension")
+
+
+def _empty_line(found: Type) -> str:
+    """Return the line that refuses an object without members; what is rarely there comes last."""
+    names = [name for name in found.elements if name not in _LATE]
+    names += [name for name in _LATE if name in found.elements]
+    absent = " and ".join(f"s.{attribute_of(name)} is U" for name in names)
+    return f"if {absent}: {_REFUSE.format('empty')}"
 
 
 def _choice_lines(found: Type, variants: tuple[Element, ...]) -> list[str]:
