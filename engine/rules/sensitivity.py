@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,14 +70,12 @@ class SensitivityTable:
     def topics(self, system: str, code: str) -> tuple[Topic, ...]:
         """Return the topics of one code, in the order of the table; () where it is not listed."""
         system = self.names.get(system, system)
-        if system not in self.prefixed:
-            return self.exact.get((system, code), ())
-        plain = _plain(code)
-        found: dict[str, Topic] = {}
+        found = dict.fromkeys(self.exact.get((system, code), ()))
+        plain = _plain(code) if system in self.prefixed else ""
         for length in range(1, len(plain) + 1):
             for topic in self.prefixes.get((system, plain[:length]), ()):
-                found[topic.name] = topic
-        return tuple(found.values())
+                found[topic] = None
+        return tuple(found)
 
     def knows(self, system: str) -> bool:
         """Tell whether a code of this system that is not listed may be called not sensitive."""
@@ -97,6 +95,45 @@ def read_table(
     if root is None:
         return None, problems
     return parse_table(root)
+
+
+def load_tables(paths: Sequence[Path] = ()) -> tuple[SensitivityTable | None, list[Diagnostic]]:
+    """Read the tables of a project as one, the shipped one where it names none.
+
+    A code gets the labels of every table that lists it; None with every problem on an error.
+    """
+    read = [read_table(path) for path in paths or (SHIPPED,)]
+    problems = [problem for _, found in read for problem in found]
+    tables = [table for table, _ in read if table is not None]
+    if problems or not tables:
+        return None, problems
+    return _joined(tables), []
+
+
+def _joined(tables: Sequence[SensitivityTable]) -> SensitivityTable:
+    levels = [table.otherwise for table in tables if table.otherwise]
+    return SensitivityTable(
+        name=" + ".join(table.name for table in tables),
+        version=" + ".join(table.version for table in tables),
+        systems=frozenset().union(*(table.systems for table in tables)),
+        exact=_rows(table.exact for table in tables),
+        prefixes=_rows(table.prefixes for table in tables),
+        prefixed=frozenset().union(*(table.prefixed for table in tables)),
+        otherwise=max(levels, key=RANK.__getitem__, default=None),
+        minor_topics=frozenset().union(*(table.minor_topics for table in tables)),
+        minor_labels=tuple(dict.fromkeys(one for table in tables for one in table.minor_labels)),
+        names={name: uri for table in tables for name, uri in table.names.items()},
+    )
+
+
+def _rows(
+    every: Iterable[Mapping[tuple[str, str], tuple[Topic, ...]]],
+) -> dict[tuple[str, str], tuple[Topic, ...]]:
+    joined: dict[tuple[str, str], tuple[Topic, ...]] = {}
+    for rows in every:
+        for key, topics in rows.items():
+            joined[key] = tuple(dict.fromkeys((*joined.get(key, ()), *topics)))
+    return joined
 
 
 def parse_table(root: Node) -> tuple[SensitivityTable | None, list[Diagnostic]]:

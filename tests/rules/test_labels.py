@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from engine import document
 from engine.rules.labels import is_minor, label
 from engine.rules.security_label import ACT_CODE, CONFIDENTIALITY, inline_labels, resource_labels
-from engine.rules.sensitivity import SensitivityTable, parse_table, read_table
+from engine.rules.sensitivity import SHIPPED, SensitivityTable, load_tables, parse_table, read_table
 from engine.validate import validate
 
 ICD = "http://hl7.org/fhir/sid/icd-10-cm"
@@ -199,6 +200,24 @@ def test_labelling_twice_is_labelling_once(
     assert validate(once) == []
     for old, new in zip(message["contained"], once["contained"], strict=True):
         assert inline_labels(old) <= inline_labels(new)
+
+
+def test_a_project_may_add_tables(tmp_path: Path) -> None:
+    """Several tables count together; a fault in any of them loads none."""
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "sensitivity: own\nversion: 1\n"
+        "systems: {local: {uri: http://acme.example/codes, match: exact}}\n"
+        "topics: {vip: {title: VIP, labels: [VIP], confidentiality: V, codes: {local: [X1]}}}\n"
+    )
+    table, problems = load_tables([SHIPPED, own])
+    assert problems == []
+    assert table is not None
+    assert [one.name for one in table.topics("http://acme.example/codes", "X1")] == ["vip"]
+    assert [one.name for one in table.topics(ICD, "B20")] == ["hiv"]
+    assert load_tables()[0] is not None
+    own.write_text("sensitivity: own")
+    assert load_tables([SHIPPED, own])[0] is None
 
 
 FAULTS = {
