@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
@@ -12,21 +13,17 @@ from engine.fhir import primitives
 _SEEN = 20_000
 _SEEN_LENGTH = 100
 
+Accept = Callable[[Any], Any]
+"""Return an instance of the type for a value that is one, else raise ValueError."""
+
 
 class Checked:
-    """Be the type of values that Python code checks; one subclass per primitive type.
+    """Be the type of values that Python code checks; one subclass per primitive type."""
 
-    Codes and systems come from a small vocabulary, so texts that passed are remembered, within
-    bounds; what is likely to be of one patient (an instant, an id) is not.
-    """
-
-    seen: ClassVar[set[Any]] = set()
-    remembers: ClassVar[bool] = False
-    passed: ClassVar[Any] = None
-    check: ClassVar[Callable[[Any], bool]]
+    accept: ClassVar[Accept]
 
 
-class Moment:
+class Moment(Checked):
     """Be the type of dateTime values, which keep their text for the invariants of Period."""
 
     __slots__ = ("text",)
@@ -35,41 +32,70 @@ class Moment:
         self.text = text
 
 
-_is_moment = primitives.CHECKS["dateTime"]
-_REMEMBERED = frozenset({"code", "uri", "canonical", "url", "oid", "date"})
+def hook(kind: type[Checked], value: Any) -> Any:
+    """Answer msgspec for a type that it does not know."""
+    return kind.accept(value)
+
+
+def _remembering(check: Callable[[Any], bool], passed: Any) -> Accept:
+    """Remember the texts that passed, within bounds: codes and systems are a small vocabulary."""
+    seen: set[Any] = set()
+
+    def accept(value: Any) -> Any:
+        try:
+            if value in seen:
+                return passed
+        except TypeError:
+            pass
+        if not check(value):
+            raise ValueError("this is no value of its type")
+        if len(value) <= _SEEN_LENGTH:
+            if len(seen) >= _SEEN:
+                seen.clear()
+            seen.add(value)
+        return passed
+
+    return accept
+
+
+def _plainly(check: Callable[[Any], bool], passed: Any) -> Accept:
+    def accept(value: Any) -> Any:
+        if not check(value):
+            raise ValueError("this is no value of its type")
+        return passed
+
+    return accept
+
+
+def _decimal(check: Callable[[Any], bool], passed: Any) -> Accept:
+    def accept(value: Any) -> Any:
+        if type(value) is int or isinstance(value, Decimal):
+            return passed
+        raise ValueError("this is no value of its type")
+
+    return accept
+
+
+def _moment(value: Any) -> Moment:
+    if not primitives.CHECKS["dateTime"](value):
+        raise ValueError("this is no value of its type")
+    return Moment(value)
+
+
+Moment.accept = staticmethod(_moment)
+
+_REMEMBERED = ("code", "uri", "canonical", "url", "oid", "date")
+_ACCEPTING: Mapping[str, Callable[[Callable[[Any], bool], Any], Accept]] = {
+    **dict.fromkeys(_REMEMBERED, _remembering),
+    "decimal": _decimal,
+}
 
 
 def _checked(name: str) -> type[Checked]:
-    found: type[Checked] = type(
-        f"_Checked_{name}",
-        (Checked,),
-        {
-            "seen": set(),
-            "remembers": name in _REMEMBERED,
-            "check": staticmethod(primitives.CHECKS[name]),
-        },
-    )
-    found.passed = found()
+    found: type[Checked] = type(f"_Checked_{name}", (Checked,), {})
+    accepting = _ACCEPTING.get(name, _plainly)
+    found.accept = staticmethod(accepting(primitives.CHECKS[name], found()))
     return found
-
-
-def hook(kind: Any, value: Any) -> Any:
-    if kind is Moment:
-        if not _is_moment(value):
-            raise ValueError("this is no value of its type")
-        return Moment(value)
-    try:
-        if value in kind.seen:
-            return kind.passed
-    except TypeError:
-        pass
-    if not kind.check(value):
-        raise ValueError("this is no value of its type")
-    if kind.remembers and len(value) <= _SEEN_LENGTH:
-        if len(kind.seen) >= _SEEN:
-            kind.seen.clear()
-        kind.seen.add(value)
-    return kind.passed
 
 
 _TEXT = Annotated[str, Meta(min_length=1, max_length=primitives.MAX_STRING)]
@@ -78,6 +104,7 @@ _BUILT_IN: Mapping[str, Any] = {
     "string": _TEXT,
     "markdown": _TEXT,
     "xhtml": Annotated[str, Meta(min_length=1)],
+    "id": Annotated[str, Meta(pattern=rf"\A{primitives.ID}\Z")],
     "boolean": bool,
     "integer": Annotated[int, Meta(ge=-_LIMIT - 1, le=_LIMIT)],
     "unsignedInt": Annotated[int, Meta(ge=0, le=_LIMIT)],
@@ -86,3 +113,4 @@ _BUILT_IN: Mapping[str, Any] = {
 PRIMITIVES: Mapping[str, Any] = {
     name: _BUILT_IN.get(name) or _checked(name) for name in primitives.CHECKS
 }
+"""By primitive type: what a struct field of it is annotated with."""

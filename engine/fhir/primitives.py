@@ -21,7 +21,8 @@ _ZONE = r"(?:Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
 
 _DATE = re.compile(f"{_YEAR}(?:-{_MONTH}(?:-{_DAY})?)?")
 _TIME = re.compile(_CLOCK)
-_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+ID = r"[A-Za-z0-9\-.]{1,64}"
+_ID = re.compile(ID)
 _CODE = re.compile(r"\S+(?:\s\S+)*")
 _URI = re.compile(r"\S+")
 _OID = re.compile(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+")
@@ -78,9 +79,9 @@ def _date(value: Any) -> bool:
 def _date_time(value: Any) -> bool:
     if not isinstance(value, str):
         return False
-    if len(value) <= 10:
-        return _is_day(value)
-    return _TAIL.fullmatch(value, 10) is not None and _is_day(value[:10])
+    if value[:10] in _DAYS or _is_day(value[:10]):
+        return len(value) <= 10 or _TAIL.fullmatch(value, 10) is not None
+    return False
 
 
 def _instant(value: Any) -> bool:

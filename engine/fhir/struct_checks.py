@@ -48,7 +48,7 @@ def _compiled(found: Type) -> Callable[[Any], None] | None:
     lines += [_together_line(rule) for rule in _invariants_of(found)]
     space: dict[str, Any] = {"U": UNSET, "attrgetter": attrgetter, "period": _period}
     if found.name == "Period":
-        lines.append("period(s)")
+        lines.append("if s.start is not U and s.end is not U: period(s)")
     if found.name == "Reference":
         lines.append(f"if s.reference is not U and s.reference[0] == '#': {_REFUSE.format('#')}")
     if found.kind != "resource" and not any(e.required for e in found.elements.values()):
