@@ -19,8 +19,8 @@ from engine.rules.consent.decide import decide
 from engine.rules.consent.policy import DEFAULT, Policy
 from engine.rules.decision import Decision
 from engine.transform.adapter import Adapter, Adapters, load_adapters
-from engine.transform.passthrough import PassThrough
 from engine.transform.crosswalk import Key, Links, Naming, SystemCrosswalk, identifier_key
+from engine.transform.passthrough import PassThrough
 from engine.validate import validate
 
 FhirVersion = Literal["R4", "R5"]
@@ -144,19 +144,31 @@ class Project:
 
     def check_dialect(self, resource: Resource, dialect: str) -> list[Diagnostic]:
         """Return what is wrong with a resource in the FHIR version and profile of a dialect."""
+        problems = self.check_version(resource, dialect)
+        profile = self.profile_of(dialect, resource["resourceType"])
+        if profile is None or has_errors(problems):
+            return problems
+        return problems + profile.check(resource)
+
+    def check_version(self, resource: Resource, dialect: str) -> list[Diagnostic]:
+        """Return what is wrong with a resource in the FHIR version of a dialect."""
         type_name = resource["resourceType"]
         adapter = self.adapters.get(dialect, type_name)
-        if adapter is None:
-            return [
-                Diagnostic(
-                    "R014",
-                    f"The dialect {dialect} has no mapping for {type_name}.",
-                    path=type_name,
-                    remedy=f"add mappings/{dialect}/{type_name.lower()}.yaml.",
-                )
-            ]
-        profile = self.profiles.get(adapter.profile) if adapter.profile else None
-        return validate(resource, adapter.fhir, (profile,) if profile else ())
+        if adapter is not None:
+            return validate(resource, adapter.fhir)
+        return [
+            Diagnostic(
+                "R014",
+                f"The dialect {dialect} has no mapping for {type_name}.",
+                path=type_name,
+                remedy=f"add mappings/{dialect}/{type_name.lower()}.yaml.",
+            )
+        ]
+
+    def profile_of(self, dialect: str, type_name: str) -> Profile | None:
+        """Return the profile that a dialect's mapping of a type names, if any."""
+        adapter = self.adapters.get(dialect, type_name)
+        return self.profiles.get(adapter.profile) if adapter and adapter.profile else None
 
     def validate(
         self, resource: Resource, fhir: FhirVersion = "R4", profile: str | None = None
@@ -191,12 +203,12 @@ def load(
     path: str | Path = "config.yaml",
     environ: Mapping[str, str] | None = None,
     *,
-    absent_secrets: Severity = Severity.WARNING,
+    absent_secrets: Severity | None = None,
 ) -> Project:
     """Load a project; `path` is its config.yaml.
 
-    A secret whose variable is not set is a warning, and its system cannot send or be sent to with
-    it; what is about to run asks for `absent_secrets=Severity.ERROR`.
+    A secret whose variable is not set is left out: its system cannot send. What is about to run
+    asks for `absent_secrets=Severity.ERROR`.
     Raises ProjectError with every problem of config, mappings, tables and profiles.
     """
     given = os.environ if environ is None else environ
@@ -207,7 +219,7 @@ def load(
 
 
 def examine(
-    path: Path, environ: Mapping[str, str], *, absent_secrets: Severity = Severity.WARNING
+    path: Path, environ: Mapping[str, str], *, absent_secrets: Severity | None = None
 ) -> tuple[Project | None, list[Diagnostic]]:
     """Return the project, or None, with everything that is wrong or doubtful in it."""
     config, problems = load_config(path, environ, absent_secrets=absent_secrets)

@@ -9,7 +9,7 @@ from engine.message import Hold, Next, Outcome, Reject, Unit
 from engine.road.identify import member_of
 from engine.road.trip import Trip
 from engine.transform.adapter import Result
-from engine.transform.crosswalk import waiting_keys
+from engine.transform.crosswalk import IDENTITY_TYPES, waiting_keys
 
 
 def canonicalise(unit: Unit, trip: Trip) -> Outcome:
@@ -18,7 +18,7 @@ def canonicalise(unit: Unit, trip: Trip) -> Outcome:
     adapter = trip.project.adapter(dialect, unit.type)
     result = adapter.to_canonical(unit.source, trip.crosswalk(trip.system))
     if stopped := stop(unit, result):
-        return stopped
+        return stopped if _needed(unit, stopped, trip) else _kept_as_it_came(unit, stopped)
     canonical = {**(result.resource or {}), "id": unit.entity}
     notes = (*unit.notes, *(problem.at(unit.where) for problem in result.diagnostics))
     mapping = f"{adapter.name} {adapter.version} {adapter.hash[:12]}"
@@ -27,6 +27,19 @@ def canonicalise(unit: Unit, trip: Trip) -> Outcome:
             unit, canonical=canonical, member=member_of(canonical), mapping=mapping, notes=notes
         )
     )
+
+
+def _needed(unit: Unit, stopped: Hold | Reject, trip: Trip) -> bool:
+    """Tell whether anybody waits for the canonical form of a unit that was stopped."""
+    if isinstance(stopped, Reject) or unit.type in IDENTITY_TYPES or unit.type == "Consent":
+        return True
+    return bool(trip.project.legs(trip.system, unit.type))
+
+
+def _kept_as_it_came(unit: Unit, stopped: Hold | Reject) -> Next:
+    """Let a unit that no route carries be recorded although its references lead nowhere."""
+    noted = (replace(problem, severity=Severity.WARNING) for problem in stopped.diagnostics)
+    return Next(replace(unit, notes=(*unit.notes, *noted)))
 
 
 def stop(unit: Unit, result: Result) -> Hold | Reject | None:

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from engine.diagnostics import Diagnostic, Severity, has_errors
 from engine.message import Next, Outcome, Reject, Resource, Unit
 from engine.road.trip import Trip
 
 
 def check_source(unit: Unit, trip: Trip) -> Outcome:
-    """Refuse a resource that is not valid in the FHIR version and profile of its dialect."""
+    """Refuse what is not valid in its FHIR version, or breaks the profile that it claims itself.
+
+    Where a resource breaks its dialect's profile without claiming it, that is noted and it
+    passes: canonical is plain FHIR, and each destination's profile is checked on the way out.
+    """
     dialect = trip.project.config.systems[trip.system].dialect
-    problems = trip.project.check_dialect(unit.source, dialect)
-    return _judged(unit, problems, 422)
+    judged = _judged(unit, trip.project.check_version(unit.source, dialect), 422)
+    profile = trip.project.profile_of(dialect, unit.type)
+    if profile is None or not isinstance(judged, Next):
+        return judged
+    problems = profile.check(unit.source)
+    if {profile.url, profile.base} & _claimed(unit.source):
+        return _judged(unit, problems, 422)
+    noted = (
+        replace(problem.at(unit.where), severity=Severity.WARNING)
+        for problem in problems
+        if problem.severity is not Severity.INFORMATION
+    )
+    return Next(replace(unit, notes=(*unit.notes, *noted)))
+
+
+def _claimed(resource: Resource) -> frozenset[str]:
+    """Return the profiles that a resource says it follows, without their versions."""
+    meta = resource.get("meta")
+    listed = meta.get("profile", ()) if isinstance(meta, dict) else ()
+    return frozenset(str(url).partition("|")[0] for url in listed)
 
 
 def check_canonical(unit: Unit, trip: Trip) -> Outcome:

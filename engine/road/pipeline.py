@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from engine.message import Next, Outcome, Reject, Unit
@@ -77,15 +77,51 @@ def run(submission: Submission, trip: Trip) -> Travelled:
     outcomes = _merge(arrived, names.units)
     outcomes = _through(UNDERSTANDING, outcomes, replace(trip, facts=facts))
     trip = replace(trip, facts=facts.knowing(o.unit for o in outcomes if isinstance(o, Next)))
-    outcomes = _through(LEAVING, outcomes, trip, IDENTITY_TYPES)
-    told = _announced(outcomes)
-    trip = replace(trip, facts=replace(trip.facts, links=trip.facts.links.including(told)))
+    outcomes, trip = _identities(outcomes, trip)
     outcomes = [*submission.refused, *_through(LEAVING, outcomes, trip, OTHER_TYPES)]
     if submission.whole and any(isinstance(outcome, Reject) for outcome in outcomes):
         return Travelled(transaction_refused(outcomes), {})
     kept = {o.unit.entity for o in outcomes if not isinstance(o, Reject)}
-    links = {key: entity for key, entity in {**names.links, **told}.items() if entity in kept}
-    return Travelled(outcomes, links)
+    taught = {**names.links, **_announced(outcomes)}
+    return Travelled(outcomes, {key: to for key, to in taught.items() if to in kept})
+
+
+def _identities(outcomes: Sequence[Outcome], trip: Trip) -> tuple[list[Outcome], Trip]:
+    """Let the members, people and organizations leave, who refer to each other in circles.
+
+    Each is taken to be known at its destinations once it goes there; where one cannot go after
+    all, the others are written again without it.
+    """
+    failed: set[str] = set()
+    while True:
+        told = {
+            key: outcome.unit.entity
+            for outcome in outcomes
+            if isinstance(outcome, Next) and outcome.unit.type in IDENTITY_TYPES
+            if outcome.unit.entity not in failed
+            for key in _names_abroad(outcome.unit, trip)
+        }
+        links = trip.facts.links.including(told)
+        known = replace(trip, facts=replace(trip.facts, links=links))
+        done = _through(LEAVING, outcomes, known, IDENTITY_TYPES)
+        stopped = {
+            after.unit.entity
+            for before, after in zip(outcomes, done, strict=True)
+            if isinstance(before, Next) and not isinstance(after, Next)
+        }
+        if stopped <= failed:
+            return done, known
+        failed |= stopped
+
+
+def _names_abroad(unit: Unit, trip: Trip) -> Iterator[Key]:
+    """Yield under which name each destination will know a unit that it does not know yet."""
+    known = {
+        key.system for key in trip.facts.links.known.get(unit.entity, ()) if key.kind == "reference"
+    }
+    for leg in trip.project.legs(trip.system, unit.type):
+        if leg.destination not in known:
+            yield reference_key(leg.destination, f"{unit.type}/{unit.entity}")
 
 
 def _through(
