@@ -9,7 +9,7 @@ from typing import Any
 from engine.fhir.dates import ALWAYS, moment
 from engine.message import Resource
 from engine.rules.consent.codings import ACT_REASON, concepts_of, key_of, listed, mappings
-from engine.rules.content import ABOUT, Age, Part, Shelf, is_content, parts
+from engine.rules.content import ABOUT, Age, Part, Shelf, element_of, is_content, parts
 from engine.rules.elements import names_of, party_names, references_in
 from engine.rules.labels import label
 from engine.rules.security_label import Label, coding, in_order
@@ -173,7 +173,7 @@ def _content(resource: Resource, found: Sequence[Part]) -> dict[str, Any]:
         envelope = told[0].envelope - told[0].classes
         stated["class"] = [_as_concept(one) for one in (envelope, told[0].classes) if one]
     if alike(part.codes for part in told):
-        stated["code"] = _codes(resource, told[0].codes)
+        stated["code"] = _codes(resource, found)
     if alike(part.labels for part in found):
         stated["securityLabel"] = in_order(found[0].labels)
     if alike(part.ages for part in told):
@@ -211,11 +211,17 @@ def _as_concept(classes: frozenset[Label]) -> dict[str, Any]:
     return codings[0] if len(codings) == 1 else {"coding": codings}
 
 
-def _codes(resource: Resource, codes: frozenset[Label]) -> list[dict[str, Any]]:
-    """Return what the resource says it is about, as it says it, then other codes of its content."""
+def _codes(resource: Resource, found: Sequence[Part]) -> list[dict[str, Any]]:
+    """Return what the resource says it is about, as it says it, then every other code in it.
+
+    Its category, which has a place of its own in the request, is left out.
+    """
     stated = [dict(one) for name in ABOUT for one in mappings(resource.get(name))]
     known = {tuple(key) for concept in concepts_of(stated) for key in concept}
-    return [*stated, *(coding(one) for one in sorted(codes) if one not in known)]
+    others = {
+        one for part in found if element_of(part.path) != "category" for one in part.codes
+    } - known
+    return [*stated, *(coding(one) for one in sorted(others))]
 
 
 def _span(ages: Sequence[Age]) -> dict[str, str]:

@@ -180,6 +180,13 @@ def test_a_message_states_what_it_is_about() -> None:
     assert request["code"] == [coded("T"), coded("E11.9")]
 
 
+def test_no_code_is_left_out_of_what_is_stated() -> None:
+    """A code that stands beside the content is asked for too: a deny of it must be met."""
+    extension = [{"url": "http://x.example", "valueCodeableConcept": coded("B20")}]
+    request = asked(pointing("Condition/c", extension=extension), supporting=[condition("E11.9")])
+    assert [one["code"] for one in request["code"]] == ["B20", "E11.9"]
+
+
 @pytest.mark.parametrize(
     ("resource", "sender", "recipients"),
     [
