@@ -74,6 +74,8 @@ def evaluate(
     walk = _Walk(finding, question, recipient, may_permit)
     for root in consent.roots:
         walk.root(root, root.effect or consent.base or "permit")
+    if not consent.roots:
+        finding.blocked = "it says neither permit nor deny"
     if consent.regular is not None and finding.permits:
         _keep_regular(finding, consent.regular, question.content)
     return finding

@@ -123,7 +123,8 @@ def grantor_problem(consent: CompiledConsent, question: Question) -> str | None:
 
 
 def _signer_problem(name: Name, consent: CompiledConsent, question: Question) -> str | None:
-    if name.keys & question.patient and name.type in (None, "Patient"):
+    member = question.patient | consent.patient.keys
+    if name.keys & member and name.type in (None, "Patient"):
         return None
     contained = [
         one
@@ -142,7 +143,7 @@ def _related_problem(
     person: Mapping[str, Any], consent: CompiledConsent, question: Question
 ) -> str | None:
     policy, directory = question.policy, question.directory
-    if not _of_member(person, question.patient):
+    if not _of_member(person, question.patient | consent.patient.keys):
         return "who agreed to it is related to somebody else"
     codes = relationship(person)
     if not codes & (authority.GUARDIAN | authority.ATTORNEY | authority.PARENT):
