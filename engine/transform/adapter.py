@@ -11,8 +11,10 @@ from engine.diagnostics import Diagnostic, Place, Severity
 from engine.message import Resource
 from engine.transform.compile import Compiled, compiled
 from engine.transform.cross_version import Codec, Codecs
+from engine.transform.defaults import without_defaults
+from engine.transform.holding import holds_references
 from engine.transform.load import KnownProfiles, Loaded, load_folder
-from engine.transform.mapping import DIRECTIONS, Direction
+from engine.transform.mapping import DIRECTIONS, Direction, other
 from engine.transform.passthrough import PassThrough
 from engine.transform.plan import Plan
 from engine.transform.references import IDENTITY, Crosswalk, Unresolved
@@ -40,10 +42,11 @@ class Adapter:
         self.resource_type = mapping.dialect.resource
         self.profile = mapping.dialect.profile.text if mapping.dialect.profile else None
         self.sources: dict[Direction, str] = {}
+        self._defaulted = {d: bool(plan.defaults.get(other(d))) for d in DIRECTIONS}
         self._run: dict[Direction, tuple[Compiled, Codecs, str]] = {}
         for direction in DIRECTIONS:
             text, function = compiled(plan, direction, dict(FUNCTIONS))
-            here, there = plan.version(direction), plan.version(_back(direction))
+            here, there = plan.version(direction), plan.version(other(direction))
             type_name = plan.root.type(direction)
             self.sources[direction] = text
             codecs = Codecs(Codec(here, there), Codec(there, here))
@@ -61,7 +64,11 @@ class Adapter:
         function, codecs, type_name = self._run[direction]
         if resource.get("resourceType") != type_name:
             return Result(None, (self._other_type(type_name),))
-        run = Run(self.name, direction, crosswalk, crosswalk is not IDENTITY, codecs)
+        deep = crosswalk is not IDENTITY
+        far = deep and holds_references(resource)
+        run = Run(self.name, direction, crosswalk, deep, codecs, far)
+        if "extension" in resource and self._defaulted[direction]:
+            resource = without_defaults(resource, self.name, direction)
         try:
             made = function(resource, run)
         except _SHAPE:
@@ -81,10 +88,6 @@ class Adapter:
             expected=wanted,
             place=Place(self.plan.mapping.place.file, 1, 1),
         )
-
-
-def _back(direction: Direction) -> Direction:
-    return "to_dialect" if direction == "to_canonical" else "to_canonical"
 
 
 def _result(made: dict[str, Any], run: Run) -> Result:

@@ -131,7 +131,8 @@ def _written(plan: Plan) -> Iterator[tuple[str, Verdict]]:
         for direction in DIRECTIONS:
             for value in given.get(direction, ()):
                 name = f"{value.end.text} {direction}"
-                yield name, {"lossy": f"where it is absent the {title} is written"}
+                said = {"invertible": "written where it is absent, and marked"}
+                yield name, said if title == "default" else {"lossy": "absent becomes this"}
 
 
 def _policies(plan: Plan) -> Iterator[tuple[str, Verdict]]:

@@ -14,6 +14,7 @@ from engine.diagnostics import Place
 from engine.fhir.schema import schema
 from engine.transform.emit import Source
 from engine.transform.functions import Pair
+from engine.transform.holding import can_hold
 from engine.transform.mapping import Direction, Fate, other
 from engine.transform.plan import Block, End, Plan, Step
 from engine.transform.runtime import NOTHING, Level, Run, Task, put
@@ -102,9 +103,9 @@ class Compiler:
         others = [step for step in block.steps if not step.source(self.direction)]
         self.source.line(f"{o} = {s}.copy()")
         taken = {step: self.taken(scope, step) for step in steps if not self.is_passive(step)}
-        self.groups(scope, block, steps)
         constants = self.constants_read(scope) if is_root else []
         level = self.source.constant(self.level(block, steps, others, constants))
+        self.groups(scope, steps, level)
         holds_all = self.source.constant(self.plain(block, steps, constants).issuperset)
         recalls = any(self.recalls(step) for step in block.steps)
         if recalls:
@@ -196,6 +197,10 @@ class Compiler:
                 for prefix in ("", "_"):
                     names = (*end.names[:-1], f"{prefix}{end.name}")
                     yield ".".join(names), names
+            for end in step.target(self.direction):
+                for name in ("id", "extension", "modifierExtension") if end.names[1:] else ():
+                    names = (*end.names[:-1], name)
+                    yield ".".join(names), names
 
     def is_passive(self, step: Step) -> bool:
         """Tell whether a step is done by copying the object: same name, same value."""
@@ -264,7 +269,7 @@ class Compiler:
             for end in step.source(self.direction)
         )
 
-    def groups(self, scope: Scope, block: Block, steps: list[Step]) -> None:
+    def groups(self, scope: Scope, steps: list[Step], level: str) -> None:
         """Write the guard of objects that dotted paths read out of."""
         groups: dict[tuple[str, ...], set[str]] = {}
         for step in steps:
@@ -279,8 +284,8 @@ class Compiler:
                 self.source.line(f"{scope.o}.pop({names[0]!r}, None)")
             constant = self.source.constant(frozenset(known))
             at = scope.spec("." + ".".join(names))
-            place = self.source.constant(self.plan.mapping.fields_place)
-            self.source.line(f"run.guard({scope.s}, {names!r}, {constant}, {at}, {place})")
+            call = f"run.guard({scope.s}, {scope.o}, {names!r}, {constant}, {at}, {level})"
+            self.source.line(call)
 
     # --- one step ---------------------------------------------------------------------------
 
@@ -322,6 +327,9 @@ class Compiler:
     def one(self, scope: Scope, step: Step, v: str, u: str) -> None:
         """Write a step from one element to one, with its condition."""
         rule = step.rule
+        if rule.first and step.source(self.direction)[0].element.is_primitive:
+            self.first(scope, step, v, u)
+            return
         with self.source.block(f"if {v} is not None:"):
             if rule.when is not None and self.direction == "to_canonical":
                 when = self.source.constant(rule.when)
@@ -339,6 +347,31 @@ class Compiler:
                 was = step.source(self.direction)[0].element.is_list
                 value = u if many == was else f"[{u}]" if many else f"{u}[0]"
                 self.source.line(f"put({scope.o}, {names!r}, {value})")
+
+    def first(self, scope: Scope, step: Step, v: str, u: str) -> None:
+        """Write a step between a primitive list and a single one, `_name` siblings included."""
+        source, target = step.source(self.direction)[0], step.target(self.direction)[0]
+        beside = (*target.names[:-1], f"_{target.name}")
+        x, w = self.source.fresh("x"), self.source.fresh("w")
+        at = f".{source.text}"
+        with self.source.block(f"if {v} is not None or {u} is not None:"):
+            if source.element.is_list:
+                rest = self.source.constant(step.rule.rest)
+                path = repr(f"{source.text}#rest")
+                call = f"run.narrow({rest}, {scope.o}, {path}, {v}, {u}, {scope.spec(at)})"
+                self.source.line(f"{x}, {w} = {call}")
+                with self.source.block(f"if {x} is not None:"):
+                    self.write(scope, target, self.item(scope, step, x, at, ()))
+            else:
+                with self.source.block(f"if {v} is not None:"):
+                    y = self.item(scope, step, v, at, ())
+                    self.source.line(f"{v} = {y}")
+                rest = f"{scope.r}.get({f'{target.text}#rest'!r})"
+                self.source.line(f"{x}, {w} = run.widen({rest}, {v}, {u})")
+                with self.source.block(f"if {x} is not None:"):
+                    self.write(scope, target, x)
+            with self.source.block(f"if {w} is not None:"):
+                self.source.line(f"put({scope.o}, {beside!r}, {w})")
 
     def fate(self, scope: Scope, fate: Fate | None, path: str, v: str) -> None:
         constant = self.source.constant(fate)
@@ -400,7 +433,10 @@ class Compiler:
         """Return the source of a copied value with its references rewritten where needed."""
         if step.source(self.direction)[0].element.is_primitive or self.in_place(step):
             return v
-        return f"({v} if plain else run.rewritten({v}, {at}))"
+        version = self.plan.version(self.direction)
+        holds = can_hold(version, step.source(self.direction)[0].element.type)
+        near = "plain" if holds else "plain or not run.far"
+        return f"({v} if {near} else run.rewritten({v}, {at}))"
 
     def write(self, scope: Scope, target: End, value: str) -> None:
         if len(target.names) == 1:
@@ -512,6 +548,12 @@ class Compiler:
         v, u = taken[0], taken[1]
         place = self.source.constant(step.rule.place)
         at = scope.spec("." + end.text)
+        if step.rule.when is not None and self.direction == "to_canonical":
+            when = self.source.constant(step.rule.when)
+            test = f"if {v} is not None and not {when}.holds({scope.s}):"
+            with self.source.block(test):
+                self.fate(scope, step.rule.otherwise, end.text, v)
+                self.source.line(f"{v} = None")
         if step.operation == "cross_version":
             task = self.source.constant(self.task(step))
             with self.source.block(f"if {v} is not None or {u} is not None:"):
@@ -660,7 +702,7 @@ class Compiler:
             call = f"run.default({scope.o}, {names!r}, {constant}, {at}, {place})"
             if len(names) == 1:
                 with self.source.block(f"if {names[0]!r} not in {scope.o}:"):
-                    self.source.line(call)
+                    self.source.line(call)  # which looks for `_name` as well
             else:
                 self.source.line(call)
 
@@ -673,9 +715,19 @@ class Compiler:
             for end in step.source(self.direction)
             if not end.element.is_primitive
         ]
-        listed = repr((*names, "extension", "modifierExtension"))
+        version = self.plan.version(self.direction)
+        type_name = block.type(self.direction)
+        elements = schema(version).type(type_name).elements
+        holding = tuple(name for name in names if can_hold(version, elements[name].type))
+        coded = {
+            step.target(self.direction)[0].names[0] for step in steps if step.operation == "coding"
+        }
+        others = (*sorted({*names, *coded} - {*holding}), "extension", "modifierExtension")
         with self.source.block("if not plain:"):
-            self.source.line(f"run.rewrite({scope.o}, {listed}, {scope.spec()})")
+            if holding:
+                self.source.line(f"run.rewrite({scope.o}, {holding!r}, {scope.spec()})")
+            with self.source.block("if run.far:"):
+                self.source.line(f"run.rewrite({scope.o}, {others!r}, {scope.spec()})")
             for step in filter(self.is_any, steps):
                 v = self.source.fresh("v")
                 self.source.line(f"{v} = {scope.s}.get({step.source(self.direction)[0].name!r})")

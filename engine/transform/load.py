@@ -87,6 +87,7 @@ def load_folder(
         loaded = _load(folder, name, path, node(name), lambda n: node(n)[0], list(paths), functions)
         folder.mappings[name] = _profiled(loaded, profiles)
         folder.problems += folder.mappings[name].problems
+    folder.problems = _once(folder.problems)
     return folder
 
 

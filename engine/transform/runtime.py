@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.diagnostics import Diagnostic, Place, Severity, did_you_mean
 from engine.fhir.references import is_reference
-from engine.fhir.schema import Element
+from engine.fhir.schema import Element, schema
 from engine.transform.carry import Carried, carried, read_carried, side_of
 from engine.transform.cross_version import Codecs
 from engine.transform.expressions import evaluate
@@ -25,6 +25,7 @@ for each `[]`. It becomes a path only when somebody complains."""
 
 Restored = dict[str, Any]
 NOTHING: Restored = {}
+BESIDE = ("extension", "modifierExtension")
 
 
 def path_of(spec: Spec) -> str:
@@ -101,9 +102,21 @@ class Task:
 
 
 class Run:
-    """Take one resource through one adapter: collects diagnostics and unresolved references."""
+    """Take one resource through one adapter: collects diagnostics and unresolved references.
 
-    __slots__ = ("codecs", "crosswalk", "deep", "diagnostics", "direction", "mapping", "unresolved")
+    `deep` says that references change on the way, `far` that extensions may hold some.
+    """
+
+    __slots__ = (
+        "codecs",
+        "deep",
+        "diagnostics",
+        "direction",
+        "far",
+        "mapping",
+        "unresolved",
+        "way",
+    )
 
     def __init__(
         self,
@@ -112,11 +125,14 @@ class Run:
         crosswalk: Crosswalk,
         deep: bool,
         codecs: Codecs,
+        far: bool = True,
     ) -> None:
         self.mapping = mapping
         self.direction = direction
-        self.crosswalk = crosswalk
+        is_in = direction == "to_canonical"
+        self.way = crosswalk.to_canonical if is_in else crosswalk.to_dialect
         self.deep = deep
+        self.far = far
         self.codecs = codecs
         self.diagnostics: list[Diagnostic] = []
         self.unresolved: list[Unresolved] = []
@@ -357,25 +373,30 @@ class Run:
 
     def reference(self, reference: Tree, targets: frozenset[str], spec: Spec, place: Place) -> Tree:
         """Take one reference through the crosswalk, noting a type that does not belong there."""
-        if targets and (kind := _type_of(reference)) is not None and kind not in targets:
-            said = f"It points to {kind}."
-            self.note("T010", said, spec, place, remedy=f"one of {', '.join(sorted(targets))}")
+        literal = reference.get("reference")
+        if targets and (literal is None or literal.partition("/")[0] not in targets):
+            kind = _type_of(reference)
+            if kind is not None and kind not in targets:
+                said = f"It points to {kind}."
+                self.note("T010", said, spec, place, remedy=f"one of {', '.join(sorted(targets))}")
         if not self.deep or is_local(reference):
             return reference
-        within = {k: v for k, v in reference.items() if isinstance(v, dict | list)}
-        if within:
-            reference = reference | {
-                k: self.rewritten(v, (spec, f".{k}")) for k, v in within.items()
-            }
+        if len(reference) > 1 and any(isinstance(v, dict | list) for v in reference.values()):
+            reference = self.within(reference, spec)
         return self.crossed(reference, targets, spec)
 
+    def within(self, tree: Tree, spec: Spec) -> Tree:
+        """Return an object with the references inside its children taken across."""
+        changed: Tree = {}
+        for name, value in tree.items():
+            if isinstance(value, dict | list):
+                new = self.rewritten(value, (spec, f".{name}"))
+                if new is not value:
+                    changed[name] = new
+        return {**tree, **changed} if changed else tree
+
     def crossed(self, reference: Tree, targets: frozenset[str], spec: Spec) -> Tree:
-        way = (
-            self.crosswalk.to_canonical
-            if self.direction == "to_canonical"
-            else self.crosswalk.to_dialect
-        )
-        found = way(reference, targets)
+        found = self.way(reference, targets)
         if not isinstance(found, Unresolved):
             return found
         self.unresolved.append(found.at(path_of(spec)))
@@ -383,27 +404,27 @@ class Run:
         return reference
 
     def rewritten(self, value: Any, spec: Spec) -> Any:
-        """Return a value with every Reference inside it taken through the crosswalk."""
+        """Return a value with every Reference inside it taken through the crosswalk.
+
+        What holds none comes back as it is, not copied.
+        """
         if not self.deep:
             return value
         if isinstance(value, list):
             pattern = f"{spec[1]}[]"
-            return [
+            items = [
                 self.rewritten(item, (spec[0], pattern, *spec[2:], value, item))
                 if isinstance(item, dict | list)
                 else item
                 for item in value
             ]
+            same = all(new is old for new, old in zip(items, value, strict=True))
+            return value if same else items
         if not isinstance(value, dict):
             return value
-        if "resourceType" not in value and is_reference(value):
+        if ("reference" in value or "identifier" in value) and _is_reference(value):
             return self.reference(value, frozenset(), spec, _NOWHERE)
-        return {
-            key: self.rewritten(inner, (spec, f".{key}"))
-            if isinstance(inner, dict | list)
-            else inner
-            for key, inner in value.items()
-        }
+        return self.within(value, spec)
 
     def rewrite(self, o: Tree, names: tuple[str, ...], spec: Spec) -> None:
         """Take the references inside copied elements through the crosswalk."""
@@ -429,6 +450,28 @@ class Run:
         else:
             self.note("T019", "The mapping does not take this value.", spec, fate.place)
 
+    def narrow(
+        self, fate: Fate | None, o: Tree, path: str, v: Any, u: Any, spec: Spec
+    ) -> tuple[Any, Any]:
+        """Return the first value of a primitive list and its sibling; the rest goes its way."""
+        if max(len(v or ()), len(u or ())) > 1 and fate is not None:
+            rest = {"value": (v or [])[1:], "beside": (u or [])[1:]}
+            self.fate(fate, o, path, rest if u else rest["value"], spec)
+        return (v or [None])[0], (u or [None])[0]
+
+    def widen(self, rest: Any, value: Any, beside: Any) -> tuple[Any, Any]:
+        """Return a primitive list and its siblings from the first value and what was carried."""
+        more = rest if isinstance(rest, dict) else {"value": rest or [], "beside": []}
+        values = [value, *more["value"]]
+        siblings = [beside, *more["beside"]]
+        if all(item is None for item in siblings):
+            siblings = []
+        size = max(len(values), len(siblings))
+        siblings = siblings and siblings + [None] * (size - len(siblings))
+        if all(item is None for item in values):
+            return None, siblings or None
+        return values + [None] * (size - len(values)), siblings or None
+
     def remember(self, o: Tree, path: str, value: Any) -> None:
         """Keep what the way back needs, without a word."""
         away = self.rewritten(value, (None, path))
@@ -451,12 +494,12 @@ class Run:
         if self.direction == "to_dialect":
             there, back = back, there
         values = _values(s, task.source)
-        if not values and not task.pair.absent:
+        label = "+".join(end.text for end in task.source)
+        memory = restored.get(f"{label}#function")
+        if not values and not task.pair.absent and memory is None:
             return
         full = task.asked(task.source)
         empty = task.asked(task.target)
-        label = "+".join(end.text for end in task.source)
-        memory = restored.get(f"{label}#function")
         if memory is not None and _full(back(empty | memory, task.arguments)) == values:
             made = memory
         else:
@@ -506,24 +549,47 @@ class Run:
             return flat
 
     def guard(
-        self, s: Tree, names: tuple[str, ...], known: frozenset[str], spec: Spec, place: Place
+        self,
+        s: Tree,
+        o: Tree,
+        names: tuple[str, ...],
+        known: frozenset[str],
+        spec: Spec,
+        level: Level,
     ) -> None:
-        """Complain about what a dotted path leaves behind in the object that it reads out of."""
+        """See to what a dotted path leaves behind in the object that it reads out of."""
         group = take(s, names)
-        if isinstance(group, dict):
-            for key in group.keys() - known:
+        place = level.place
+        if isinstance(group, dict) and not known.issuperset(group):
+            for key in sorted(group.keys() - known):
                 here = (spec, f".{key}")
+                fate = level.extension if key == "extension" else level.modifier
+                if key == "id" or (key in BESIDE and fate.kind in ("copy", "carry")):
+                    self.carry(o, ".".join((*names, key)), group[key], here, place)
+                    continue
+                if key in BESIDE:
+                    code = "T008" if key == "extension" else "T007"
+                    self.policy(fate, key, code, group[key], {}, spec, level)
+                    continue
                 said = "The mapping does not know this element."
                 self.note("T001", said, here, place, remedy=did_you_mean(key, known))
 
     def default(self, o: Tree, names: tuple[str, ...], value: Any, spec: Spec, line: Place) -> None:
         """Write a default where nothing is."""
-        if take(o, names) is None:
+        beside = (*names[:-1], f"_{names[-1]}")
+        if take(o, names) is None and take(o, beside) is None:
             put(o, names, copied(value))
+            path = f"{'.'.join(names)}#default"
+            self.append(o, carried(self.mapping, side_of(self.direction), path, value))
             self.note("T017", "The mapping's default was written.", spec, line, False)
 
 
 _NOWHERE = Place("", 0, 0)
+_TYPES = schema("R4").resources | schema("R5").resources
+
+
+def _is_reference(value: Tree) -> bool:
+    return "resourceType" not in value and is_reference(value)
 
 
 def _sibling(end: End, prefix: str) -> str:
@@ -550,6 +616,7 @@ def _type_of(reference: Tree) -> str | None:
     if not isinstance(literal, str) or literal.startswith(("#", "urn:")):
         named = reference.get("type")
         return named if isinstance(named, str) else None
-    steps = literal.partition("?")[0].split("/_history/")[0].rstrip("/").split("/")
-    named = steps[-1] if "?" in literal else steps[-2] if len(steps) > 1 else ""
-    return named if named.isalpha() and named[0].isupper() else None
+    head, query, _ = literal.partition("?")
+    steps = head.split("/_history/")[0].rstrip("/").split("/")
+    found = steps[-1] if query else steps[-2] if len(steps) > 1 else ""
+    return found if found in _TYPES else None

@@ -59,7 +59,7 @@ class Translator:
         def translate(concept: Concept) -> Concept | None:
             codings = concept.get("coding")
             if codings is None:
-                return concept
+                return None if "extension" in concept else concept
             if not keep:
                 return None
             if len(codings) == 1:
@@ -114,17 +114,20 @@ class Translator:
         out["coding"] = self.plain(codings, self.direction)
         if out["coding"] == codings and self.missed(codings):
             out = self.miss(concept, codings, note)
-        if not self.restores(out.get("coding"), codings):
+        if not self.restores(out, codings):
             memory_of = carried(self.mapping, side_of(self.direction), SELF, concept)
             out["extension"] = [*out.get("extension", ()), memory_of]
         return out
 
-    def restores(self, made: list[Coding] | None, codings: list[Coding]) -> bool:
+    def restores(self, out: Concept, codings: list[Coding]) -> bool:
         """Tell whether the way back gives the codings again without a memory of them."""
+        made = out.get("coding")
         if made is None or self.plain(made, other(self.direction)) != codings:
             return False
-        passes = self.back_miss is None or self.back_miss.kind == "keep-source"
-        return passes or not self.missed(made)
+        kind = self.back_miss.kind if self.back_miss is not None else "keep-source"
+        if kind == "text-only" and _shown_as(out) is None:
+            return True
+        return kind == "keep-source" or not self.missed(made)
 
     def recalled(self, concept: Concept, original: Any) -> Concept | None:
         """Return the remembered original, if this concept is still what was made of it."""
@@ -167,9 +170,7 @@ class Translator:
         if miss.kind == "default" and isinstance(miss.default, Mapping):
             return {**concept, "coding": [dict(miss.default), *codings]}
         if miss.kind == "text-only":
-            text = concept.get("text") or next(
-                (c["display"] for c in codings if "display" in c), None
-            )
+            text = _shown_as(concept)
             out = {key: value for key, value in concept.items() if key != "coding"}
             return {**out, "text": text} if text else dict(concept)
         return dict(concept)
@@ -220,6 +221,12 @@ class Translator:
         there, back = self.codes(self.direction), self.codes(other(self.direction))
         plain = {key[1] for key, row in self.there.items() if _plain(row)}
         return {k: v for k, v in there.items() if back.get(v) == k and k in plain}
+
+
+def _shown_as(concept: Concept) -> str | None:
+    """Return what a reader would see of a concept: its text, or the first display."""
+    displays = (c["display"] for c in concept.get("coding", ()) if "display" in c)
+    return concept.get("text") or next(displays, None)
 
 
 def _plain(row: Row) -> bool:

@@ -1,0 +1,50 @@
+"""Which elements can hold a reference, so that adapters look into no others."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+from engine.fhir.json import dumps
+from engine.fhir.schema import schema
+from engine.transform.plan import Version
+
+
+@cache
+def can_hold(version: Version, type_name: str) -> bool:
+    """Tell whether a type can hold a Reference somewhere, extensions left aside."""
+    return _can_hold(version, type_name, frozenset())
+
+
+def _can_hold(version: Version, type_name: str, seen: frozenset[str]) -> bool:
+    if type_name in ("Reference", "Resource"):
+        return True
+    if type_name == "Extension" or type_name in seen or not schema(version).has(type_name):
+        return False
+    elements = schema(version).type(type_name).elements.values()
+    return any(
+        _can_hold(version, element.type, seen | {type_name})
+        for element in elements
+        if not element.is_primitive
+    )
+
+
+@cache
+def _in_extensions() -> re.Pattern[bytes]:
+    """Return the pattern of value[x] of the types that can hold a Reference, in JSON text."""
+    names: set[str] = set()
+    versions: tuple[Version, Version] = ("R4", "R5")
+    for version in versions:
+        for name, element in schema(version).type("Extension").elements.items():
+            if element.choice == "value[x]" and can_hold(version, element.type):
+                names.add(name.removeprefix("value"))
+    return re.compile(b'"value(?:' + "|".join(sorted(names)).encode() + b')":')
+
+
+def holds_references(resource: dict[str, Any]) -> bool:
+    """Tell whether any extension of a resource may hold a Reference.
+
+    Writing the resource as JSON and searching it costs far less than walking it.
+    """
+    return _in_extensions().search(dumps(resource)) is not None
