@@ -11,18 +11,18 @@ from hashlib import sha256
 from pathlib import Path
 
 from engine.samples.bundles import names
-from engine.samples.day import DAY
+from engine.samples.day import DAY, Expected
+from engine.samples.play import Happening
+from engine.samples.shipped import shipped
 from engine.samples.tokens import new_token
 
 
-def carelane(
-    *arguments: str, cwd: Path, columns: int = 100, **environ: str
-) -> subprocess.CompletedProcess[str]:
+def carelane(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run the command line as a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "engine", *arguments],
         cwd=cwd,
-        env={**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1", **environ},
+        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", **environ},
         capture_output=True,
         text=True,
         timeout=90,
@@ -30,27 +30,40 @@ def carelane(
     )
 
 
-def test_the_demo_ends_well(tmp_path: Path) -> None:
-    """`carelane demo` plays the whole day, every outcome is as expected, and it ends by itself."""
+def test_the_demo_plays_the_day_and_fits_a_narrow_terminal(tmp_path: Path) -> None:
+    """`carelane demo` ends by itself, every outcome as expected, and 80 columns are enough."""
     done = carelane("demo", cwd=tmp_path, TMPDIR=str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
-    steps = sum(len(step.expected) for step in DAY)
-    assert f"{steps} of {steps} outcomes are as expected" in done.stdout
+    shown, told = done.stdout.split("The ledger of this day", maxsplit=1)
+    rows = sum(len(step.expected) for step in DAY)
+    assert f"{rows} of {rows} outcomes are as expected" in shown
     for code in ("consent-missing", "consent-recipient", "consent-withdrawn", "consent-revoked"):
-        assert code in done.stdout
-    ledger = re.search(r"sqlite:///(\S+)", done.stdout)
-    assert ledger is not None
-    assert Path(ledger[1]).is_file()
-
-
-def test_the_demo_fits_a_narrow_terminal(tmp_path: Path) -> None:
-    """At 80 columns no line of the table is cut and no code is broken."""
-    done = carelane("demo", cwd=tmp_path, columns=80, TMPDIR=str(tmp_path))
-    assert done.returncode == 0, done.stdout + done.stderr
-    shown = done.stdout.split("The ledger of this day", maxsplit=1)[0]
+        assert code in shown
     assert max(len(line) for line in shown.splitlines()) <= 80
     assert "…" not in shown
-    assert "consent-withdrawn" in shown
+    ledger = re.search(r"sqlite:///(\S+)", told)
+    assert ledger is not None
+    assert Path(ledger[1]).is_file()
+    traced = re.search(r"(ledger trace \S+)", told)
+    assert traced is not None
+    trace = carelane(
+        *traced[1].split(), "--config", str(shipped() / "config.yaml"),
+        cwd=tmp_path, CARELANE_STORE=f"sqlite:///{ledger[1]}",
+    )  # fmt: skip
+    assert "consent-withdrawn" in trace.stdout
+
+
+def happening(outcome: str, why: str, arrived: str) -> Happening:
+    wanted = Expected(("Communication",), "after the revocation", "rejected", "consent-revoked")
+    return Happening(1, "m", "mercy", wanted, outcome, why, arrived)
+
+
+def test_an_unexpected_outcome_is_seen() -> None:
+    """The demo fails where a reason differs, and where something arrived that must not."""
+    assert happening("rejected", "consent-revoked", "nowhere").as_expected
+    assert not happening("rejected", "consent-missing", "nowhere").as_expected
+    assert not happening("rejected", "consent-revoked", "plan").as_expected
+    assert not happening("delivered", "", "plan").as_expected
 
 
 def test_the_day_uses_every_sample_once() -> None:

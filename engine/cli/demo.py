@@ -130,7 +130,7 @@ def _conclude(
 
 def _next(happenings: Sequence[Happening], folder: Path) -> Iterator[str]:
     """Yield what to type next, as it can be typed in the present folder."""
-    command = "carelane" if shutil.which("carelane") else sys.argv[0]
+    command = _command()
     config = shipped() / "config.yaml"
     option = "" if config == Path("config.yaml").resolve() else f" --config {config}"
     yield f"export CARELANE_STORE=sqlite:///{folder / 'ledger.db'}"
@@ -138,3 +138,11 @@ def _next(happenings: Sequence[Happening], folder: Path) -> Iterator[str]:
     for one in happenings:
         if one.outcome == "held":
             yield f"{command} ledger trace {one.message}{option}   # why step {one.step} is held"
+
+
+def _command() -> str:
+    """Return how this program is called here: by name, by its path, or as a module."""
+    if shutil.which("carelane"):
+        return "carelane"
+    called = Path(sys.argv[0])
+    return f"{sys.executable} -m engine" if called.name == "__main__.py" else str(called)

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from engine.samples.shipped import ENGINE, shipped
+from engine.transform.certify import certificate, certificate_path
+from engine.transform.load import load_folder
 
 _MISUSE = 2
 TEMPLATE = ENGINE / "samples" / "project"
@@ -35,3 +37,12 @@ def _write(folder: Path) -> None:
         shutil.copytree(shipped() / part, folder / part, dirs_exist_ok=True)
     shutil.copytree(TEMPLATE, folder, dirs_exist_ok=True)
     (folder / "gitignore").rename(folder / ".gitignore")
+    _certify(folder / "mappings")
+
+
+def _certify(mappings: Path) -> None:
+    """Write the certificate of each mapping that has none, as `carelane certify` would."""
+    for loaded in load_folder(mappings).mappings.values():
+        beside = certificate_path(loaded.path)
+        if loaded.plan is not None and not beside.exists():
+            beside.write_text(certificate(loaded.plan), encoding="utf-8")
