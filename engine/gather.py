@@ -31,10 +31,8 @@ def gather(
     return _judgeable(tx, at, links, {(key.type, entity) for key, entity in entities.items()})
 
 
-def gather_canonical(
-    tx: Transaction, project: Project, canonical: Resource, destination: str, *, at: str
-) -> Facts:
-    """Read what one canonical resource refers to, as it goes to a destination."""
+def gather_canonical(tx: Transaction, project: Project, canonical: Resource, *, at: str) -> Facts:
+    """Read what one canonical resource refers to, before it goes to a destination."""
     targets = set(_targets([canonical])) | {(canonical["resourceType"], canonical["id"])}
     known = tx.crosswalk.known(entity for _, entity in targets)
     organizations = tx.crosswalk.resolve(project.organization_keys())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
@@ -26,7 +27,9 @@ def configure(level: int = logging.INFO) -> None:
     )
 
 
-def _frames_only(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+def _frames_only(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
     """Show where an exception came from; its text and local values may hold a payload."""
     error = event.pop("exc_info", None)
     if isinstance(error, BaseException):

@@ -54,7 +54,7 @@ def _may_read(tx: Transaction, project: Project, system: str, row: ResourceRow) 
 
 def _told(tx: Transaction, project: Project, system: str, row: ResourceRow) -> Reading:
     canonical = stored(row)
-    facts = gather_canonical(tx, project, canonical, system, at=tx.now)
+    facts = gather_canonical(tx, project, canonical, at=tx.now)
     trip = Trip(project, facts, row.system)
     unit = Unit(0, row.type, row.type, canonical, entity=row.id, canonical=canonical)
     decision = None

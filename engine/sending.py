@@ -45,7 +45,7 @@ class Sending:
         canonical: Resource = loads(row.body)
         if not self.project.guarded(canonical):
             return Permit()
-        facts = gather_canonical(tx, self.project, canonical, delivery.destination, at=tx.now)
+        facts = gather_canonical(tx, self.project, canonical, at=tx.now)
         trip = Trip(self.project, facts, envelope["source"])
         decision = decision_for(canonical, member_of(canonical), delivery.destination, trip)
         self.metrics.decided.labels("sending", decision.decision, decision.code or "").inc()

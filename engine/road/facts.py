@@ -56,3 +56,12 @@ class Facts:
                 ]
                 consents[unit.member] = [*others, canonical]
         return replace(self, consents=consents, supporting=supporting)
+
+    def joined(self, other: Facts) -> Facts:
+        """Return what is known here or there."""
+        return replace(
+            self,
+            links=self.links.including(other.links.entities),
+            consents={**self.consents, **other.consents},
+            supporting={**self.supporting, **other.supporting},
+        )

@@ -1,0 +1,1 @@
+"""Coordination of care: what the engine itself does after a message, over the same road."""
