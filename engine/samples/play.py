@@ -21,7 +21,7 @@ from engine.samples.system import Arrival, Outage
 from engine.store import Store, UnitRow
 from engine.store.rows import DeliveryRow
 
-PATIENCE = 10.0
+PATIENCE = 20.0
 """How many seconds to wait for one outcome."""
 
 _UNDER_WAY = ("waiting", "leased")

@@ -22,7 +22,7 @@ from engine.samples.system import SampleSystem
 from engine.samples.tokens import new_token
 
 TITLES = {"mercy": "hospital", "hub": "plan"}
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 
 
