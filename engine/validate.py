@@ -111,7 +111,10 @@ def _covered(where: str, told: set[str]) -> bool:
 
 
 def _needs_advice(resource: Resource) -> bool:
-    return resource["resourceType"] in ("Consent", "Bundle") or "contained" in resource
+    kind = resource["resourceType"]
+    if kind == "Consent" and "policyRule" not in resource and "policy" not in resource:
+        return True
+    return kind == "Bundle" or "contained" in resource
 
 
 def _advice(resource: Resource, fhir: Version) -> Iterator[Diagnostic]:

@@ -23,16 +23,14 @@ class Checked:
     accept: ClassVar[Accept]
 
 
-class Moment(Checked):
+class Moment(str):
     """Be the type of dateTime values, which keep their text for the invariants of Period."""
 
-    __slots__ = ("text",)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
+    __slots__ = ()
+    accept: ClassVar[Accept]
 
 
-def hook(kind: type[Checked], value: Any) -> Any:
+def hook(kind: type[Checked] | type[Moment], value: Any) -> Any:
     """Answer msgspec for a type that it does not know."""
     return kind.accept(value)
 
@@ -76,18 +74,37 @@ def _decimal(check: Callable[[Any], bool], passed: Any) -> Accept:
     return accept
 
 
+def _timed(check: Callable[[Any], bool], passed: Any) -> Accept:
+    """Take the usual full form in one step: a day seen before, and a time with its zone."""
+    days, tail = primitives.DAYS, primitives.TAIL.fullmatch
+
+    def accept(value: Any) -> Any:
+        try:
+            if value[:10] in days and tail(value, 10):
+                return passed
+        except TypeError:
+            pass
+        if not check(value):
+            raise ValueError("this is no value of its type")
+        return passed
+
+    return accept
+
+
 def _moment(value: Any) -> Moment:
-    if not primitives.CHECKS["dateTime"](value):
-        raise ValueError("this is no value of its type")
+    _is_date_time(value)
     return Moment(value)
 
 
+_is_date_time = _timed(primitives.CHECKS["dateTime"], None)
 Moment.accept = staticmethod(_moment)
 
 _REMEMBERED = ("code", "uri", "canonical", "url", "oid", "date")
 _ACCEPTING: Mapping[str, Callable[[Callable[[Any], bool], Any], Accept]] = {
     **dict.fromkeys(_REMEMBERED, _remembering),
     "decimal": _decimal,
+    "dateTime": _timed,
+    "instant": _timed,
 }
 
 

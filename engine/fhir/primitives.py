@@ -55,20 +55,20 @@ def _like(pattern: re.Pattern[str]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
-_TAIL = re.compile(f"T{_CLOCK}{_ZONE}")
-_DAYS: set[str] = set()
+TAIL = re.compile(f"T{_CLOCK}{_ZONE}")
+DAYS: set[str] = set()
 _MOST_DAYS = 100_000
 
 
 def _is_day(text: str) -> bool:
     """Tell whether text is a date; dates are few, so they are remembered within bounds."""
-    if text in _DAYS:
+    if text in DAYS:
         return True
     if _DATE.fullmatch(text) is None or not (text[8:] <= "28" or _on_calendar(text)):
         return False
-    if len(_DAYS) >= _MOST_DAYS:
-        _DAYS.clear()
-    _DAYS.add(text)
+    if len(DAYS) >= _MOST_DAYS:
+        DAYS.clear()
+    DAYS.add(text)
     return True
 
 
@@ -79,8 +79,8 @@ def _date(value: Any) -> bool:
 def _date_time(value: Any) -> bool:
     if not isinstance(value, str):
         return False
-    if value[:10] in _DAYS or _is_day(value[:10]):
-        return len(value) <= 10 or _TAIL.fullmatch(value, 10) is not None
+    if value[:10] in DAYS or _is_day(value[:10]):
+        return len(value) <= 10 or TAIL.fullmatch(value, 10) is not None
     return False
 
 

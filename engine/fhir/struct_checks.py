@@ -192,5 +192,5 @@ def _period(struct: Any) -> None:
     start, end = struct.start, struct.end
     if start is UNSET or end is UNSET:
         return
-    if ends_before_start(start.text, end.text):
+    if ends_before_start(start, end):
         raise ValueError("per-1")
