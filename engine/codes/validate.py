@@ -77,7 +77,9 @@ CODES: tuple[Code, ...] = (
         "V011",
         "An invariant of the specification does not hold",
         "invariant",
-        "The message names the invariant by its key in the specification and what it asks for.",
+        "The message names the invariant by its key in the specification and what it asks for. "
+        "A period that ends before it starts (per-1) is an error, since nobody can act on it. A "
+        "Consent without policy (ppc-1) is a warning, since many real systems leave it out.",
     ),
     Code(
         "V012",

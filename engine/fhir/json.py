@@ -207,6 +207,7 @@ def _path(frames: list[_Frame]) -> str:
 
 _KEPT = bytes.maketrans(b"{}", b"[]")
 _DROPPED = bytes(set(range(256)) - set(b'[]{}"'))
+_ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _QUOTED = re.compile(rb'"[^"]*"')
 
 
@@ -223,7 +224,10 @@ def _within(data: bytes, depth: int) -> bool:
 
 
 def _brackets(data: bytes) -> bytes:
-    if b"\\" in data:
+    escapes = data.count(b"\\")
+    if escapes * 200 > len(data):
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    elif escapes:
+        data = _ESCAPE.sub(b"", data)
     marks = data.translate(_KEPT, _DROPPED).replace(b'""', b"")
     return _QUOTED.sub(b"", marks) if b'"' in marks else marks

@@ -114,6 +114,16 @@ def test_any_tree_goes_round(tree: object, ascii_only: bool) -> None:
             loads(text, depth - 1)
 
 
+@pytest.mark.parametrize("filler", [0, 5000])
+def test_escapes_hide_no_depth(filler: int) -> None:
+    """Escaped quotes and backslashes before brackets change nothing about the depth."""
+    inner = b'["' + b"x" * filler + b'\\\\\\"[{", "\\n]", [[1]], "]"]'
+    text = b"[" * 61 + inner + b"]" * 61
+    assert loads(text, 64) == loads(text, 100)
+    with pytest.raises(JSONError, match="nesting"):
+        loads(text, 63)
+
+
 @given(TREES)
 def test_a_key_repeated_anywhere_is_found(tree: object) -> None:
     """Beside any content, and before or after it, a repeated key is refused."""
