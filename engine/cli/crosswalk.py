@@ -106,6 +106,18 @@ def link(
     _said(done, as_json)
 
 
+@app.command("merge")
+def merge_(
+    first: Annotated[str, typer.Argument(help="SYSTEM:Type/id, or Type?identifier=SYSTEM|VALUE.")],
+    second: Annotated[str, typer.Argument(help="What means the same, written likewise.")],
+    config: ConfigOption = CONFIG,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Join two known members, persons or organizations into one; there is no undo."""
+    link(first, second, merge=True, config=config, store=store, as_json=as_json)
+
+
 @app.command()
 def show(
     name: Annotated[

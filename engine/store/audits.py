@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import astuple, replace
 from typing import Any
 
 import orjson
@@ -56,9 +55,10 @@ class Audits:
         pending, self._pending = self._pending, []
         for record in pending:
             sequence += 1
-            record = replace(record, sequence=sequence)
-            before = record.sealed(before)
-            rows.append(dict(zip(_FIELDS, (*astuple(record)[:-1], before), strict=True)))
+            row = {name: getattr(record, name) for name in _FIELDS}
+            row["sequence"] = sequence
+            row["hash"] = before = Record(**row).sealed(before)
+            rows.append(row)
         self._session.add(_ADD, rows)
         self._session.run(_MOVE, {"to": sequence, "hash": before})
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from sqlalchemy import select
-from sqlalchemy.engine import Row
 
 from engine.store.database import Insert
 from engine.store.rows import DecisionRow
@@ -57,7 +57,7 @@ class Decisions:
         return [_decision(row) for row in self._session.execute(query)]
 
 
-def _decision(row: Row[*tuple[Any, ...]]) -> DecisionRow:
+def _decision(row: Sequence[Any]) -> DecisionRow:
     *plain, body = row
     values: list[Any] = [*plain, orjson.loads(body)]
     return DecisionRow(*values)

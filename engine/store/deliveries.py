@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import orjson
 from sqlalchemy import bindparam, func, literal_column, select, update
-from sqlalchemy.engine import Row
 from sqlalchemy.sql import ClauseElement
 
 from engine.clock import after
@@ -505,7 +504,7 @@ _NEXT = Statement(
 )
 
 
-def _delivery(row: Row[*tuple[Any, ...]]) -> DeliveryRow:
+def _delivery(row: Sequence[Any]) -> DeliveryRow:
     *plain, envelope, body = row
     values: list[Any] = [*plain, orjson.loads(envelope), bytes(body)]
     return DeliveryRow(*values)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, select
-from sqlalchemy.engine import Row
 from sqlalchemy.sql import ClauseElement
 
 from engine.store.database import Insert, Statement
@@ -125,6 +124,6 @@ class Resources:
         return [_resource(row) for row in self._session.execute(query)]
 
 
-def _resource(row: Row[*tuple[Any, ...]]) -> ResourceRow:
+def _resource(row: Sequence[Any]) -> ResourceRow:
     type_, id_, version, at, member, system, deleted, body = row
     return ResourceRow(type_, id_, version, at, member, system, bool(deleted), bytes(body))

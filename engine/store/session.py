@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Executable
 from sqlalchemy.engine import Connection, CursorResult, Result
+from sqlalchemy.exc import DBAPIError
 
 from engine.clock import Clock
 from engine.store.database import Insert, Statement
 from engine.store.ids import Ids
 
-Rows = CursorResult[*tuple[Any, ...]]
+
+class Rows:
+    """Hold what a statement gave: rows as tuples, and how many it changed."""
+
+    __slots__ = ("_found", "rowcount")
+
+    def __init__(self, found: Sequence[tuple[Any, ...]], rowcount: int) -> None:
+        self._found = found
+        self.rowcount = rowcount
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return iter(self._found)
+
+    def first(self) -> tuple[Any, ...] | None:
+        """Return the first row, if any."""
+        return self._found[0] if self._found else None
+
+    def one(self) -> tuple[Any, ...]:
+        """Return the one row that there must be."""
+        (row,) = self._found
+        return row
+
+    def scalar(self) -> Any:
+        """Return the first value of the first row, or None."""
+        return self._found[0][0] if self._found else None
+
+    def scalar_one(self) -> Any:
+        """Return the one value that there must be."""
+        return self.one()[0]
+
+    def scalars(self) -> Iterator[Any]:
+        """Yield the first value of each row."""
+        return (row[0] for row in self._found)
 
 
 class Session:
@@ -42,7 +75,30 @@ class Session:
         if self._kept and not self._kept_tables.isdisjoint(statement.tables):
             self.flush()
         sql, order, constants = statement.on(self.connection)
-        return self.connection.exec_driver_sql(sql, _bound(order, constants, values))
+        return self._send(sql, _bound(order, constants, values))
+
+    def _send(self, sql: str, values: Any, *, many: bool = False) -> Rows:
+        """Hand SQL to the driver itself: SQLAlchemy's own way costs more than the database."""
+        connection = self.connection
+        fairy = connection.connection
+        cursor = fairy.cursor()
+        try:
+            (cursor.executemany if many else cursor.execute)(sql, values)
+            found = [] if cursor.description is None or many else cursor.fetchall()
+            return Rows(found, cursor.rowcount)
+        except connection.dialect.loaded_dbapi.Error as error:
+            raise self._wrapped(error, sql, fairy) from error
+        finally:
+            cursor.close()
+
+    def _wrapped(self, error: Exception, sql: str, fairy: Any) -> BaseException:
+        """Return the driver's error as SQLAlchemy would raise it; values are left out."""
+        dialect = self.connection.dialect
+        lost = dialect.is_disconnect(error, fairy, None)  # type: ignore[arg-type]
+        base = dialect.loaded_dbapi.Error
+        return DBAPIError.instance(
+            sql, None, error, base, connection_invalidated=lost, dialect=dialect
+        )
 
     def add(self, insert: Insert, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows; they are sent together with others, before anybody looks at their table."""
@@ -57,7 +113,7 @@ class Session:
         for insert in sorted(kept, key=lambda one: one.rank):
             sql, order, constants = insert.on(self.connection)
             bound = [_bound(order, constants, row) for row in kept[insert]]
-            self.connection.exec_driver_sql(sql, bound)
+            self._send(sql, bound, many=True)
 
     def execute(self, statement: Executable) -> Result[*tuple[Any, ...]]:
         """Run a statement that is built on the way."""

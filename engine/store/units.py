@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
 from sqlalchemy import bindparam, delete, literal_column, select, update
-from sqlalchemy.engine import Row
 
 from engine.deliver.outbox import UNIT
 from engine.errors import StoreError
@@ -71,7 +69,7 @@ class Units:
 
     def _values(self, row: UnitRow) -> dict[str, Any]:
         return {
-            **asdict(row),
+            **{name: getattr(row, name) for name in _FIELDS},
             "waiting_on": orjson.dumps(row.waiting_on).decode(),
             "notes": orjson.dumps(row.notes).decode(),
             "changed": row.changed or self._session.now,
@@ -119,8 +117,8 @@ class Units:
 _HELD = unit.c.state == literal_column("'held'")
 
 
-def _unit(row: Row[*tuple[Any, ...]]) -> UnitRow:
-    values = dict(row._mapping)
+def _unit(row: Sequence[Any]) -> UnitRow:
+    values = dict(zip(_FIELDS, row, strict=True))
     values["waiting_on"] = tuple(orjson.loads(values["waiting_on"]))
     values["notes"] = tuple(orjson.loads(values["notes"]))
     return UnitRow(**values)
