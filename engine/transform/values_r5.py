@@ -77,6 +77,16 @@ def of_any_type(values: Values, arguments: Arguments) -> Values:
     return {} if items is None else {arguments["from"]: items}
 
 
+def concept_of(values: Values, arguments: Arguments) -> Values:
+    """Take the concept of a CodeableReference; what stands beside it is remembered."""
+    return {name: item["concept"] for name, item in values.items() if "concept" in item}
+
+
+def with_concept(values: Values, arguments: Arguments) -> Values:
+    """Put a CodeableConcept into a CodeableReference."""
+    return {name: {"concept": item} for name, item in values.items()}
+
+
 def _type_of(reference: Values) -> str | None:
     named = split_reference(reference.get("reference", ""))
     return named[0] if named else reference.get("type")
@@ -100,6 +110,12 @@ PAIRS = (
         "The date of an R5 Consent; the dateTime of an R4 Consent.",
         date_to_time,
         time_to_date,
+    ),
+    Pair(
+        "concept-of",
+        "A CodeableReference of R5 of which R4 takes the concept only.",
+        concept_of,
+        with_concept,
     ),
     Pair(
         "references-within",
