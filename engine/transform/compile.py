@@ -105,7 +105,7 @@ class Compiler:
         taken = {step: self.taken(scope, step) for step in steps if not self.is_passive(step)}
         constants = self.constants_read(scope) if is_root else []
         level = self.source.constant(self.level(block, steps, others, constants))
-        self.groups(scope, steps, level)
+        guards = list(self.groups(scope, steps, level))
         holds_all = self.source.constant(self.plain(block, steps, constants).issuperset)
         recalls = any(self.recalls(step) for step in block.steps)
         if recalls:
@@ -114,6 +114,8 @@ class Compiler:
         with self.source.block(f"if {alone}not {holds_all}({s}):"):
             head = f"{r} = " if recalls else ""
             self.source.line(f"{head}run.unusual({level}, {s}, {o}, {scope.spec()})")
+        for guard in guards:
+            self.source.line(guard)
         if is_root and block.type(self.direction) != block.type(other(self.direction)):
             self.source.line(f"{o}['resourceType'] = {block.type(other(self.direction))!r}")
         for step in steps:
@@ -269,8 +271,8 @@ class Compiler:
             for end in step.source(self.direction)
         )
 
-    def groups(self, scope: Scope, steps: list[Step], level: str) -> None:
-        """Write the guard of objects that dotted paths read out of."""
+    def groups(self, scope: Scope, steps: list[Step], level: str) -> Iterator[str]:
+        """Take out the objects that dotted paths read out of; yield the guard of each."""
         groups: dict[tuple[str, ...], set[str]] = {}
         for step in steps:
             for end in step.source(self.direction):
@@ -284,8 +286,7 @@ class Compiler:
                 self.source.line(f"{scope.o}.pop({names[0]!r}, None)")
             constant = self.source.constant(frozenset(known))
             at = scope.spec("." + ".".join(names))
-            call = f"run.guard({scope.s}, {scope.o}, {names!r}, {constant}, {at}, {level})"
-            self.source.line(call)
+            yield f"run.guard({scope.s}, {scope.o}, {names!r}, {constant}, {at}, {level})"
 
     # --- one step ---------------------------------------------------------------------------
 
