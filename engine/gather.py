@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from engine.fhir.json import loads
 from engine.fhir.references import iter_references
 from engine.message import Resource
-from engine.road.facts import ACTOR_TYPES, Facts
-from engine.transform.crosswalk import Key, Links, literal
+from engine.road.facts import ACTOR_TYPES, Facts, targets_of
+from engine.transform.crosswalk import Key, Links
 
 if TYPE_CHECKING:
     from engine.project import Project
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _DEPTH = 4
 _MOST_ACTORS = 500
+_MOST_CONTENT = 200
+_NO_CONTENT = ACTOR_TYPES | {"Consent"}
 
 
 def gather(
@@ -27,8 +29,7 @@ def gather(
     links = _links(tx, keys)
     if not any(project.guarded(resource) for resource in resources):
         return Facts(at, links)
-    entities = {key: entity for key, entity in links.entities.items() if key.type in ACTOR_TYPES}
-    return _judgeable(tx, at, links, {(key.type, entity) for key, entity in entities.items()})
+    return _judgeable(tx, at, links, {(key.type, to) for key, to in links.entities.items()})
 
 
 def gather_canonical(tx: Transaction, project: Project, canonical: Resource, *, at: str) -> Facts:
@@ -40,9 +41,8 @@ def gather_canonical(tx: Transaction, project: Project, canonical: Resource, *, 
     links = Links(found, known).including(organizations)
     if not project.guarded(canonical):
         return Facts(at, links)
-    actors = {target for target in targets if target[0] in ACTOR_TYPES}
-    actors |= {("Organization", entity) for entity in organizations.values()}
-    return _judgeable(tx, at, links, actors)
+    targets |= {("Organization", entity) for entity in organizations.values()}
+    return _judgeable(tx, at, links, targets)
 
 
 def _keys(project: Project, system: str, resources: Iterable[Resource]) -> list[Key]:
@@ -61,16 +61,18 @@ def _links(tx: Transaction, keys: Sequence[Key]) -> Links:
     return Links({**merged, **entities}, known)
 
 
-def _judgeable(tx: Transaction, at: str, links: Links, actors: set[tuple[str, str]]) -> Facts:
-    consents = {
-        entity: _consents(tx, entity) for type_name, entity in actors if type_name == "Patient"
-    }
+def _judgeable(tx: Transaction, at: str, links: Links, targets: set[tuple[str, str]]) -> Facts:
+    """Read what a decision looks at: the members' consents, the actors, and the content."""
+    consents = {entity: _consents(tx, entity) for kind, entity in targets if kind == "Patient"}
     named = _targets(consent for found in consents.values() for consent in found)
-    return Facts(at, links, consents, _actors(tx, actors | {t for t in named if _is_actor(t)}))
+    actors = {target for target in (*targets, *named) if target[0] in ACTOR_TYPES}
+    content = {target for target in targets if target[0] not in _NO_CONTENT}
+    return Facts(at, links, consents, _actors(tx, actors), _content(tx, content))
 
 
-def _is_actor(target: tuple[str, str]) -> bool:
-    return target[0] in ACTOR_TYPES
+def _content(tx: Transaction, wanted: set[tuple[str, str]]) -> dict[str, Resource]:
+    rows = (tx.resources.get(kind, entity) for kind, entity in sorted(wanted)[:_MOST_CONTENT])
+    return {f"{row.type}/{row.id}": stored(row) for row in rows if row and not row.deleted}
 
 
 def _consents(tx: Transaction, member: str) -> list[Resource]:
@@ -106,7 +108,7 @@ def _actors(tx: Transaction, wanted: set[tuple[str, str]]) -> dict[str, Resource
                 resource = stored(row)
                 found[f"{type_name}/{entity}"] = resource
                 fresh.append(resource)
-        frontier = {target for target in _targets(fresh) if _is_actor(target)}
+        frontier = {target for target in _targets(fresh) if target[0] in ACTOR_TYPES}
         if not frontier:
             break
     return found
@@ -114,8 +116,6 @@ def _actors(tx: Transaction, wanted: set[tuple[str, str]]) -> dict[str, Resource
 
 def _targets(resources: Iterable[Resource]) -> Iterable[tuple[str, str]]:
     for resource in resources:
-        for _, reference in iter_references(resource):
-            target = reference.get("reference")
-            found = literal(target) if isinstance(target, str) else None
-            if found and found.base is None:
-                yield found.type, found.id
+        for target in targets_of(resource):
+            kind, _, entity = target.partition("/")
+            yield kind, entity

@@ -15,13 +15,17 @@ from engine.diagnostics import Diagnostic, Severity, has_errors, in_order
 from engine.errors import ProjectError
 from engine.fhir.profiles import Profile, Profiles, load_profiles
 from engine.message import Resource
+from engine.rules.consent.compile import CompiledConsent, compile_consent
 from engine.rules.consent.decide import decide
 from engine.rules.consent.policy import DEFAULT, Policy
 from engine.rules.decision import Decision
+from engine.rules.sensitivity import SensitivityTable, load_tables
 from engine.transform.adapter import Adapter, Adapters, load_adapters
 from engine.transform.crosswalk import Key, Links, Naming, SystemCrosswalk, identifier_key
 from engine.transform.passthrough import PassThrough
 from engine.validate import validate
+
+_MOST_COMPILED = 20_000
 
 FhirVersion = Literal["R4", "R5"]
 _CONTENT = {
@@ -47,6 +51,8 @@ class Project:
     adapters: Adapters
     profiles: Profiles
     policies: Mapping[int, Policy]
+    labels: SensitivityTable | None = None
+    _compiled: dict[tuple[str, ...], CompiledConsent] = field(default_factory=dict, repr=False)
     _legs: dict[tuple[str, str], tuple[Leg, ...]] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -104,6 +110,20 @@ class Project:
             return False
         content = _CONTENT.get(type_name)
         return content is None or any(resource.get(name) for name in content)
+
+    def compiled(self, consent: Resource, policy: Policy) -> CompiledConsent:
+        """Return a consent made ready for decisions; each stored version is worked out once."""
+        version = consent.get("meta", {}).get("versionId")
+        if version is None:
+            return compile_consent(consent, policy.zone)
+        patient = consent.get("patient") or {}
+        key = (consent["id"], version, str(patient.get("reference")), policy.zone)
+        known = self._compiled.get(key)
+        if known is None:
+            if len(self._compiled) >= _MOST_COMPILED:
+                self._compiled.clear()
+            known = self._compiled[key] = compile_consent(consent, policy.zone)
+        return known
 
     def organization(self, system: str, links: Links) -> dict[str, Any]:
         """Return the organization of a system as a Reference that the decision can match."""
@@ -231,9 +251,11 @@ def examine(
     problems += found
     policies, found = _policies(config)
     problems += found
+    labels, found = load_tables(config.labels)
+    problems += found
     if has_errors(problems):
         return None, problems
-    return Project(config, adapters, profiles, policies), problems
+    return Project(config, adapters, profiles, policies, labels), problems
 
 
 def _policies(config: Config) -> tuple[dict[int, Policy], list[Diagnostic]]:

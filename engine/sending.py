@@ -52,8 +52,6 @@ class Sending:
         ruling = Ruling(decision.decision, decision.code, decision.to_json())
         if decision.decision != "permit":
             return Withhold(WITHDRAWN, ruling)
-        if list(decision.obligations) == list(envelope.get("obligations", ())):
-            return Permit(ruling)
         return self._anew(delivery, canonical, decision, ruling, trip)
 
     def _anew(
@@ -64,13 +62,14 @@ class Sending:
         ruling: Ruling,
         trip: Trip,
     ) -> Permit | Withhold:
-        """Write the body again, since other obligations hold than when it was accepted."""
+        """Write the body again: obligations, labels or references may not be what they were."""
         unit = Unit(
             0,
             delivery.type,
             delivery.type,
             canonical,
             entity=canonical["id"],
+            member=member_of(canonical),
             canonical=canonical,
         )
         made = draft_for(unit, delivery.destination, decision, trip)

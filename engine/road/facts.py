@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from engine.fhir.references import iter_references
 from engine.message import Resource, Unit
-from engine.transform.crosswalk import Links
+from engine.transform.crosswalk import Links, literal
 
 ACTOR_TYPES = frozenset(
     {
@@ -28,26 +29,35 @@ class Facts:
     """Hold the stored world as one message sees it.
 
     `at` is the instant of the decision (RFC 3339); `consents` maps a member's canonical id to the
-    canonical Consents on record; `supporting` maps `Type/id` to canonical actors; `local` maps the
-    names of the message's own entries to canonical references.
+    canonical Consents on record; `supporting` maps `Type/id` to canonical actors, `content` to what
+    else is referred to; `local` maps the names of the message's own entries to canonical
+    references.
     """
 
     at: str
     links: Links = field(default_factory=Links)
     consents: Mapping[str, Sequence[Resource]] = field(default_factory=dict)
     supporting: Mapping[str, Resource] = field(default_factory=dict)
+    content: Mapping[str, Resource] = field(default_factory=dict)
     local: Mapping[str, str] = field(default_factory=dict)
+
+    def told_by(self, resource: Resource) -> tuple[Resource, ...]:
+        """Return the actors, and of the content what `resource` itself refers to."""
+        referred = (self.content.get(target) for target in targets_of(resource))
+        return (*self.supporting.values(), *(found for found in referred if found is not None))
 
     def knowing(self, units: Iterable[Unit]) -> Facts:
         """Return these facts with the canonical consents and actors of the message itself."""
         consents = {member: list(known) for member, known in self.consents.items()}
-        supporting = dict(self.supporting)
+        supporting, content = dict(self.supporting), dict(self.content)
         for unit in units:
             canonical = unit.canonical
             if canonical is None:
                 continue
             if unit.type in ACTOR_TYPES:
                 supporting[f"{unit.type}/{unit.entity}"] = canonical
+            else:
+                content[f"{unit.type}/{unit.entity}"] = canonical
             if unit.type == "Consent" and unit.member:
                 others = [
                     known
@@ -55,7 +65,7 @@ class Facts:
                     if known.get("id") != unit.entity
                 ]
                 consents[unit.member] = [*others, canonical]
-        return replace(self, consents=consents, supporting=supporting)
+        return replace(self, consents=consents, supporting=supporting, content=content)
 
     def joined(self, other: Facts) -> Facts:
         """Return what is known here or there."""
@@ -64,4 +74,14 @@ class Facts:
             links=self.links.including(other.links.entities),
             consents={**self.consents, **other.consents},
             supporting={**self.supporting, **other.supporting},
+            content={**self.content, **other.content},
         )
+
+
+def targets_of(resource: Resource) -> Iterator[str]:
+    """Yield the canonical references `Type/id` of a canonical resource."""
+    for _, reference in iter_references(resource):
+        target = reference.get("reference")
+        found = literal(target) if isinstance(target, str) else None
+        if found and found.base is None:
+            yield found.local

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from engine.message import Next, Outcome, Reject, Resource, Unit
+from engine.road.facts import Facts
 from engine.road.trip import Trip
 from engine.rules.consent.decide import decide
+from engine.rules.consent.policy import Policy
 from engine.rules.decision import Decision
+from engine.rules.labels import is_minor
 from engine.rules.request import request_for
 
 
@@ -32,13 +34,23 @@ def decision_for(canonical: Resource, member: str | None, destination: str, trip
     """Decide whether a canonical resource may go to one destination at the instant of the facts."""
     project, facts = trip.project, trip.facts
     leg = project.leg(trip.system, canonical["resourceType"], destination)
-    supporting: Sequence[Resource] = tuple(facts.supporting.values())
     request = request_for(
         canonical,
         sender_system=project.organization(trip.system, facts.links),
         recipient_systems=[project.organization(destination, facts.links)],
         purpose=leg.purpose,
-        supporting=supporting,
+        supporting=facts.told_by(canonical),
+        table=project.labels,
+        minor=minor(member, leg.policy, facts),
     )
-    consents = facts.consents.get(member or "", ())
-    return decide(request, consents, supporting, at=facts.at, policy=leg.policy)
+    actors = tuple(facts.supporting.values())
+    consents = [
+        project.compiled(consent, leg.policy) for consent in facts.consents.get(member or "", ())
+    ]
+    return decide(request, consents, actors, at=facts.at, policy=leg.policy)
+
+
+def minor(member: str | None, policy: Policy, facts: Facts) -> bool:
+    """Tell whether the member is a minor now: their confidential services have own labels."""
+    patient = facts.supporting.get(f"Patient/{member}")
+    return patient is not None and is_minor(patient, facts.at, policy.majority_age, policy.zone)

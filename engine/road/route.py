@@ -10,20 +10,39 @@ from engine.diagnostics import Diagnostic
 from engine.message import Draft, Hold, Next, Outcome, Reject, Resource, Unit
 from engine.road.canonicalise import stop
 from engine.road.conform import check_draft
+from engine.road.judge import minor
 from engine.road.trip import Trip
 from engine.rules.decision import Decision
 from engine.rules.redact import apply
 
 
 def route(unit: Unit, trip: Trip) -> Outcome:
-    """Write one draft for every destination that the routes lead to."""
-    drafts = []
+    """Write one draft for every destination that the routes lead to and no decision leaves out."""
+    drafts, left_out = [], []
     for leg in trip.project.legs(trip.system, unit.type):
-        made = draft_for(unit, leg.destination, unit.decisions.get(leg.destination), trip)
-        if not isinstance(made, Draft):
+        decision = unit.decisions.get(leg.destination)
+        made = draft_for(unit, leg.destination, decision, trip)
+        if isinstance(made, Draft):
+            drafts.append(made)
+        elif decision is not None and is_left_out(decision, leg.destination, trip):
+            left_out.append(made)
+        else:
             return made
-        drafts.append(made)
+    if left_out and not drafts:
+        return left_out[0]
     return Next(replace(unit, drafts=tuple(drafts)))
+
+
+def is_left_out(decision: Decision, destination: str, trip: Trip) -> bool:
+    """Tell whether a permit leaves the destination itself out (`partial_recipients: drop`)."""
+    organization = trip.project.organization(destination, trip.facts.links)
+    names = {organization.get("reference"), str(organization["identifier"])}
+    return any(
+        verdict.dropped
+        and names
+        & {verdict.recipient.get("reference", ""), str(verdict.recipient.get("identifier"))}
+        for verdict in decision.recipients
+    )
 
 
 def draft_for(
@@ -33,11 +52,19 @@ def draft_for(
     if unit.canonical is None:
         raise AssertionError("a unit is made canonical before it is routed")
     told = unit.canonical
-    if decision is not None and decision.obligations:
-        redaction = apply(told, decision.obligations, tuple(trip.facts.supporting.values()))
+    if decision is not None:
+        if is_left_out(decision, destination, trip):
+            return _refused(unit, decision, "consent-recipient")
+        redaction = apply(
+            told,
+            decision.obligations,
+            trip.facts.told_by(told),
+            policy=decision.policy,
+            table=trip.project.labels,
+            minor=minor(unit.member, decision.policy, trip.facts),
+        )
         if redaction.resource is None:
-            refused = replace(unit, refusal=decision.to_json())
-            return Reject(refused, 403, (_nothing_left(unit),))
+            return _refused(unit, decision, "consent-denied")
         told = redaction.resource
     adapter = trip.project.adapter(trip.project.config.systems[destination].dialect, unit.type)
     result = adapter.to_dialect(told, trip.crosswalk(destination))
@@ -78,7 +105,7 @@ def _untold(held: Hold, destination: str) -> Hold:
     return replace(held, diagnostics=tuple(problems))
 
 
-def _nothing_left(unit: Unit) -> Diagnostic:
-    return Diagnostic("consent-denied", "The consent does not cover this disclosure.").at(
-        unit.where
-    )
+def _refused(unit: Unit, decision: Decision, code: str) -> Reject:
+    """Refuse what a permit leaves nothing of, or nobody to tell it to."""
+    problem = Diagnostic(code, "The consent does not cover this disclosure.", path=unit.where)
+    return Reject(replace(unit, refusal=decision.to_json()), 403, (problem,))
