@@ -44,7 +44,7 @@ def long_to_int(values: Values, arguments: Arguments) -> Values:
 def _as_int(value: object) -> object:
     if isinstance(value, str):
         value = int(value) if value.isdecimal() and len(value) < 20 else None
-    return None if isinstance(value, int) and value > LARGEST else value
+    return value if isinstance(value, int) and 0 <= value <= LARGEST else None
 
 
 def int_to_long(values: Values, arguments: Arguments) -> Values:
