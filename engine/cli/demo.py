@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -37,6 +38,7 @@ def demo(
     ] = False,
 ) -> None:
     """Play a day of coordination between a sample hospital and a sample health plan."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started ends too
     console = Console(highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="carelane-demo-"))
     started = time.monotonic()
@@ -62,7 +64,7 @@ def _keep(console: Console, stage: Stage) -> None:
     console.print(
         f"  curl -sS {stage.base}/Communication -H 'Content-Type: application/fhir+json' \\\n"
         f"    -H 'Authorization: Bearer {stage.tokens['mercy']}' \\\n"
-        f"    --data-binary @{FOLDER / '05-outreach.json'}",
+        f"    --data-binary @{FOLDER / '09-outreach-after-revocation.json'}",
         soft_wrap=True,
         markup=False,
     )
