@@ -76,7 +76,7 @@ class Provision:
     """Hold one provision; what is None or empty is not stated and matches everything.
 
     `permits` and `denies` are the purposes covered by a permit and by a deny of what is stated.
-    `residual` is what it says about content, as a match for content to be held against.
+    `named` holds the keys of all recipients, `residual` what it says about content, as a match.
     `unclear` says why it cannot permit (an element nobody here understands, say).
     """
 
@@ -85,6 +85,7 @@ class Provision:
     period: Interval | None
     unreadable_period: bool
     recipients: tuple[Actor, ...]
+    named: frozenset[str]
     senders: tuple[Actor, ...]
     actors_unclear: bool
     actions: frozenset[str] | None
@@ -113,6 +114,7 @@ class CompiledConsent:
     status: str
     patient: Name
     scope: frozenset[Key]
+    about_privacy: bool
     category: frozenset[Key]
     group: tuple[Any, ...]
     signed: Interval | None
@@ -148,12 +150,14 @@ def compile_consent(resource: Any, zone: str = "UTC") -> CompiledConsent:
     stated_period = given.get("period")
     when = period(stated_period, zone) if stated_period is not None else None
     group = _group(given)
+    scope = _scope(given)
     status = given.get("status")
     return CompiledConsent(
         name=_versioned(given),
         status=_STATUS.get(status, status) if isinstance(status, str) else "",
         patient=_patient(given),
-        scope=_scope(given),
+        scope=scope,
+        about_privacy=Key(CONSENT_SCOPE, "patient-privacy") in scope,
         category=frozenset().union(*concepts_of(given.get("category"))),
         group=group,
         signed=signed,
@@ -273,12 +277,14 @@ def _provision(given: Mapping[str, Any], entry: Any, path: str, zone: str, depth
     purposes = _purposes(entry)
     nested = listed(entry.get("provision"))
     criteria = compile_criteria(entry, zone)
+    recipients = tuple(actor for actor in actors if actor.side == "recipient")
     return Provision(
         path=path,
         effect=effect,
         period=found,
         unreadable_period=when is not None and found is None,
-        recipients=tuple(actor for actor in actors if actor.side == "recipient"),
+        recipients=recipients,
+        named=frozenset().union(*(actor.name.keys for actor in recipients)),
         senders=tuple(actor for actor in actors if actor.side == "sender"),
         actors_unclear=any(actor.side == "unclear" for actor in actors),
         actions=_actions(entry),

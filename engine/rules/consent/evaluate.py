@@ -193,6 +193,8 @@ class _Walk:
         only_own_purpose: bool = False,
         may_permit: bool = True,
     ) -> None:
+        if not parent.children:
+            return
         for child in parent.children:
             stated = self._explicit and child.effect is not None
             own = child.effect if stated and child.effect else _INVERSE[effect]

@@ -44,9 +44,7 @@ def gate(
         return UNCLEAR
     if provision.senders and not _senders(provision.senders, denying, question):
         return SENDER
-    if provision.recipients and not _recipient(
-        provision.recipients, denying, recipient, question.directory
-    ):
+    if provision.recipients and not _recipient(provision, denying, recipient, question.directory):
         return RECIPIENT
     if provision.actions is not None and not _actions(provision.actions, denying, question.actions):
         return ACTION
@@ -63,13 +61,13 @@ def _senders(actors: Sequence[Actor], denying: bool, question: Question) -> bool
 
 
 def _recipient(
-    actors: Sequence[Actor], denying: bool, recipient: Party | None, directory: Directory
+    provision: Provision, denying: bool, recipient: Party | None, directory: Directory
 ) -> bool:
     if recipient is None:
         return denying
-    if recipient.member and not denying:
+    if not denying and (recipient.member or not provision.named.isdisjoint(recipient.keys)):
         return True
-    return _any_actor(actors, denying, recipient, directory)
+    return _any_actor(provision.recipients, denying, recipient, directory)
 
 
 def _any_actor(actors: Sequence[Actor], denying: bool, party: Party, directory: Directory) -> bool:

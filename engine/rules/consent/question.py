@@ -24,6 +24,8 @@ from engine.rules.consent.parties import Name, joined, name_of
 from engine.rules.consent.policy import Policy
 from engine.rules.consent.signing import carries_authority
 
+_CONTENT = frozenset({"class", "resourceType", "code", "securityLabel", "dataPeriod", "data"})
+_DISCLOSE = frozenset({"disclose"})
 _AUTHORS = ("author", "performer", "recorder", "asserter", "informationSource", "source")
 
 
@@ -112,18 +114,24 @@ def flattened(resources: Any) -> list[Any]:
 def _given(request: Mapping[str, Any], *names: str) -> Sequence[Any]:
     """Return the values under the first of the names that says anything."""
     for name in names:
+        if name not in request:
+            continue
         if values := [one for one in listed(request.get(name)) if one not in (None, "", {}, [])]:
             return values
     return ()
 
 
 def _keys(given: Any, known: str) -> frozenset[Key]:
+    if given is None:
+        return frozenset()
     return frozenset().union(*concepts_of(given, known))
 
 
 def _actions(request: Mapping[str, Any]) -> frozenset[str]:
+    if "action" not in request:
+        return _DISCLOSE
     concepts = concepts_of(_given(request, "action"), CONSENT_ACTION)
-    return frozenset(key.code.lower() for one in concepts for key in one) or frozenset({"disclose"})
+    return frozenset(key.code.lower() for one in concepts for key in one) or _DISCLOSE
 
 
 def _outreach(request: Mapping[str, Any], at: Interval, policy: Policy) -> Interval:
@@ -160,6 +168,8 @@ def _recipients(
 
 
 def _content(request: Mapping[str, Any], directory: Directory, policy: Policy) -> Content:
+    if _CONTENT.isdisjoint(request):
+        return Content(withhold=policy.unlabelled == "withhold")
     stated = _given(request, "dataPeriod")
     age = period(stated[0], policy.zone) if stated else None
     if stated and isinstance(stated[0], str):

@@ -116,6 +116,9 @@ def grantor_problem(consent: CompiledConsent, question: Question) -> str | None:
     """Say why nobody with the right to do so agreed; None where somebody did."""
     if question.policy.grantor == "ignored":
         return None
+    for one in consent.signers:
+        if one.type == "Patient" and not one.keys.isdisjoint(question.patient):
+            return None
     problems = [_signer_problem(one, consent, question) for one in consent.signers]
     if not problems:
         return "it does not say who agreed to it"

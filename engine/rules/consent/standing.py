@@ -58,7 +58,9 @@ def _alone(consent: CompiledConsent, question: Question) -> Standing:
         return Standing(consent, "none", "it is another patient's")
     if consent.status in _SILENT:
         return Standing(consent, "none", _SILENT[consent.status])
-    scope = _scope(consent, question)
+    scope: bool | None = True
+    if not consent.about_privacy or question.scope or question.category:
+        scope = _scope(consent, question)
     if scope is False:
         return Standing(consent, "none", "its scope or category is not the one asked about")
     if (when := consent.period) and not overlaps(when, question.at):
