@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from engine.fhir.references import iter_references
+from engine.fhir.references import contained_ids, iter_references
 
 _HOLDERS = frozenset({"Bundle", "Parameters"})
 
@@ -30,7 +30,7 @@ def broken_containment(resource: dict[str, Any], path: str) -> Iterator[Broken]:
     for index, item in enumerate(inner):
         if isinstance(item, dict):
             yield from _inner(item, f"{path}.contained[{index}]")
-    yield from _unresolved(resource, inner, path)
+    yield from _unresolved(resource, path)
 
 
 def _inner(item: dict[str, Any], path: str) -> Iterator[Broken]:
@@ -44,8 +44,8 @@ def _inner(item: dict[str, Any], path: str) -> Iterator[Broken]:
             yield Broken("dom-5", f"{path}.meta.security", "security labels on the container")
 
 
-def _unresolved(resource: dict[str, Any], inner: list[Any], path: str) -> Iterator[Broken]:
-    ids = {item.get("id") for item in inner if isinstance(item, dict)}
+def _unresolved(resource: dict[str, Any], path: str) -> Iterator[Broken]:
+    ids = contained_ids(resource).keys()
     top = str(resource.get("resourceType", ""))
     for where, reference in iter_references(resource):
         literal = reference.get("reference")

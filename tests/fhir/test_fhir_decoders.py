@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,33 @@ def test_hostile_trees_are_refused_without_an_exception(tree: Any) -> None:
     """Whatever the tree, decoder and explainer answer with a refusal."""
     assert decoders("R4").refusal(tree) is not None
     assert has_errors(validate(tree))
+
+
+ODD = (None, [], {}, "", 0, -1, True, "x y", [[]], [None], {"a": [{}]}, "#x", "2026-02-30", 10**30)
+
+
+def _slots(node: Any) -> Iterator[tuple[Any, Any]]:
+    keys = list(node) if isinstance(node, dict) else range(len(node))
+    for key in keys:
+        yield node, key
+        if isinstance(node[key], (dict, list)):
+            yield from _slots(node[key])
+
+
+def test_spoilt_corpus_files_are_judged_alike(shared: Path) -> None:
+    """However a real file is spoilt, decoder and explainer agree, and neither raises."""
+    chance = random.Random(20260501)
+    files = sorted((shared / "corpus" / "examples").rglob("*.json"))
+    trees = [loads(file.read_bytes()) for file in files if file.stat().st_size < 12_000]
+    for tree in trees * 4:
+        spoilt = copy.deepcopy(tree)
+        parent, key = chance.choice(list(_slots(spoilt)))
+        odd = copy.deepcopy(chance.choice(ODD))
+        beside = isinstance(parent, dict) and chance.random() < 0.2
+        parent[f"_{key}" if beside else key] = odd
+        refused = decoders("R4").refusal(spoilt)
+        assert (refused is None) == (explain(spoilt, "R4") == []), (parent, key)
+        assert has_errors(validate(spoilt)) == (refused is not None)
 
 
 def test_a_tree_without_end_is_refused() -> None:
