@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.rules.consent.evaluate import Deny, Finding, Match, Permit
@@ -14,29 +14,23 @@ _MERGED = frozenset({"securityLabel", "class", "code", "data"})
 
 @dataclass(slots=True)
 class Ground:
-    """Hold the permits and denies that hold together; the content kept is what any permits."""
+    """Hold the permits and denies that hold together: kept is what one permits and none denies.
+
+    `refused` says that something denies everything.
+    """
 
     findings: list[Finding]
+    permits: list[Permit] = field(init=False)
+    denies: list[Deny] = field(init=False)
+    refused: bool = field(init=False)
 
-    @property
-    def permits(self) -> list[Permit]:
-        """Return every permit."""
-        return [permit for finding in self.findings for permit in finding.permits]
-
-    @property
-    def denies(self) -> list[Deny]:
-        """Return every deny that is not wholly excepted."""
-        return [
-            deny
-            for finding in self.findings
-            for deny in finding.denies
-            if {} not in deny.exceptions
+    def __post_init__(self) -> None:
+        """Gather what the findings say; a deny that is wholly excepted denies nothing."""
+        self.permits = [permit for finding in self.findings for permit in finding.permits]
+        self.denies = [
+            deny for one in self.findings for deny in one.denies if {} not in deny.exceptions
         ]
-
-    @property
-    def refused(self) -> bool:
-        """Tell whether something denies everything."""
-        return any(deny.total for deny in self.denies)
+        self.refused = any(deny.total for deny in self.denies)
 
 
 def grounds(findings: Sequence[Finding], combine: str) -> list[Ground]:

@@ -81,7 +81,7 @@ def decide(
 
 def _is_other(given: Any) -> bool:
     """Tell whether a Bundle of consents brought something else along, such as an Organization."""
-    return isinstance(given, Mapping) and given.get("resourceType", "Consent") != "Consent"
+    return isinstance(given, dict) and given.get("resourceType", "Consent") != "Consent"
 
 
 def _policy(given: Mapping[str, Any] | None) -> Policy:

@@ -74,6 +74,8 @@ def name_of(given: Any, type_name: str | None = None) -> Name:
     """Read a Reference, an actor (`{role, reference}`), an Identifier, or a text, as a Name."""
     if isinstance(given, str):
         return _name_of_text(given, type_name)
+    if type(given) is dict and len(given) == 1 and isinstance(given.get("reference"), str):
+        return _name_of_text(given["reference"], type_name)
     if not isinstance(given, dict):
         return NOBODY
     if isinstance(given.get("reference"), dict):
@@ -95,6 +97,7 @@ def name_of(given: Any, type_name: str | None = None) -> Name:
     return Name(frozenset(keys), words.strip() if isinstance(words, str) else None, kind)
 
 
+@lru_cache(maxsize=8192)
 def _name_of_text(text: str, type_name: str | None) -> Name:
     plain = text.strip()
     head, query, rest = plain.partition("?identifier=")
@@ -115,6 +118,8 @@ def _name_of_text(text: str, type_name: str | None) -> Name:
 def joined(names: Iterable[Name]) -> Name:
     """Return one Name that goes by everything that the given ones go by."""
     every = list(names)
+    if len(every) == 1:
+        return every[0]
     return Name(
         frozenset().union(*(name.keys for name in every)),
         next((name.words for name in every if name.words), None),

@@ -24,7 +24,7 @@ _SILENT = {
 _NOT_DISCLOSURE = frozenset({"acd", "dnr", "emrgonly", "hcd", "polst"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Standing:
     """Say how far one consent counts, with the reason and the sender's code where not fully."""
 
