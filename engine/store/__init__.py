@@ -10,6 +10,7 @@ from engine.store.rows import (
     MessageRow,
     NewDelivery,
     ResourceRow,
+    TimerRow,
     UnitRow,
 )
 from engine.store.store import Store
@@ -26,6 +27,7 @@ __all__ = [
     "NewDelivery",
     "ResourceRow",
     "Store",
+    "TimerRow",
     "Transaction",
     "UnitRow",
 ]

@@ -13,137 +13,34 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import bindparam, func, literal_column, select, update
-from sqlalchemy.sql import ClauseElement
+from sqlalchemy import func, select, update
 
 from engine.clock import after
 from engine.deliver.outbox import DELIVERY
 from engine.store.audits import Audits
-from engine.store.database import Insert, Statement
+from engine.store.outbox_queries import (
+    ADD,
+    BLOCKED,
+    CLAIM,
+    ENTER,
+    EXTEND,
+    FIRST,
+    LEASED,
+    LEAVE,
+    NEXT,
+    OPEN,
+    QUEUED,
+    READY,
+    REPORT,
+    ROW,
+    WAS_DELIVERED,
+)
 from engine.store.rows import DeliveryRow, Depth, NewDelivery
 from engine.store.session import Session
-from engine.store.tables import delivery, lane, unit
+from engine.store.tables import delivery, lane
 
 Policy = Literal["park", "skip", "block"]
 """What a dead letter does: stop its own line, let its line pass, or stop the destination."""
-
-_ROW = tuple(delivery.c[name] for name in DeliveryRow.__dataclass_fields__)
-
-
-def _enter(insert: Any) -> ClauseElement:
-    fresh = insert(lane).values(
-        destination=bindparam("destination"), member=bindparam("member"), last=1, open=1
-    )
-    entered: ClauseElement = fresh.on_conflict_do_update(
-        index_elements=["destination", "member"],
-        set_={"last": lane.c.last + 1, "open": lane.c.open + 1},
-    ).returning(lane.c.last, lane.c.open)
-    return entered
-
-
-def _claim() -> ClauseElement:
-    due = (
-        select(delivery.c.id)
-        .where(
-            delivery.c.destination == bindparam("destination"), delivery.c.ready <= bindparam("now")
-        )
-        .order_by(delivery.c.ready, delivery.c.id)
-        .limit(bindparam("count"))
-        .with_for_update(skip_locked=True)
-        .cte("due")
-    )
-    return (
-        update(delivery)
-        .where(delivery.c.id.in_(select(due.c.id)))
-        .values(
-            state="leased",
-            fence=delivery.c.fence + 1,
-            attempts=delivery.c.attempts + 1,
-            worker=bindparam("by"),
-            lease_until=bindparam("until"),
-            ready=bindparam("until"),
-            changed=bindparam("now"),
-        )
-        .returning(*_ROW)
-    )
-
-
-def _report() -> ClauseElement:
-    return (
-        update(delivery)
-        .where(
-            delivery.c.id == bindparam("which"),
-            delivery.c.fence == bindparam("token"),
-            delivery.c.state == "leased",
-        )
-        .values(
-            state=bindparam("next"),
-            due=func.coalesce(bindparam("at"), delivery.c.due),
-            ready=bindparam("at"),
-            reason=bindparam("why"),
-            attempts=delivery.c.attempts - bindparam("uncounted"),
-            queued=bindparam("stays"),
-            blocking=bindparam("blocks"),
-            worker=None,
-            lease_until=None,
-            changed=bindparam("now"),
-        )
-        .returning(
-            delivery.c.message_id, delivery.c.unit_id, delivery.c.destination, delivery.c.member
-        )
-    )
-
-
-_ENTER = Statement(_enter)
-_LEAVE = Statement(
-    lambda _: (
-        update(lane)
-        .where(lane.c.destination == bindparam("at"), lane.c.member == bindparam("of"))
-        .values(open=lane.c.open - 1)
-        .returning(lane.c.open)
-    )
-)
-_ADD = Insert(delivery)
-_CLAIM = Statement(lambda _: _claim())
-_REPORT = Statement(lambda _: _report())
-_LEASED = Statement(
-    lambda _: select(func.count()).where(
-        delivery.c.destination == bindparam("destination"),
-        delivery.c.lease_until > bindparam("now"),
-    )
-)
-# Written out, not bound: only then does a partial index serve the query.
-_QUEUED = delivery.c.queued == literal_column("1")
-_BLOCKING = delivery.c.blocking == literal_column("1")
-_OPEN = delivery.c.state != literal_column("'delivered'")
-_FIRST = Statement(
-    lambda _: (
-        select(delivery.c.id, delivery.c.state, delivery.c.due)
-        .where(
-            delivery.c.destination == bindparam("destination"),
-            delivery.c.member == bindparam("member"),
-            _QUEUED,
-        )
-        .order_by(delivery.c.sequence)
-        .limit(1)
-    )
-)
-_READY = Statement(
-    lambda _: (
-        update(delivery).where(delivery.c.id == bindparam("which")).values(ready=bindparam("at"))
-    )
-)
-_EXTEND = Statement(
-    lambda _: (
-        update(delivery)
-        .where(
-            delivery.c.id == bindparam("which"),
-            delivery.c.fence == bindparam("token"),
-            delivery.c.state == "leased",
-        )
-        .values(lease_until=bindparam("until"), ready=bindparam("until"))
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +60,7 @@ class Deliveries:
         """Put a delivery at the end of its line."""
         session = self._session
         line = {"destination": new.destination, "member": new.member}
-        sequence, standing = session.run(_ENTER, line).one()
+        sequence, standing = session.run(ENTER, line).one()
         id = session.ids.new()
         now = session.now
         row = DeliveryRow(
@@ -194,7 +91,7 @@ class Deliveries:
             "ready": now if standing == 1 else None,
             "blocking": 0,
         }
-        session.add(_ADD, [values])
+        session.add(ADD, [values])
         self._record("enqueued", row.id, row.message_id, row.unit_id, destination=new.destination)
         session.work = True
         return row
@@ -222,11 +119,11 @@ class Deliveries:
             if not session.try_lock(f"claim {destination}"):
                 continue
             values = {"destination": destination, "now": now}
-            taken: int = session.run(_LEASED, values).scalar_one()
+            taken: int = session.run(LEASED, values).scalar_one()
             count = min(limit - len(claimed), most - taken)
             if count > 0:
                 more = {"by": worker, "until": until, "count": count}
-                claimed += [_delivery(row) for row in session.run(_CLAIM, {**values, **more})]
+                claimed += [_delivery(row) for row in session.run(CLAIM, {**values, **more})]
         claimed.sort(key=lambda row: row.id)
         for row in claimed:
             self._record(
@@ -244,7 +141,7 @@ class Deliveries:
         """Let a lease last `lease` seconds from now; False where it was lost to another."""
         until = after(self._session.now, lease)
         values = {"which": id, "token": fence, "until": until}
-        return self._session.run(_EXTEND, values).rowcount == 1
+        return self._session.run(EXTEND, values).rowcount == 1
 
     def complete(self, id: str, fence: int) -> bool:
         """Record that the destination has it; False where the lease was lost to another."""
@@ -286,7 +183,7 @@ class Deliveries:
         stays = state in DELIVERY.blocking
         session = self._session
         row = session.run(
-            _REPORT,
+            REPORT,
             {
                 "which": id,
                 "token": fence,
@@ -313,14 +210,14 @@ class Deliveries:
         return True
 
     def _leave(self, destination: str, member: str) -> None:
-        standing: int = self._session.run(_LEAVE, {"at": destination, "of": member}).scalar_one()
+        standing: int = self._session.run(LEAVE, {"at": destination, "of": member}).scalar_one()
         if standing > 0:
             self._promote(destination, member)
 
     def _promote(self, destination: str, member: str) -> None:
-        first = self._session.run(_FIRST, {"destination": destination, "member": member}).first()
+        first = self._session.run(FIRST, {"destination": destination, "member": member}).first()
         if first and first[1] == "waiting":
-            self._session.run(_READY, {"which": first[0], "at": first[2]})
+            self._session.run(READY, {"which": first[0], "at": first[2]})
 
     def withhold(self, id: str, reason: str, actor: str = "engine") -> bool:
         """Hold a delivery that waits; False where it does not wait."""
@@ -380,7 +277,7 @@ class Deliveries:
         of_line = (
             delivery.c.destination == line.destination,
             delivery.c.member == line.member,
-            _QUEUED,
+            QUEUED,
         )
         # First nobody may be claimed, then look: a claim on another machine cannot come between.
         session.execute(
@@ -403,23 +300,23 @@ class Deliveries:
 
     def get(self, id: str) -> DeliveryRow | None:
         """Return a delivery by its id."""
-        row = self._session.execute(select(*_ROW).where(delivery.c.id == id)).first()
+        row = self._session.execute(select(*ROW).where(delivery.c.id == id)).first()
         return _delivery(row) if row else None
 
     def of_message(self, message: str) -> list[DeliveryRow]:
         """Return the deliveries that a message led to, in the order in which they were made."""
-        query = select(*_ROW).where(delivery.c.message_id == message).order_by(delivery.c.id)
+        query = select(*ROW).where(delivery.c.message_id == message).order_by(delivery.c.id)
         return [_delivery(row) for row in self._session.execute(query)]
 
     def of_unit(self, unit: str) -> list[DeliveryRow]:
         """Return the deliveries that a unit led to."""
-        query = select(*_ROW).where(delivery.c.unit_id == unit).order_by(delivery.c.id)
+        query = select(*ROW).where(delivery.c.unit_id == unit).order_by(delivery.c.id)
         return [_delivery(row) for row in self._session.execute(query)]
 
     def was_delivered(self, destination: str, reference: str) -> bool:
         """Tell whether a destination has been sent any version of a resource (`Type/entity`)."""
         values = {"destination": destination, "reference": reference}
-        return self._session.run(_WAS_DELIVERED, values).first() is not None
+        return self._session.run(WAS_DELIVERED, values).first() is not None
 
     def search(
         self,
@@ -430,11 +327,11 @@ class Deliveries:
         limit: int = 100,
     ) -> list[DeliveryRow]:
         """Return deliveries, newest first."""
-        query = select(*_ROW).order_by(delivery.c.id.desc()).limit(limit)
+        query = select(*ROW).order_by(delivery.c.id.desc()).limit(limit)
         if state is not None:
             query = query.where(delivery.c.state == state)
             if state != "delivered":
-                query = query.where(_OPEN)
+                query = query.where(OPEN)
         if destination is not None:
             query = query.where(delivery.c.destination == destination)
         if members is not None:
@@ -443,11 +340,11 @@ class Deliveries:
 
     def blocked(self) -> frozenset[str]:
         """Name the destinations that a dead letter stops altogether."""
-        return frozenset(self._session.run(_BLOCKED, {}).scalars())
+        return frozenset(self._session.run(BLOCKED, {}).scalars())
 
     def next_due(self, destinations: Sequence[str]) -> str | None:
         """Return the instant at which the next delivery to one of these may be claimed."""
-        found = [self._session.run(_NEXT, {"destination": name}).scalar() for name in destinations]
+        found = [self._session.run(NEXT, {"destination": name}).scalar() for name in destinations]
         return min((at for at in found if at is not None), default=None)
 
     def depth(self) -> list[Depth]:
@@ -459,7 +356,7 @@ class Deliveries:
                 func.count(),
                 func.min(delivery.c.created),
             )
-            .where(_OPEN)
+            .where(OPEN)
             .group_by(delivery.c.destination, delivery.c.state)
             .order_by(delivery.c.destination, delivery.c.state)
         )
@@ -479,29 +376,6 @@ class Deliveries:
         self._audit.append(
             f"delivery.{state}", body, message=message, unit=unit, delivery=id, actor=actor
         )
-
-
-_BLOCKED = Statement(lambda _: select(delivery.c.destination).where(_BLOCKING).distinct())
-_WAS_DELIVERED = Statement(
-    lambda _: (
-        select(delivery.c.id)
-        .join(unit, unit.c.id == delivery.c.unit_id)
-        .where(
-            unit.c.resource == bindparam("reference"),
-            delivery.c.destination == bindparam("destination"),
-            delivery.c.state == "delivered",
-        )
-        .limit(1)
-    )
-)
-_NEXT = Statement(
-    lambda _: (
-        select(delivery.c.ready)
-        .where(delivery.c.destination == bindparam("destination"), delivery.c.ready.is_not(None))
-        .order_by(delivery.c.ready)
-        .limit(1)
-    )
-)
 
 
 def _delivery(row: Sequence[Any]) -> DeliveryRow:

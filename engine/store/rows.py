@@ -178,3 +178,18 @@ class Depth:
     state: str
     count: int
     oldest: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimerRow:
+    """Hold one timer; `state` is waiting, done, cancelled or failed (with a `reason`)."""
+
+    key: str
+    kind: str
+    due: str
+    state: str
+    attempts: int
+    reason: str | None
+    body: dict[str, Any]
+    created: str
+    changed: str

@@ -271,3 +271,19 @@ chain = Table(
     Column("hash", TEXT, nullable=False),
 )
 """One row: where the kept chain starts (and the hash before it) and where it ends."""
+
+timer = Table(
+    "timer",
+    METADATA,
+    Column("key", TEXT, primary_key=True),
+    Column("kind", TEXT, nullable=False),
+    Column("due", TEXT, nullable=False),
+    Column("state", TEXT, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("reason", TEXT),
+    Column("body", TEXT, nullable=False),
+    Column("created", TEXT, nullable=False),
+    Column("changed", TEXT, nullable=False),
+    _partial("ix_timer_due", "due", where="state = 'waiting'"),
+)
+"""What is to happen once at an instant: reminders, escalations, what follows a message."""

@@ -12,6 +12,7 @@ from engine.store.deliveries import Deliveries
 from engine.store.messages import Messages
 from engine.store.resources import Resources
 from engine.store.session import Session
+from engine.store.timers import Timers
 from engine.store.units import Units
 
 
@@ -55,6 +56,11 @@ class Transaction(Session):
     def attempts(self) -> Attempts:
         """Tries to send."""
         return Attempts(self)
+
+    @cached_property
+    def timers(self) -> Timers:
+        """What is to happen once at an instant."""
+        return Timers(self)
 
     @cached_property
     def audit(self) -> Audits:

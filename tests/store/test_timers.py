@@ -1,0 +1,117 @@
+"""Timers go off once, in order, whatever fails or restarts in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.clock import after
+from engine.store import Store, TimerRow, Transaction
+from engine.testing import ManualClock
+from engine.timers import ATTEMPTS, TimerRunner
+
+
+class Bench:
+    """A store, a clock and a runner whose handler takes notes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = ManualClock()
+        self.seen: list[str] = []
+        self.failing: set[str] = set()
+        self.open()
+
+    def open(self) -> None:
+        self.store = Store.open(f"sqlite:///{self.folder / 't.db'}", clock=self.clock)
+        self.runner = TimerRunner(self.store, self.clock, {"note": self.note})
+
+    def note(self, tx: Transaction, timer: TimerRow) -> None:
+        tx.audit.append("noted", {"key": timer.key})
+        if timer.key in self.failing:
+            raise RuntimeError("no")
+        self.seen.append(timer.key)
+
+    def set(self, key: str, seconds: float) -> bool:
+        due = after(self.clock.now(), seconds)
+        return self.store.write(lambda tx: tx.timers.set(key, "note", due, {"n": 1})).result()
+
+    def noted(self) -> int:
+        return sum(r.kind == "noted" for r in self.store.read(lambda tx: list(tx.audit.records())))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    built = Bench(tmp_path)
+    yield built
+    built.store.close()
+
+
+def test_timers_go_off_in_order_and_only_when_due(bench: Bench) -> None:
+    """What is due goes off, the earliest first; the rest says how long to wait."""
+    bench.set("b", 10)
+    bench.set("a", 5)
+    bench.set("c", 100)
+    assert bench.runner.turn() == pytest.approx(5)
+    bench.clock.advance(20)
+    assert bench.runner.turn() == pytest.approx(80)
+    assert bench.seen == ["a", "b"]
+
+
+def test_a_timer_goes_off_once_although_it_is_set_twice(bench: Bench) -> None:
+    """A key names one timer for good: a reminder is sent once."""
+    assert bench.set("a", 0)
+    bench.runner.turn()
+    assert not bench.set("a", 0)
+    bench.runner.turn()
+    assert bench.seen == ["a"]
+
+
+def test_timers_survive_a_restart_and_a_clock_set_back(bench: Bench) -> None:
+    """A timer set before a restart goes off after it; a clock set back makes none go off twice."""
+    bench.set("a", 60)
+    bench.store.close()
+    bench.open()
+    bench.clock.advance(61)
+    bench.runner.turn()
+    bench.clock.step(-3600)
+    bench.runner.turn()
+    bench.clock.advance(7200)
+    bench.runner.turn()
+    assert bench.seen == ["a"]
+
+
+def test_a_failing_handler_takes_back_what_it_wrote_and_is_tried_again(bench: Bench) -> None:
+    """A failure leaves nothing half done; later tries succeed; another timer is not held up."""
+    bench.failing.add("a")
+    bench.set("a", 0)
+    bench.set("b", 1)
+    bench.clock.advance(1)
+    bench.runner.turn()
+    assert bench.seen == ["b"]
+    assert bench.noted() == 1
+    bench.failing.clear()
+    bench.clock.advance(10)
+    bench.runner.turn()
+    assert bench.seen == ["b", "a"]
+
+
+def test_a_timer_that_fails_for_good_stays_on_record(bench: Bench) -> None:
+    """After the last try a timer is kept as failed, with its reason."""
+    bench.failing.add("a")
+    bench.set("a", 0)
+    for _ in range(ATTEMPTS + 2):
+        bench.runner.turn()
+        bench.clock.advance(1000)
+    failed = bench.store.read(lambda tx: tx.timers.of_kind("note", "failed"))
+    assert [(row.key, row.reason) for row in failed] == [("a", "RuntimeError")]
+
+
+def test_a_cancelled_timer_never_goes_off(bench: Bench) -> None:
+    """What was answered in time is not reminded of."""
+    bench.set("a", 5)
+    assert bench.store.write(lambda tx: tx.timers.cancel("a")).result()
+    bench.clock.advance(10)
+    bench.runner.turn()
+    assert bench.seen == []
