@@ -6,7 +6,7 @@ import pytest
 from desk import Desk
 
 from engine.clock import after
-from engine.store import DeliveryRow, Store, Transaction, deliveries
+from engine.store import DeliveryRow, Store, Transaction, outbox_queries
 from engine.testing import ManualClock
 
 
@@ -318,16 +318,16 @@ def test_two_workers_never_hold_the_same_delivery(store_url: str) -> None:
 @pytest.mark.parametrize(
     ("name", "index"),
     [
-        ("_CLAIM", "ix_delivery_ready"),
-        ("_LEASED", "ix_delivery_leased"),
-        ("_FIRST", "ix_delivery_queued"),
-        ("_BLOCKED", "ix_delivery_blocking"),
-        ("_NEXT", "ix_delivery_ready"),
+        ("CLAIM", "ix_delivery_ready"),
+        ("LEASED", "ix_delivery_leased"),
+        ("FIRST", "ix_delivery_queued"),
+        ("BLOCKED", "ix_delivery_blocking"),
+        ("NEXT", "ix_delivery_ready"),
     ],
 )
 def test_hot_queries_use_their_index(tmp_path: object, name: str, index: str) -> None:
     """The queries of every claim and report read a small index, never the whole table."""
-    statement = getattr(deliveries, name)
+    statement = getattr(outbox_queries, name)
 
     def plan(tx: Transaction) -> str:
         sql, order, _ = statement.on(tx.connection)

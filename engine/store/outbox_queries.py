@@ -1,0 +1,151 @@
+"""The statements of the outbox that every claim and report runs, each served by a small index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import bindparam, func, literal_column, select, update
+from sqlalchemy.sql import ClauseElement
+
+from engine.store.database import Insert, Statement
+from engine.store.rows import DeliveryRow
+from engine.store.tables import delivery, lane, unit
+
+ROW = tuple(delivery.c[name] for name in DeliveryRow.__dataclass_fields__)
+
+
+def _enter(insert: Any) -> ClauseElement:
+    fresh = insert(lane).values(
+        destination=bindparam("destination"), member=bindparam("member"), last=1, open=1
+    )
+    entered: ClauseElement = fresh.on_conflict_do_update(
+        index_elements=["destination", "member"],
+        set_={"last": lane.c.last + 1, "open": lane.c.open + 1},
+    ).returning(lane.c.last, lane.c.open)
+    return entered
+
+
+def _claim() -> ClauseElement:
+    due = (
+        select(delivery.c.id)
+        .where(
+            delivery.c.destination == bindparam("destination"), delivery.c.ready <= bindparam("now")
+        )
+        .order_by(delivery.c.ready, delivery.c.id)
+        .limit(bindparam("count"))
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    return (
+        update(delivery)
+        .where(delivery.c.id.in_(select(due.c.id)))
+        .values(
+            state="leased",
+            fence=delivery.c.fence + 1,
+            attempts=delivery.c.attempts + 1,
+            worker=bindparam("by"),
+            lease_until=bindparam("until"),
+            ready=bindparam("until"),
+            changed=bindparam("now"),
+        )
+        .returning(*ROW)
+    )
+
+
+def _report() -> ClauseElement:
+    return (
+        update(delivery)
+        .where(
+            delivery.c.id == bindparam("which"),
+            delivery.c.fence == bindparam("token"),
+            delivery.c.state == "leased",
+        )
+        .values(
+            state=bindparam("next"),
+            due=func.coalesce(bindparam("at"), delivery.c.due),
+            ready=bindparam("at"),
+            reason=bindparam("why"),
+            attempts=delivery.c.attempts - bindparam("uncounted"),
+            queued=bindparam("stays"),
+            blocking=bindparam("blocks"),
+            worker=None,
+            lease_until=None,
+            changed=bindparam("now"),
+        )
+        .returning(
+            delivery.c.message_id, delivery.c.unit_id, delivery.c.destination, delivery.c.member
+        )
+    )
+
+
+ENTER = Statement(_enter)
+LEAVE = Statement(
+    lambda _: (
+        update(lane)
+        .where(lane.c.destination == bindparam("at"), lane.c.member == bindparam("of"))
+        .values(open=lane.c.open - 1)
+        .returning(lane.c.open)
+    )
+)
+ADD = Insert(delivery)
+CLAIM = Statement(lambda _: _claim())
+REPORT = Statement(lambda _: _report())
+LEASED = Statement(
+    lambda _: select(func.count()).where(
+        delivery.c.destination == bindparam("destination"),
+        delivery.c.lease_until > bindparam("now"),
+    )
+)
+# Written out, not bound: only then does a partial index serve the query.
+QUEUED = delivery.c.queued == literal_column("1")
+BLOCKING = delivery.c.blocking == literal_column("1")
+OPEN = delivery.c.state != literal_column("'delivered'")
+FIRST = Statement(
+    lambda _: (
+        select(delivery.c.id, delivery.c.state, delivery.c.due)
+        .where(
+            delivery.c.destination == bindparam("destination"),
+            delivery.c.member == bindparam("member"),
+            QUEUED,
+        )
+        .order_by(delivery.c.sequence)
+        .limit(1)
+    )
+)
+READY = Statement(
+    lambda _: (
+        update(delivery).where(delivery.c.id == bindparam("which")).values(ready=bindparam("at"))
+    )
+)
+EXTEND = Statement(
+    lambda _: (
+        update(delivery)
+        .where(
+            delivery.c.id == bindparam("which"),
+            delivery.c.fence == bindparam("token"),
+            delivery.c.state == "leased",
+        )
+        .values(lease_until=bindparam("until"), ready=bindparam("until"))
+    )
+)
+BLOCKED = Statement(lambda _: select(delivery.c.destination).where(BLOCKING).distinct())
+WAS_DELIVERED = Statement(
+    lambda _: (
+        select(delivery.c.id)
+        .join(unit, unit.c.id == delivery.c.unit_id)
+        .where(
+            unit.c.resource == bindparam("reference"),
+            delivery.c.destination == bindparam("destination"),
+            delivery.c.state == "delivered",
+        )
+        .limit(1)
+    )
+)
+NEXT = Statement(
+    lambda _: (
+        select(delivery.c.ready)
+        .where(delivery.c.destination == bindparam("destination"), delivery.c.ready.is_not(None))
+        .order_by(delivery.c.ready)
+        .limit(1)
+    )
+)
