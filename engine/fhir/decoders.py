@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from types import ModuleType
 from typing import Annotated, Any, Literal
@@ -78,10 +79,12 @@ class Decoders:
 
     def _prepare(self, kind: str) -> Any:
         with self._lock:
-            struct = self._families[0].struct(kind)
-            self._families[1].struct(kind)
-            self._plain[kind] = struct
-            return struct
+            structs = [family.struct(kind) for family in self._families]
+            for struct in structs:  # msgspec builds on first use: let one thread do that
+                with suppress(msgspec.ValidationError):
+                    msgspec.convert({}, struct, dec_hook=hook)
+            self._plain[kind] = structs[0]
+            return structs[0]
 
     def _inner(self, tree: dict[str, Any], path: str) -> str | None:
         for inner_path, inner in inner_resources(tree, path):
