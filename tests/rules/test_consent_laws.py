@@ -243,6 +243,10 @@ def same(one: Decision, other: Decision) -> None:
     )
 
 
+REQUEST_ELEMENTS = (
+    *("patient", "sender", "recipient", "purpose", "action", "scope", "category", "class", "code"),
+    *("securityLabel", "dataPeriod", "data", "sent"),
+)
 JUNK: st.SearchStrategy[Any] = st.recursive(
     st.none()
     | st.booleans()
@@ -302,9 +306,7 @@ JUNK: st.SearchStrategy[Any] = st.recursive(
 
 
 @EXAMPLES
-@given(
-    JUNK, JUNK, st.dictionaries(st.sampled_from(["patient", "recipient", "purpose", "data"]), JUNK)
-)
+@given(JUNK, JUNK, st.dictionaries(st.sampled_from(REQUEST_ELEMENTS), JUNK))
 def test_consent_law_junk_never_permits_and_never_raises(
     consents: Any, supporting: Any, request: Any
 ) -> None:

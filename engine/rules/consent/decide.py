@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, cast
 
 from engine.errors import ProjectError
+from engine.fhir.dates import moment
 from engine.rules.consent.combine import grounds, obligations
 from engine.rules.consent.compile import CompiledConsent, compile_consent
 from engine.rules.consent.directory import Party
@@ -67,9 +68,25 @@ def decide(
     them, or what `compile_consent` made of them; `supporting` holds the people and organizations
     that references lead to. `at` is a FHIR instant, or a date, which must be covered wholly.
     Nothing is read from clock, disk or network, and the arguments are not changed.
-    ValueError: `at` is no date. ProjectError: the policy is not one. Bad consents are no errors.
+    ValueError: `at` is no date. ProjectError: the policy is not one. Bad consents are no errors;
+    whatever fails on the way to a decision is a deny with `consent-unclear`.
     """
     switches = policy if isinstance(policy, Policy) else _policy(policy)
+    if moment(at, switches.zone) is None:
+        raise ValueError("the instant of the decision is not a FHIR date or instant")
+    try:
+        return _decide(request, consents, supporting, at, switches)
+    except Exception:
+        return Decision("deny", "consent-unclear", (), (), at, switches)
+
+
+def _decide(
+    request: Mapping[str, Any],
+    consents: Sequence[Any],
+    supporting: Sequence[Any],
+    at: str,
+    switches: Policy,
+) -> Decision:
     given = flattened(consents)
     beside = [one for one in given if _is_other(one)]
     question = read_question(request, [*flattened(supporting), *beside], at, switches)

@@ -77,19 +77,19 @@ class Directory:
         happens to go by the same identifier.
         """
         literal = [key for key in name.keys if key[0] != "="]
-        born = {one.get("birthDate") for one in self.found(literal)} - {None}
+        born = {str(day) for one in self.found(literal) if (day := one.get("birthDate"))}
         return self._closure(name.keys, self._merged, born)
 
     def _merged(self, resource: Mapping[str, Any]) -> Iterator[str]:
         if resource.get("resourceType") == "Patient":
             for link in mappings(resource.get("link")):
                 other = name_of(link.get("other"))
-                if link.get("type") in _SAME_PERSON and other.type != "RelatedPerson":
+                if str(link.get("type")) in _SAME_PERSON and other.type != "RelatedPerson":
                     yield from other.keys
         for other_resource in self.of_type("Patient"):
             for link in mappings(other_resource.get("link")):
                 other = name_of(link.get("other"))
-                if link.get("type") in _SAME_PERSON and other.keys & own_keys(resource):
+                if str(link.get("type")) in _SAME_PERSON and other.keys & own_keys(resource):
                     yield from own_keys(other_resource)
 
     def party(self, name: Name, member: bool = False) -> Party:
@@ -180,7 +180,7 @@ class Directory:
         for _ in range(_HOPS):
             found: set[str] = set()
             for resource in self.found(fresh):
-                if born and resource.get("birthDate", next(iter(born))) not in born:
+                if born and (day := resource.get("birthDate")) and str(day) not in born:
                     continue
                 found |= own_keys(resource)
                 found.update(more(resource))

@@ -95,7 +95,7 @@ def _evidence(consent: CompiledConsent, directory: Directory) -> bool:
     if not directory:
         return bool(consent.evidence.sources)
     for name in consent.evidence.sources:
-        if not any(one.get("status") in _VOID for one in directory.found(name.keys)):
+        if not any(str(one.get("status")) in _VOID for one in directory.found(name.keys)):
             return True
     return _signed_by_provenance(consent.resource, directory)
 

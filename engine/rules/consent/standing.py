@@ -145,7 +145,7 @@ def _same_category(consent: CompiledConsent, question: Question) -> bool:
 
 def _latest(found: Sequence[Standing]) -> list[Standing]:
     """Set aside older versions of the same consent where the versions say which is older."""
-    if len({one.consent.resource.get("id") or id(one) for one in found}) == len(found):
+    if len({str(one.consent.resource.get("id") or id(one)) for one in found}) == len(found):
         return list(found)
     by_id: dict[str, list[Standing]] = {}
     for one in found:
