@@ -95,3 +95,21 @@ def test_the_corpus_is_counted(shared: Path, capsys: pytest.CaptureFixture[str])
         for (kind, fhir, what), count in sorted(counts.items()):
             print(f"\n  corpus: {kind} {fhir}: {count} {what}", end="")
     assert sum(n for (_, version, what), n in counts.items() if what == "round trip") >= 130
+
+
+R4_ENTRIES = [entry for entry in ENTRIES if _version(entry) == "R4"]
+
+
+@pytest.mark.parametrize("entry", R4_ENTRIES, ids=_id)
+def test_a_real_r4_resource_survives_r5(entry: dict[str, Any], shared: Path) -> None:
+    """R4 to R5 to R4 gives every valid file as it was, and what goes out is valid R5."""
+    resource = _read(entry)
+    if has_errors(validate(resource, "R4")):
+        return
+    adapter = _adapters().get("r5", entry["resourceType"])
+    assert adapter is not None
+    there = adapter.to_dialect(resource)
+    assert there.resource is not None, _errors([*there.diagnostics])
+    problems = validate(there.resource, "R5")
+    assert not _errors([item for item in problems if ".contained" not in (item.path or "")])
+    assert adapter.to_canonical(there.resource).resource == resource

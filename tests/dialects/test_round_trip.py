@@ -16,6 +16,7 @@ from engine.diagnostics import has_errors
 from engine.fhir.schema import Version, schema
 from engine.transform.adapter import Adapter, Adapters, load_adapters
 from engine.transform.result import Result
+from engine.validate import validate
 
 Resource = dict[str, Any]
 Take = Callable[[Resource], Result]
@@ -90,3 +91,15 @@ def test_what_went_comes_back(adapter: Adapter, kind: str, start: str) -> None:
         assert returned.resource == resource
         came += 1
     assert came >= WANTED // 3
+
+
+@pytest.mark.parametrize(("adapter", "kind", "start"), list(_cases()))
+def test_what_goes_out_is_valid(adapter: Adapter, kind: str, start: str) -> None:
+    """A valid resource becomes a valid resource of the other side's FHIR version."""
+    there, _, version = _ways(adapter, start)
+    target: Version = "R4" if start == "dialect" else adapter.fhir
+    for resource in _generated(kind, version)[:DRAWN]:
+        gone = there(resource)
+        if gone.resource is not None and not has_errors(validate(resource, version)):
+            problems = [item.text() for item in validate(gone.resource, target)]
+            assert not problems, problems
