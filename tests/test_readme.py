@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
-from engine.cli import COMMANDS
+from engine.cli import COMMANDS, build
 from engine.samples.running import free_port
 from engine.samples.stage import engine_running
 
@@ -89,19 +88,13 @@ def test_every_link_of_the_readme_leads_somewhere(readme: str, repository: Path)
     assert [link for link in links if not (repository / link).exists()] == []
 
 
-def test_every_command_of_the_readme_exists(readme: str, repository: Path) -> None:
+def test_every_command_of_the_readme_exists(readme: str) -> None:
     """The README names no command that `carelane` does not have."""
     named = set(re.findall(r"carelane ([a-z]+)", readme))
     assert named <= COMMANDS.keys()
-    for command in ("list", "trace", "release", "requeue"):
-        done = subprocess.run(
-            [sys.executable, "-m", "engine", "ledger", command, "--help"],
-            cwd=repository,
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0
+    for command in set(re.findall(r"carelane ledger ([a-z]+)", readme)):
+        done = CliRunner().invoke(build("ledger"), ["ledger", command, "--help"])
+        assert done.exit_code == 0, command
 
 
 def test_the_readme_opens_with_the_two_commands(readme: str) -> None:
