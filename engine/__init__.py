@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -21,7 +22,5 @@ __all__ = ["Project", "__version__", "load"]
 
 def __getattr__(name: str) -> Any:
     if name in ("Project", "load"):
-        from engine import project
-
-        return getattr(project, name)
+        return getattr(importlib.import_module("engine.project"), name)
     raise AttributeError(name)

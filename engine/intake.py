@@ -8,6 +8,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from engine.clock import Clock, after
+from engine.coordination.reactions import KIND as REACT
+from engine.coordination.reactions import reaction_key
 from engine.diagnostics import Diagnostic, operation_outcome
 from engine.errors import StoreError
 from engine.fhir.json import loads
@@ -176,6 +178,8 @@ def _accept(
     state = keep_message(tx, message, travelled, told, correlation)
     keep_units(tx, message, travelled)
     _learn(tx, project, travelled, message.system)
+    if project.config.coordination is not None and state == "accepted":
+        tx.timers.set(reaction_key(message.id), REACT, tx.now, {"message": message.id})
     return Accepted(
         told,
         message.id,

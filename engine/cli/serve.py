@@ -17,13 +17,15 @@ from fastapi import FastAPI
 
 from engine import logs
 from engine.cli.loading import ConfigOption, open_project, open_store
-from engine.clock import SystemClock
+from engine.clock import Clock, SystemClock
+from engine.coordination.handlers import handlers
 from engine.deliver.worker import Settings
 from engine.metrics import Metrics
 from engine.project import Project
 from engine.sending import Sending, make_worker
 from engine.server import create_app
 from engine.store import Store
+from engine.timers import TimerRunner
 
 _GRACE_SECONDS = 10
 
@@ -62,12 +64,8 @@ def served(project: Project, store: Store, *, deliver: bool = True) -> FastAPI:
         if not deliver:
             yield
             return
-        sending = Sending(project, metrics)
-        worker = make_worker(sending, store, clock, settings=_settings())
-        task = asyncio.create_task(worker.run())
-        yield
-        worker.stop()
-        await task
+        async with delivering(Sending(project, metrics), store, clock):
+            yield
 
     return create_app(project, store, clock=clock, metrics=metrics, lifespan=lifespan)
 
@@ -81,11 +79,27 @@ def worker(config: ConfigOption = Path("config.yaml")) -> None:
 
 
 async def _deliver(project: Project, store: Store) -> None:
-    worker = make_worker(Sending(project), store, SystemClock(), settings=_settings())
+    stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, worker.stop)
-    await worker.run()
+        loop.add_signal_handler(number, stopping.set)
+    async with delivering(Sending(project), store, SystemClock()):
+        await stopping.wait()
+
+
+@asynccontextmanager
+async def delivering(sending: Sending, store: Store, clock: Clock) -> AsyncIterator[None]:
+    """Deliver, and let timers go off, for as long as the block lasts."""
+    worker = make_worker(sending, store, clock, settings=_settings())
+    timers = TimerRunner(store, clock, handlers(lambda: sending.project))
+    stopping = asyncio.Event()
+    tasks = [asyncio.create_task(worker.run()), asyncio.create_task(timers.run(stopping))]
+    try:
+        yield
+    finally:
+        worker.stop()
+        stopping.set()
+        await asyncio.gather(*tasks)
 
 
 def _settings() -> Settings:

@@ -44,7 +44,7 @@ CODES: tuple[Code, ...] = (
         "R006",
         "Nothing is known under this id",
         "not-found",
-        "There is no such resource, or it is not for this reader: the two look the same on purpose.",
+        "There is no such resource, or it is not for this reader: both look the same on purpose.",
     ),
     Code(
         "R007",

@@ -21,6 +21,7 @@ def check(root: Node, config: Config | None, reading: Reading) -> None:
     systems = _children(root, "systems")
     _dialects(root, systems, reading)
     _routes(root, systems, reading)
+    _acting(root, systems, reading)
     _types(root, reading)
     _own_identifiers(systems, reading)
     if config is not None:
@@ -91,6 +92,14 @@ def _types(root: Node, reading: Reading) -> None:
                 expected="a type with checks of its own, or one listed under structure_only",
                 remedy=f"add {name} to structure_only to carry it all the same.",
             )  # fmt: skip
+
+
+def _acting(root: Node, systems: dict[str, Node], reading: Reading) -> None:
+    """Let the engine write only on behalf of a system of this file."""
+    section = root.get("coordination")
+    acting = section.get("acting") if section is not None else None
+    if acting is not None and isinstance(acting.value, str) and acting.value not in systems:
+        reading.unknown("C114", acting.value, "system of this file", systems, acting.place)
 
 
 def _own_identifiers(systems: dict[str, Node], reading: Reading) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from engine.config.addresses import BaseUrl, ExistingPath, StoreUrl
+from engine.config.coordination import Coordination
 from engine.config.kinds import (
     Choice,
     Listed,
@@ -305,6 +306,10 @@ class Config:
         600,
     )
     rules: Rules = optional(Section(Rules), "The rules that every resource passes.", Rules())
+    coordination: Coordination | None = absent_or(
+        Section(Coordination),
+        "What the engine does for coordination itself; without this section it only carries.",
+    )
     crosswalk: CrosswalkSettings = optional(
         Section(CrosswalkSettings),
         "Which identifiers mean the same in two systems.",

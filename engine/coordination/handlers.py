@@ -1,0 +1,28 @@
+"""What each kind of timer means: one table, handed to the runner with the project in force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+
+from engine.coordination import reactions
+from engine.project import Project
+from engine.store import TimerRow, Transaction
+from engine.timers import Handler
+
+Meaning = Callable[[Transaction, Project, TimerRow], None]
+
+MEANINGS: Mapping[str, Meaning] = MappingProxyType({reactions.KIND: reactions.react})
+"""Every kind of timer, and what happens when one goes off."""
+
+
+def handlers(project: Callable[[], Project]) -> Mapping[str, Handler]:
+    """Return the handlers for a runner; `project` gives the one in force at that moment."""
+    return {kind: partial(_go_off, meaning, project) for kind, meaning in MEANINGS.items()}
+
+
+def _go_off(
+    meaning: Meaning, project: Callable[[], Project], tx: Transaction, timer: TimerRow
+) -> None:
+    meaning(tx, project(), timer)
