@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test serve lint format bench clean
+.PHONY: demo test serve lint format bench faults clean
 
 demo: $(READY)
 	$(BIN)/carelane demo
@@ -38,6 +38,10 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	touch $(READY)
+
+# About ten minutes of crashes; the report is written to docs/.
+faults: $(READY)
+	$(BIN)/python tests/faults/harness.py --seconds 600 --report docs/faults.md
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
