@@ -41,16 +41,24 @@ class Adapter:
         self.fhir: Literal["R4", "R5"] = mapping.dialect.fhir
         self.resource_type = mapping.dialect.resource
         self.profile = mapping.dialect.profile.text if mapping.dialect.profile else None
-        self.sources: dict[Direction, str] = {}
         self._defaulted = {d: bool(plan.defaults.get(other(d))) for d in DIRECTIONS}
-        self._run: dict[Direction, tuple[Compiled, Codecs, str]] = {}
-        for direction in DIRECTIONS:
-            text, function = compiled(plan, direction, dict(FUNCTIONS))
-            here, there = plan.version(direction), plan.version(other(direction))
-            type_name = plan.root.type(direction)
-            self.sources[direction] = text
-            codecs = Codecs(Codec(here, there), Codec(there, here))
-            self._run[direction] = (function, codecs, type_name)
+        self._ways: dict[Direction, _Way] = {}
+
+    @property
+    def sources(self) -> dict[Direction, str]:
+        """Return the generated Python of both directions."""
+        return {direction: self._way(direction).source for direction in DIRECTIONS}
+
+    def function(self, direction: Direction) -> Compiled:
+        """Return the generated function of one direction."""
+        return self._way(direction).function
+
+    def _way(self, direction: Direction) -> _Way:
+        """Return one direction, compiled when first asked for and then kept."""
+        way = self._ways.get(direction)
+        if way is None:
+            way = self._ways[direction] = _way(self.plan, direction)
+        return way
 
     def to_canonical(self, resource: Resource, crosswalk: Crosswalk = IDENTITY) -> Result:
         """Return a dialect resource as canonical; the argument is not changed, parts are shared."""
@@ -61,16 +69,16 @@ class Adapter:
         return self._take(resource, "to_dialect", crosswalk)
 
     def _take(self, resource: Resource, direction: Direction, crosswalk: Crosswalk) -> Result:
-        function, codecs, type_name = self._run[direction]
-        if resource.get("resourceType") != type_name:
-            return Result(None, (self._other_type(type_name),))
+        way = self._ways.get(direction) or self._way(direction)
+        if resource.get("resourceType") != way.type_name:
+            return Result(None, (self._other_type(way.type_name),))
         deep = crosswalk is not IDENTITY
         far = deep and holds_references(resource)
-        run = Run(self.name, direction, crosswalk, deep, codecs, far)
+        run = Run(self.name, direction, crosswalk, deep, way.codecs, far)
         if "extension" in resource and self._defaulted[direction]:
             resource = without_defaults(resource, self.name, direction)
         try:
-            made = function(resource, run)
+            made = way.function(resource, run)
         except _SHAPE:
             problems = misshapen(resource, self.plan.version(direction))
             if not problems:
@@ -88,6 +96,23 @@ class Adapter:
             expected=wanted,
             place=Place(self.plan.mapping.place.file, 1, 1),
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Way:
+    """Hold one compiled direction: its source, what it defines, and the type that it reads."""
+
+    source: str
+    function: Compiled
+    codecs: Codecs
+    type_name: str
+
+
+def _way(plan: Plan, direction: Direction) -> _Way:
+    source, function = compiled(plan, direction, dict(FUNCTIONS))
+    here, there = plan.version(direction), plan.version(other(direction))
+    codecs = Codecs(Codec(here, there), Codec(there, here))
+    return _Way(source, function, codecs, plan.root.type(direction))
 
 
 def _result(made: dict[str, Any], run: Run) -> Result:

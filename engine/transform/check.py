@@ -358,16 +358,18 @@ class Checker:
         missing = list(_missing(version, type_name, taken, ()))
         if not missing:
             return
-        lines = "; ".join(_paste(names, element, side, path) for names, element in missing)
+        inner = path.partition(".")[2]
+        prefix = f"{inner}." if inner and side == "canonical" else ""
+        lines = "".join(f"\n  {prefix}{'.'.join(names)}: carry" for names, _ in missing)
         count = f"{len(missing)} elements" if len(missing) > 1 else "an element"
-        where = "`fields:`" if side == "dialect" else "the top of the file"
+        where = "`fields:`" if side == "dialect" else "`canonical_only:`, at the top of the file"
         self.problem(
             "M008",
             f"The mapping does not mention {count} of {side} {path}: "
             f"{', '.join('.'.join(names) for names, _ in missing)}.",
             place,
             "each element mapped, carried or dropped for a reason",
-            f"paste under {where}: {lines}",
+            f"paste under {where}, then change what should not be carried:{lines}",
         )
 
     def required(
@@ -540,11 +542,3 @@ def _missing(
             yield from _missing(version, element.type, taken, names)
         else:
             yield names, element
-
-
-def _paste(names: tuple[str, ...], element: Element, side: str, path: str) -> str:
-    shown = ".".join(names)
-    if side == "dialect":
-        return f"{shown}: carry"
-    inner = path.partition(".")[2]
-    return f"canonical_only: {{{inner + '.' if inner else ''}{shown}: carry}}"

@@ -7,6 +7,9 @@ from functools import cache
 from typing import Any
 
 import fhirpathpy
+from antlr4 import CommonTokenStream, InputStream, Token
+from fhirpathpy.parser.generated.FHIRPathLexer import FHIRPathLexer
+from fhirpathpy.parser.generated.FHIRPathParser import FHIRPathParser
 
 MAX_LENGTH = 2000
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'")
@@ -50,11 +53,24 @@ def check_expression(text: str) -> str | None:
             return f"The name '{name}' is not open to mappings."
         if name in _CLOSED:
             return f"The function '{name}' is not open to mappings."
-    try:
-        _compiled(text)
-    except Exception:  # fhirpathpy raises whatever its parser raises
+    if not _is_fhirpath(text):
         return "The expression is no FHIRPath that can be read."
     return None
+
+
+def _is_fhirpath(text: str) -> bool:
+    """Tell whether the grammar takes the whole text; fhirpathpy itself reads on over errors."""
+    lexer = FHIRPathLexer(InputStream(text))
+    lexer.removeErrorListeners()
+    tokens = CommonTokenStream(lexer)
+    parser = FHIRPathParser(tokens)
+    parser.removeErrorListeners()
+    try:
+        parser.expression()
+        _compiled(text)
+    except Exception:  # whatever a parser may raise over text that it cannot read
+        return False
+    return bool(parser.getNumberOfSyntaxErrors() == 0 and tokens.LA(1) == Token.EOF)
 
 
 @cache

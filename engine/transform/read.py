@@ -439,7 +439,7 @@ class Reader:
 
     def path(self, text: str, place: Place) -> Path | None:
         each = text.endswith("[]")
-        names = tuple(text.removesuffix("[]").split("."))
+        names = tuple(text.replace("[].", ".").removesuffix("[]").split("."))
         if not all(_NAME.match(name) for name in names):
             self.problem(
                 "M003",
