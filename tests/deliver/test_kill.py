@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from rig import put
@@ -32,6 +33,16 @@ def fill(tx: Transaction) -> str:
     return put(tx, "message-1", "hub", "m1")
 
 
+async def delivered(store: Store, id: str) -> None:
+    """Wait until the record says that a delivery arrived."""
+    while True:
+        seen = store.signal.seen
+        row = store.read(lambda tx: tx.deliveries.get(id))
+        if row is not None and row.state == "delivered":
+            return
+        await store.signal.arrived(seen, 1)
+
+
 def test_what_a_killed_worker_was_sending_is_sent_again_under_its_key(tmp_path: Path) -> None:
     """SIGKILL after the request was read: the successor delivers it with the same key."""
     url = f"sqlite:///{tmp_path / 'record.db'}"
@@ -46,12 +57,15 @@ def test_what_a_killed_worker_was_sending_is_sent_again_under_its_key(tmp_path: 
             first.kill()
             await first.wait()
             second = await start(url, server.url)
-            async with asyncio.timeout(30):
-                await server.count(2)
-                while store.read(lambda tx: tx.deliveries.get(id)).state != "delivered":  # type: ignore[union-attr]
-                    await store.signal.arrived(store.signal.seen, 0.2)
-            second.terminate()
-            await second.wait()
+            try:
+                async with asyncio.timeout(60):
+                    await server.count(2)
+                    await delivered(store, id)
+                second.terminate()
+                await second.wait()
+            finally:
+                with suppress(ProcessLookupError):
+                    second.kill()
             return server
 
     with Store.open(url) as store:

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,10 +101,11 @@ class Harness:
     async def _kill_after(self, process: asyncio.subprocess.Process, life: float) -> None:
         """Read what a process says until it dies, by itself or after `life` seconds of work."""
         assert process.stdout
-        await self._until_ready(process.stdout)
-        reading = asyncio.create_task(self._read(process.stdout))
-        await asyncio.wait({reading}, timeout=life)
-        if process.returncode is None:
+        try:
+            await self._until_ready(process.stdout)
+            reading = asyncio.create_task(self._read(process.stdout))
+            await asyncio.wait({reading}, timeout=life)
+        finally:
             with_signal(process, signal.SIGKILL)
         await process.wait()
         await reading
@@ -172,8 +174,8 @@ class Harness:
 
 def with_signal(process: asyncio.subprocess.Process, number: int) -> None:
     """Send a signal to a process of ours that may just have ended."""
-    if process.returncode is None:
-        os.kill(process.pid, number)
+    with suppress(ProcessLookupError):
+        process.send_signal(number)
 
 
 def markdown(report: Report) -> str:
