@@ -24,6 +24,7 @@ ABSENT_REASON = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 TURNED = {"permit": "deny", "deny": "permit"}
 OPTING = {"OPTIN": "permit", "OPTOUT": "deny"}
+UNKNOWN = {"coding": [{"system": ABSENT_REASON, "code": "unknown"}]}
 SCOPE = "http://terminology.hl7.org/CodeSystem/consentscope"
 SCOPES = {
     "patient-privacy": {"59284-0", "64292-6", "57016-8", "57017-6", "IDSCL", "INFA", "npp"},
@@ -32,6 +33,8 @@ SCOPES = {
 }
 """Categories that tell the scope: LOINC, v3-ActCode and consentcategorycodes."""
 
+_NO_LANGUAGE = {"_language": {"extension": [{"url": ABSENT, "valueCode": "unknown"}]}}
+"""R4 requires the language of an expression, R5 does not."""
 _SAME = (
     *("id", "extension", "modifierExtension", "period", "_period", "action", "securityLabel"),
     *("purpose", "code", "dataPeriod", "_dataPeriod", "data"),
@@ -83,20 +86,21 @@ def _opting(rule: Tree) -> str | None:
 
 
 def scope_to_r4(values: dict[str, Any], arguments: Mapping[str, str]) -> dict[str, Any]:
-    """Read the scope, which R5 does not have, from the categories, or say that it is unknown."""
-    categories = values.get("category", [])
+    """Read the scope, which R5 does not have, from the categories, or say that it is unknown.
+
+    R4 requires a category too; where R5 has none, it is unknown as well.
+    """
+    categories = values.get("category") or []
     codes = {coding.get("code") for item in categories for coding in item.get("coding", [])}
     scopes = {scope for scope, known in SCOPES.items() if codes & known}
-    coding = {"system": ABSENT_REASON, "code": "unknown"}
-    if len(scopes) == 1:
-        coding = {"system": SCOPE, "code": scopes.pop()}
-    kept = {name: values[name] for name in ("category",) if name in values}
-    return {**kept, "scope": {"coding": [coding]}}
+    scope = {"coding": [{"system": SCOPE, "code": scopes.pop()}]} if len(scopes) == 1 else UNKNOWN
+    return {"category": categories or [UNKNOWN], "scope": scope}
 
 
 def scope_to_r5(values: dict[str, Any], arguments: Mapping[str, str]) -> dict[str, Any]:
     """Leave the scope out; what the categories do not tell again is remembered by the adapter."""
-    return {name: value for name, value in values.items() if name != "scope"}
+    categories = values.get("category") or []
+    return {"category": categories} if categories and categories != [UNKNOWN] else {}
 
 
 def _set_period(root: Tree, period: Tree | None) -> None:
@@ -124,7 +128,10 @@ def _provision_to_r4(source: Tree, implied: str | None) -> Tree:
     if classes:
         target["class"] = classes
     if "expression" in own:
-        extension = {"url": f"{OF_R5}provision.expression", "valueExpression": own["expression"]}
+        value = {**_NO_LANGUAGE, **own["expression"]}
+        if "language" in own["expression"]:
+            value = own["expression"]
+        extension = {"url": f"{OF_R5}provision.expression", "valueExpression": value}
         target["modifierExtension"] = [*target.get("modifierExtension", []), extension]
     if "provision" in own:
         target["provision"] = [
@@ -149,9 +156,8 @@ def _says_type(extension: Tree) -> bool:
 
 def _actor_to_r4(actor: Tree) -> Tree:
     """Fill what R4 requires of an actor: an unknown role or reference is said to be unknown."""
-    unknown_role = {"coding": [{"system": ABSENT_REASON, "code": "unknown"}]}
     unknown_reference = {"extension": [{"url": ABSENT, "valueCode": "unknown"}]}
-    return {"role": unknown_role, "reference": unknown_reference, **actor}
+    return {"role": UNKNOWN, "reference": unknown_reference, **actor}
 
 
 # ---- one provision, R4 to R5
@@ -203,7 +209,9 @@ def _without_expression(target: Tree) -> Tree:
         return target
     rest = [item for item in extensions if item not in held]
     own = {name: value for name, value in target.items() if name != "modifierExtension"}
-    back = {**own, "expression": held[0]["valueExpression"]}
+    value = held[0]["valueExpression"]
+    kept = {name: item for name, item in value.items() if item != _NO_LANGUAGE.get(name)}
+    back = {**own, "expression": kept}
     return {**back, "modifierExtension": rest} if rest else back
 
 
@@ -217,9 +225,10 @@ PAIRS = (
     ),
     Pair(
         "consent-scope-r5",
-        "The scope of an R4 Consent, told by the categories of an R5 Consent.",
+        "Category and scope of an R4 Consent, told by the categories of an R5 Consent.",
         scope_to_r4,
         scope_to_r5,
+        absent=True,
     ),
 )
 """The function pairs of this module."""

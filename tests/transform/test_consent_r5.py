@@ -91,6 +91,14 @@ def test_a_criterion_that_r4_cannot_read_becomes_a_modifier() -> None:
     assert _to_r5(found) == values
 
 
+def test_an_expression_without_language_gets_an_unknown_one() -> None:
+    """R4 requires a language; the filler goes away again."""
+    values = {"decision": "deny", "provision": [{"expression": {"reference": "http://a.example"}}]}
+    found = _to_r4(values)["provision"]["modifierExtension"][0]["valueExpression"]
+    assert found["_language"]["extension"][0]["valueCode"] == "unknown"
+    assert _to_r5(_to_r4(values)) == values
+
+
 def test_classes_are_shared_by_their_system() -> None:
     """Resource and document types of R5 are R4 classes, each in its system, and part again."""
     kinds = {"resourceType": [{"system": FHIR_TYPES, "code": "CarePlan"}]}
