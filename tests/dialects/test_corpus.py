@@ -113,3 +113,29 @@ def test_a_real_r4_resource_survives_r5(entry: dict[str, Any], shared: Path) -> 
     problems = validate(there.resource, "R5")
     assert not _errors([item for item in problems if ".contained" not in (item.path or "")])
     assert adapter.to_canonical(there.resource).resource == resource
+
+
+@pytest.mark.parametrize("entry", R4_ENTRIES, ids=_id)
+@pytest.mark.parametrize("partner", ["hrex", "r5", "text-first"])
+def test_a_real_resource_survives_a_partner(
+    partner: str, entry: dict[str, Any], shared: Path
+) -> None:
+    """What a provider sent, a partner in another dialect kept and sent back is what it was."""
+    resource = _read(entry)
+    if has_errors(validate(resource, "R4")):
+        return
+    provider = _adapters().get("us-core", entry["resourceType"])
+    other = _adapters().get(partner, entry["resourceType"])
+    assert provider is not None
+    assert other is not None
+    current = resource
+    for take in (
+        provider.to_canonical,
+        other.to_dialect,
+        other.to_canonical,
+        provider.to_dialect,
+    ):
+        result = take(current)
+        assert result.resource is not None, _errors([*result.diagnostics])
+        current = result.resource
+    assert current == resource
