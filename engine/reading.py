@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.diagnostics import Diagnostic, Severity
-from engine.gather import gather_canonical, stored
+from engine.gather import gather_canonical, renamed, stored
 from engine.message import Draft, Resource, Unit
 from engine.project import Project
 from engine.road.identify import member_of
@@ -41,19 +41,21 @@ def read(tx: Transaction, project: Project, system: str, type_name: str, id: str
     own = tx.crosswalk.resolve([reference_key(system, f"{type_name}/{id}")])
     entity = next(iter(own.values()), None) or tx.crosswalk.current(id) or id
     row = tx.resources.get(type_name, entity)
-    if row is None or row.deleted or not _may_read(tx, project, system, row):
+    if row is None or row.deleted or not may_read(tx, project, system, row):
         return _NOT_FOUND
-    return _told(tx, project, system, row)
+    return told(tx, project, system, row)
 
 
-def _may_read(tx: Transaction, project: Project, system: str, row: ResourceRow) -> bool:
+def may_read(tx: Transaction, project: Project, system: str, row: ResourceRow) -> bool:
+    """Tell whether a resource is the system's own, came to it, or it is the operator's system."""
     if row.system == system or project.config.systems[system].reads == "all":
         return True
     return tx.deliveries.was_delivered(system, f"{row.type}/{row.id}")
 
 
-def _told(tx: Transaction, project: Project, system: str, row: ResourceRow) -> Reading:
-    canonical = stored(row)
+def told(tx: Transaction, project: Project, system: str, row: ResourceRow) -> Reading:
+    """Return a stored resource as `system` is told it: in its dialect, under a permit taken now."""
+    canonical = renamed(tx, stored(row))
     facts = gather_canonical(tx, project, canonical, at=tx.now)
     trip = Trip(project, facts, row.system)
     unit = Unit(0, row.type, row.type, canonical, entity=row.id, canonical=canonical)

@@ -121,4 +121,12 @@ CODES: tuple[Code, ...] = (
         "not-found",
         "See GET /fhir/metadata for the types and interactions that this server has.",
     ),
+    Code(
+        "R018",
+        "A search parameter is not known",
+        "not-supported",
+        "Known are _id, identifier, status, patient (subject, for, beneficiary; also "
+        ".identifier), _count. Others are ignored with a warning, or refused under "
+        "`Prefer: handling=strict`.",
+    ),
 )

@@ -6,6 +6,7 @@ from engine import __version__
 from engine.message import Resource
 from engine.project import Project
 
+_SEARCH = (("_id", "token"), ("identifier", "token"), ("patient", "reference"), ("status", "token"))
 _ALWAYS = ("CareTeam", "Consent", "CarePlan", "Communication")
 
 
@@ -47,9 +48,10 @@ def capability(project: Project, base: str, at: str) -> Resource:
 def _resource(name: str) -> Resource:
     resource: Resource = {
         "type": name,
-        "interaction": [{"code": code} for code in ("read", "create", "update")],
+        "interaction": [{"code": code} for code in ("read", "create", "update", "search-type")],
         "versioning": "versioned",
         "updateCreate": True,
+        "searchParam": [{"name": name, "type": kind} for name, kind in _SEARCH],
     }
     if name == "Consent":
         definition = "https://carelane.example/fhir/OperationDefinition/Consent-decide"

@@ -17,6 +17,7 @@ from engine.fhir.schema import schema
 from engine.intake import Accepted, Arrival, Intake
 from engine.message import Resource
 from engine.reading import read
+from engine.searching import search, understood
 from engine.server.answers import Refusal, fhir_response
 from engine.server.bodies import read_body
 from engine.server.capability import capability
@@ -45,6 +46,7 @@ class FhirEndpoints:
             ("/fhir/metadata", "GET", self.metadata),
             ("/fhir/Consent/$decide", "POST", self.decide),
             ("/fhir/{type_name}", "POST", self.create),
+            ("/fhir/{type_name}", "GET", self.search),
             ("/fhir/{type_name}/{id}", "PUT", self.update),
             ("/fhir/{type_name}/{id}", "GET", self.read),
         ):
@@ -91,6 +93,20 @@ class FhirEndpoints:
         if told.resource is None:
             raise Refusal(told.status, *told.problems)
         return fhir_response(200, told.resource, {"ETag": f'W/"{told.version}"'})
+
+    async def search(self, request: Request, type_name: str) -> Response:
+        """Return a searchset of what the reader may see."""
+        system = self._senders.require(request)
+        _expect_type(type_name)
+        query = understood(request.query_params.multi_items())
+        if query.ignored and "handling=strict" in request.headers.get("prefer", ""):
+            said = f"These search parameters are not known: {', '.join(query.ignored)}."
+            raise Refusal(400, Diagnostic("R018", said))
+        project, base = self._intake.project, str(request.base_url) + "fhir"
+        found = await asyncio.to_thread(
+            self._store.read, lambda tx: search(tx, project, system, type_name, query, base)
+        )
+        return fhir_response(200, found)
 
     async def metadata(self, request: Request) -> Response:
         """Return the CapabilityStatement; no authorization is needed to ask for it."""
