@@ -1,0 +1,178 @@
+"""What may stand beside the mapped elements of an object: extensions, siblings, strangers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.diagnostics import Place, did_you_mean
+from engine.transform.carry import Carried, carried, read_carried, side_of
+from engine.transform.journey import BESIDE, Journey, Level, Restored, Spec, Tree, put, take
+from engine.transform.mapping import Fate, other
+
+
+class Beside(Journey):
+    """See to everything in an object that generated code does not read itself."""
+
+    __slots__ = ()
+
+    def unusual(self, level: Level, s: Tree, o: Tree, spec: Spec) -> Restored:
+        """Deal with extensions, primitive siblings and unknown elements of one object."""
+        restored = self.extensions(level, s, o, spec) if "extension" in s else {}
+        for key in s:
+            if key in level.plain or key == "extension":
+                continue
+            if key == "modifierExtension":
+                self.modifier(level, s, o, spec)
+            elif key in level.primitives:
+                self.primitive(level, key, s, o, spec)
+            else:
+                self.unmapped(level, key, o, spec)
+        return restored
+
+    def extensions(self, level: Level, s: Tree, o: Tree, spec: Spec) -> Restored:
+        restored: Restored = {}
+        others: list[Any] = []
+        kept: list[Any] = []
+        crossed: dict[str, list[Tree]] = {}
+        for extension in s["extension"]:
+            found = read_carried(extension) if isinstance(extension, dict) else None
+            url = extension.get("url") if isinstance(extension, dict) else None
+            if found is not None and self.is_mine(found):
+                restored[found.path] = found.value()
+            elif found is not None:
+                kept.append(extension)
+            elif url in level.cross:
+                crossed.setdefault(str(url), []).append(extension)
+            else:
+                others.append(extension)
+        others = self.policy(level.extension, "extension", "T008", others, o, spec, level)
+        rest = others + kept
+        if rest:
+            o["extension"] = rest
+        else:
+            o.pop("extension", None)
+        self.restore(level, restored, o)
+        for url, found_here in crossed.items():
+            self.uncross(level, url, found_here, o)
+        return restored
+
+    def is_mine(self, found: Carried) -> bool:
+        return found.mapping == self.mapping and found.side == side_of(other(self.direction))
+
+    def policy(
+        self,
+        fate: Fate,
+        name: str,
+        code: str,
+        values: list[Any],
+        o: Tree,
+        spec: Spec,
+        level: Level,
+    ) -> list[Any]:
+        """Return which of the values stay where they are."""
+        if not values or fate.kind == "copy":
+            return values
+        place = (spec, f".{name}")
+        if fate.kind == "carry":
+            o.pop(name, None)
+            extension = carried(self.mapping, side_of(self.direction), name, values)
+            self.note("T015", f"'{name}' travels in an extension.", place, fate.place, False)
+            return [extension] if name == "extension" else self.append(o, extension)
+        if fate.kind == "drop":
+            self.note("T016", f"Dropped: {fate.reason}.", place, fate.place, False)
+            return []
+        self.note(code, f"The mapping refuses '{name}' here.", place, fate.place)
+        return []
+
+    def append(self, o: Tree, extension: Tree) -> list[Any]:
+        o["extension"] = [*o.get("extension", ()), extension]
+        return []
+
+    def restore(self, level: Level, restored: Restored, o: Tree) -> None:
+        """Put back what was carried whole."""
+        for path in list(restored):
+            if path == "extension":
+                o["extension"] = [*o.get("extension", ()), *restored.pop(path)]
+            elif path in level.restores:
+                put(o, level.restores[path], self.rewritten(restored.pop(path), (None, path)))
+            elif path.endswith("#unmapped"):
+                o[path.removesuffix("#unmapped")] = restored.pop(path)
+
+    def uncross(self, level: Level, url: str, extensions: list[Tree], o: Tree) -> None:
+        element, names = level.cross[url]
+        for prefix, value in self.codecs.decode.decode(element, extensions).items():
+            put(o, (*names[:-1], f"{prefix}{names[-1]}"), value)
+
+    def modifier(self, level: Level, s: Tree, o: Tree, spec: Spec) -> None:
+        fate = level.modifier
+        if fate.kind == "copy":
+            self.note(
+                "T007",
+                "A modifierExtension went across as it is.",
+                (spec, ".modifierExtension"),
+                fate.place,
+                False,
+            )
+            return
+        o.pop("modifierExtension", None)
+        self.policy(fate, "modifierExtension", "T007", s["modifierExtension"], o, spec, level)
+
+    def primitive(self, level: Level, key: str, s: Tree, o: Tree, spec: Spec) -> None:
+        here = (spec, f".{key}")
+        if level.primitive.kind == "reject":
+            said = "The mapping refuses extensions of primitive values."
+            self.note("T009", said, here, level.primitive.place)
+            return
+        self.note("T009", "It says more about a primitive value.", here, level.place, False)
+        names = level.primitives[key]
+        if names is not None and names != (key,):
+            o.pop(key, None)
+            put(o, names, s[key])
+
+    def unmapped(self, level: Level, key: str, o: Tree, spec: Spec) -> None:
+        here = (spec, f".{key}")
+        if level.carries_unmapped:
+            value = o.pop(key)
+            side = side_of(self.direction)
+            self.append(o, carried(self.mapping, side, f"{key}#unmapped", value))
+            self.note("T015", "An unknown element is carried.", here, level.place, False)
+            return
+        self.note(
+            "T001",
+            "The mapping does not know this element.",
+            here,
+            level.place,
+            remedy=did_you_mean(key, level.known) or "remove it, or set `on_unmapped: carry`.",
+        )
+
+    def guard(
+        self,
+        s: Tree,
+        o: Tree,
+        names: tuple[str, ...],
+        known: frozenset[str],
+        spec: Spec,
+        level: Level,
+    ) -> None:
+        """See to what a dotted path leaves behind in the object that it reads out of."""
+        group = take(s, names)
+        place = level.place
+        if isinstance(group, dict) and not known.issuperset(group):
+            for key in sorted(group.keys() - known):
+                here = (spec, f".{key}")
+                fate = level.extension if key == "extension" else level.modifier
+                if key == "id" or (key in BESIDE and fate.kind in ("copy", "carry")):
+                    self.carry(o, ".".join((*names, key)), group[key], here, place)
+                    continue
+                if key in BESIDE:
+                    code = "T008" if key == "extension" else "T007"
+                    self.policy(fate, key, code, group[key], {}, spec, level)
+                    continue
+                said = "The mapping does not know this element."
+                self.note("T001", said, here, place, remedy=did_you_mean(key, known))
+
+    def carry(self, o: Tree, path: str, value: Any, spec: Spec, place: Place) -> None:
+        """Put a value into a Carelane extension of the object around it."""
+        away = self.rewritten(value, spec)
+        self.append(o, carried(self.mapping, side_of(self.direction), path, away))
+        self.note("T015", "It has no home there and travels in an extension.", spec, place, False)

@@ -1,0 +1,234 @@
+"""One resource on its way through one adapter: what it collects, and how its references change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.diagnostics import Diagnostic, Place, Severity
+from engine.fhir.references import is_reference
+from engine.fhir.schema import Element, schema
+from engine.transform.cross_version import Codecs
+from engine.transform.functions import Pair
+from engine.transform.mapping import Direction, Fate
+from engine.transform.plan import End
+from engine.transform.references import Crosswalk, Unresolved, is_local
+
+Tree = dict[str, Any]
+Spec = tuple[Any, ...]
+"""Where something stands: the spec around it or None, a pattern with `[]`, then list and item
+for each `[]`. It becomes a path only when somebody complains."""
+
+Restored = dict[str, Any]
+NOTHING: Restored = {}
+BESIDE = ("extension", "modifierExtension")
+
+
+def path_of(spec: Spec) -> str:
+    """Return the path that a spec stands for, with the index of each item."""
+    around, pattern, *pairs = spec
+    parts = str(pattern).split("[]")
+    out = path_of(around) if around is not None else ""
+    for index, part in enumerate(parts):
+        out += part
+        if index < len(parts) - 1 and 2 * index + 1 < len(pairs):
+            out += f"[{_index(pairs[2 * index], pairs[2 * index + 1])}]"
+    return out
+
+
+def _index(items: Any, item: Any) -> int:
+    return next((i for i, candidate in enumerate(items) if candidate is item), 0)
+
+
+def put(out: Tree, names: tuple[str, ...], value: Any) -> None:
+    """Write a value at a path, making the objects on the way."""
+    for name in names[:-1]:
+        out = out.setdefault(name, {})
+    out[names[-1]] = value
+
+
+def take(tree: Tree, names: tuple[str, ...]) -> Any:
+    """Return the value at a path, or None."""
+    value: Any = tree
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def copied(tree: Any) -> Any:
+    """Return a deep copy of plain data."""
+    if isinstance(tree, dict):
+        return {key: copied(value) for key, value in tree.items()}
+    return [copied(item) for item in tree] if isinstance(tree, list) else tree
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Level:
+    """Hold what may stand in one kind of object beside what the generated code reads itself."""
+
+    place: Place
+    plain: frozenset[str]
+    primitives: Mapping[str, tuple[str, ...] | None]
+    known: frozenset[str]
+    extension: Fate
+    modifier: Fate
+    primitive: Fate
+    carries_unmapped: bool
+    restores: Mapping[str, tuple[str, ...]]
+    cross: Mapping[str, tuple[Element, tuple[str, ...]]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """Hold what a rare step needs at run time: its ends by name, its place, its function."""
+
+    place: Place
+    source: tuple[End, ...]
+    target: tuple[End, ...]
+    pair: Pair | None = None
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    expression: str = ""
+    url: str = ""
+
+    def asked(self, ends: tuple[End, ...]) -> dict[str, Any]:
+        """Return the empty lists that a function is asked with where nothing is there."""
+        if self.pair is None or not self.pair.absent:
+            return {}
+        return {end.text: [] for end in ends if end.element.is_list}
+
+
+class Journey:
+    """Collect diagnostics and unresolved references, and take references across.
+
+    `deep` says that references change on the way, `far` that extensions may hold some.
+    """
+
+    __slots__ = (
+        "codecs",
+        "deep",
+        "diagnostics",
+        "direction",
+        "far",
+        "mapping",
+        "unresolved",
+        "way",
+    )
+
+    def __init__(
+        self,
+        mapping: str,
+        direction: Direction,
+        crosswalk: Crosswalk,
+        deep: bool,
+        codecs: Codecs,
+        far: bool = True,
+    ) -> None:
+        self.mapping = mapping
+        self.direction = direction
+        is_in = direction == "to_canonical"
+        self.way = crosswalk.to_canonical if is_in else crosswalk.to_dialect
+        self.deep = deep
+        self.far = far
+        self.codecs = codecs
+        self.diagnostics: list[Diagnostic] = []
+        self.unresolved: list[Unresolved] = []
+
+    def note(
+        self,
+        code: str,
+        message: str,
+        spec: Spec,
+        place: Place | None,
+        stops: bool = True,
+        remedy: str | None = None,
+    ) -> None:
+        """Add a diagnostic; `stops` makes it an error."""
+        severity = Severity.ERROR if stops else Severity.INFORMATION
+        if code == "T004":
+            severity = Severity.WARNING
+        self.diagnostics.append(
+            Diagnostic(code, message, severity, place, path_of(spec), remedy=remedy)
+        )
+
+    def reference(self, reference: Tree, targets: frozenset[str], spec: Spec, place: Place) -> Tree:
+        """Take one reference through the crosswalk, noting a type that does not belong there."""
+        literal = reference.get("reference")
+        if targets and (literal is None or literal.partition("/")[0] not in targets):
+            kind = _type_of(reference)
+            if kind is not None and kind not in targets:
+                said = f"It points to {kind}."
+                self.note("T010", said, spec, place, remedy=f"one of {', '.join(sorted(targets))}")
+        if not self.deep or is_local(reference):
+            return reference
+        if len(reference) > 1 and any(isinstance(v, dict | list) for v in reference.values()):
+            reference = self.within(reference, spec)
+        return self.crossed(reference, targets, spec)
+
+    def within(self, tree: Tree, spec: Spec) -> Tree:
+        """Return an object with the references inside its children taken across."""
+        changed: Tree = {}
+        for name, value in tree.items():
+            if isinstance(value, dict | list):
+                new = self.rewritten(value, (spec, f".{name}"))
+                if new is not value:
+                    changed[name] = new
+        return {**tree, **changed} if changed else tree
+
+    def crossed(self, reference: Tree, targets: frozenset[str], spec: Spec) -> Tree:
+        found = self.way(reference, targets)
+        if not isinstance(found, Unresolved):
+            return found
+        self.unresolved.append(found.at(path_of(spec)))
+        self.note("K001", f"The crosswalk does not know this reference: {found.reason}", spec, None)
+        return reference
+
+    def rewritten(self, value: Any, spec: Spec) -> Any:
+        """Return a value with every Reference inside it taken through the crosswalk.
+
+        What holds none comes back as it is, not copied.
+        """
+        if not self.deep:
+            return value
+        if isinstance(value, list):
+            pattern = f"{spec[1]}[]"
+            items = [
+                self.rewritten(item, (spec[0], pattern, *spec[2:], value, item))
+                if isinstance(item, dict | list)
+                else item
+                for item in value
+            ]
+            same = all(new is old for new, old in zip(items, value, strict=True))
+            return value if same else items
+        if not isinstance(value, dict):
+            return value
+        if ("reference" in value or "identifier" in value) and _is_reference(value):
+            return self.reference(value, frozenset(), spec, _NOWHERE)
+        return self.within(value, spec)
+
+    def rewrite(self, o: Tree, names: tuple[str, ...], spec: Spec) -> None:
+        """Take the references inside copied elements through the crosswalk."""
+        for name in names:
+            value = o.get(name)
+            if value is not None:
+                o[name] = self.rewritten(value, (spec, f".{name}"))
+
+
+_NOWHERE = Place("", 0, 0)
+_TYPES = schema("R4").resources | schema("R5").resources
+
+
+def _is_reference(value: Tree) -> bool:
+    return "resourceType" not in value and is_reference(value)
+
+
+def _type_of(reference: Tree) -> str | None:
+    """Return the resource type that a reference names, if it does."""
+    literal = reference.get("reference")
+    if not isinstance(literal, str) or literal.startswith(("#", "urn:")):
+        named = reference.get("type")
+        return named if isinstance(named, str) else None
+    head, query, _ = literal.partition("?")
+    steps = head.split("/_history/")[0].rstrip("/").split("/")
+    found = steps[-1] if query else steps[-2] if len(steps) > 1 else ""
+    return found if found in _TYPES else None

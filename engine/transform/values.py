@@ -1,0 +1,208 @@
+"""Code for steps from one element to one: copy, translate, refer, rename, and each inner object."""
+
+from __future__ import annotations
+
+from engine.transform.frame import Frame, Scope
+from engine.transform.holding import can_hold
+from engine.transform.plan import End, Step
+
+
+class Values(Frame):
+    """Write the change of values."""
+
+    __slots__ = ()
+
+    def one(self, scope: Scope, step: Step, v: str, u: str) -> None:
+        """Write a step from one element to one, with its condition."""
+        rule = step.rule
+        if rule.first and step.source(self.direction)[0].element.is_primitive:
+            self.first(scope, step, v, u)
+            return
+        with self.source.block(f"if {v} is not None:"):
+            if rule.when is not None and self.direction == "to_canonical":
+                when = self.source.constant(rule.when)
+                with self.source.block(f"if {when}.holds({scope.s}):"):
+                    self.value(scope, step, v)
+                with self.source.block("else:"):
+                    self.fate(scope, rule.otherwise, step.source(self.direction)[0].text, v)
+            else:
+                self.value(scope, step, v)
+        if u != "None":
+            with self.source.block(f"if {u} is not None:"):
+                target = step.target(self.direction)[0]
+                names = (*target.names[:-1], f"_{target.name}")
+                many = target.element.is_list
+                was = step.source(self.direction)[0].element.is_list
+                value = u if many == was else f"[{u}]" if many else f"{u}[0]"
+                self.source.line(f"put({scope.o}, {names!r}, {value})")
+
+    def code(self, scope: Scope, step: Step, v: str) -> None:
+        end = step.source(self.direction)[0]
+        codes = self.source.constant((end.element.codes or frozenset()) | {None})
+        place = self.source.constant(step.rule.place)
+        with self.source.block(f"if {v} not in {codes}:"):
+            self.source.line(f"run.code({scope.spec('.' + end.text)}, {place})")
+
+    def first(self, scope: Scope, step: Step, v: str, u: str) -> None:
+        """Write a step between a primitive list and a single one, `_name` siblings included."""
+        source, target = step.source(self.direction)[0], step.target(self.direction)[0]
+        beside = (*target.names[:-1], f"_{target.name}")
+        x, w = self.source.fresh("x"), self.source.fresh("w")
+        at = f".{source.text}"
+        with self.source.block(f"if {v} is not None or {u} is not None:"):
+            if source.element.is_list:
+                rest = self.source.constant(step.rule.rest)
+                path = repr(f"{source.text}#rest")
+                call = f"run.narrow({rest}, {scope.o}, {path}, {v}, {u}, {scope.spec(at)})"
+                self.source.line(f"{x}, {w} = {call}")
+                with self.source.block(f"if {x} is not None:"):
+                    self.write(scope, target, self.item(scope, step, x, at, ()))
+            else:
+                with self.source.block(f"if {v} is not None:"):
+                    y = self.item(scope, step, v, at, ())
+                    self.source.line(f"{v} = {y}")
+                rest = f"{scope.r}.get({f'{target.text}#rest'!r})"
+                self.source.line(f"{x}, {w} = run.widen({rest}, {v}, {u})")
+                with self.source.block(f"if {x} is not None:"):
+                    self.write(scope, target, x)
+            with self.source.block(f"if {w} is not None:"):
+                self.source.line(f"put({scope.o}, {beside!r}, {w})")
+
+    def value(self, scope: Scope, step: Step, v: str) -> None:
+        """Write the change of a value, fitting single to list and list to single."""
+        source, target = step.source(self.direction)[0], step.target(self.direction)[0]
+        many, was = target.element.is_list, source.element.is_list
+        if was and not many:
+            with self.source.block(f"if len({v}) > 1:"):
+                self.fate(scope, step.rule.rest, f"{source.text}#rest", f"{v}[1:]")
+            x = self.source.fresh("x")
+            self.source.line(f"{x} = {v}[0]")
+            self.write(scope, target, self.item(scope, step, x, f".{source.text}[]", (v, x)))
+        elif many and not was:
+            y = self.item(scope, step, v, f".{source.text}", ())
+            rest = f"({scope.r}.get({f'{target.text}#rest'!r}) or ())"
+            self.write(scope, target, f"[{y}, *{rest}]" if step.rule.first else f"[{y}]")
+        elif many:
+            self.each(scope, step, v, source, target)
+        else:
+            at = f".{source.text}"
+            if step.operation == "ref" and self.in_place(step):
+                spec, place = scope.spec(at), self.source.constant(step.rule.place)
+                with self.source.block(f"if {self.is_far(step, v)}:"):
+                    self.write(scope, target, self.referring(step, v, spec, place))
+                return
+            y = self.item(scope, step, v, at, ())
+            if y != v or not self.in_place(step):
+                self.write(scope, target, y)
+
+    def each(self, scope: Scope, step: Step, v: str, source: End, target: End) -> None:
+        """Write the change of each item of a list."""
+        x = self.source.fresh("x")
+        at = f".{source.text}[]"
+        inline = self.inline(scope, step, x, at, (v, x))
+        if step.operation == "ref" and self.in_place(step):
+            spec, place = scope.spec(at, v, x), self.source.constant(step.rule.place)
+            loop, test = f"for {x} in {v}:", f"if {self.is_far(step, x)}:"
+            with self.source.block(loop), self.source.block(test):
+                call = self.referring(step, x, spec, place)
+                self.write(scope, target, f"[{call} for {x} in {v}]")
+                self.source.line("break")
+        elif inline == x:
+            y = self.deep(step, v, scope.spec(f".{source.text}"))
+            if y != v or not self.in_place(step):
+                self.write(scope, target, y)
+        else:
+            items = self.source.fresh("l")
+            self.source.line(f"{items} = []")
+            with self.source.block(f"for {x} in {v}:"):
+                y = self.item(scope, step, x, at, (v, x))
+                self.source.line(f"{items}.append({y})")
+            self.write(scope, target, items)
+
+    def deep(self, step: Step, v: str, at: str) -> str:
+        """Return the source of a copied value with its references rewritten where needed."""
+        if step.source(self.direction)[0].element.is_primitive or self.in_place(step):
+            return v
+        version = self.plan.version(self.direction)
+        holds = can_hold(version, step.source(self.direction)[0].element.type)
+        near = "plain" if holds else "plain or not run.far"
+        return f"({v} if {near} else run.rewritten({v}, {at}))"
+
+    def inline(
+        self, scope: Scope, step: Step, x: str, at: str, pair: tuple[str, ...]
+    ) -> str | None:
+        """Return one expression for the changed value, or None where it takes statements."""
+        spec = scope.spec(at, *pair)
+        place = self.source.constant(step.rule.place)
+        match step.operation:
+            case "copy" if not step.source(self.direction)[0].element.codes:
+                return x
+            case "coding":
+                translator = self.translator(step)
+                constant = self.source.constant(translator)
+                if step.source(self.direction)[0].element.type == "Coding":
+                    return f"run.coding({constant}, {x}, {spec}, {place})"
+                fast = self.source.constant(translator.fast())
+                return f"({fast}({x}) or run.concept({constant}, {x}, {spec}, {place}))"
+            case "ref":
+                return self.reference(step, x, spec, place)
+            case "identifier":
+                given = step.rule.systems
+                if self.direction == "to_dialect":
+                    given = {new: old for old, new in given.items()}
+                systems = self.source.constant(dict(given))
+                made = f"run.identifier({x}, {systems}, {spec})"
+                return f"({made} if plain else run.rewritten({made}, {spec}))"
+        return None
+
+    def is_far(self, step: Step, x: str) -> str:
+        """Return the test for references that need more than a look at their type."""
+        starts = tuple(f"{name}/" for name in sorted(self.targets(step)))
+        near = f"({x}.get('reference') or '').startswith({self.source.constant(starts)})"
+        return f"not (plain and {near})" if starts else "not plain"
+
+    def referring(self, step: Step, x: str, spec: str, place: str) -> str:
+        targets = self.source.constant(self.targets(step))
+        return f"run.reference({x}, {targets}, {spec}, {place})"
+
+    def reference(self, step: Step, x: str, spec: str, place: str) -> str:
+        far = self.is_far(step, x)
+        return f"({self.referring(step, x, spec, place)} if {far} else {x})"
+
+    def item(self, scope: Scope, step: Step, x: str, at: str, pair: tuple[str, ...]) -> str:
+        """Write what is needed to change one value; return its source expression."""
+        inline = self.inline(scope, step, x, at, pair)
+        if inline is not None:
+            return self.deep(step, x, scope.spec(at, *pair)) if inline == x else inline
+        if step.operation == "copy":
+            codes = self.source.constant(step.source(self.direction)[0].element.codes)
+            place = self.source.constant(step.rule.place)
+            with self.source.block(f"if {x} not in {codes}:"):
+                self.source.line(f"run.code({scope.spec(at, *pair)}, {place})")
+            return x
+        if step.operation == "table":
+            return self.bare(scope, step, x, at)
+        assert step.block is not None
+        if step.block.recursive:
+            return f"{self.function_of(step.block)}({x}, run, {scope.spec(at, *pair)})"
+        pattern, pairs = f"{scope.pattern}{at}", (*scope.pairs, *pair)
+        return self.object(step.block, x, scope.base, pattern, pairs)
+
+    def bare(self, scope: Scope, step: Step, x: str, at: str) -> str:
+        translator = self.translator(step)
+        exact = self.source.constant(translator.exact())
+        constant, place = self.source.constant(translator), self.source.constant(step.rule.place)
+        y = self.source.fresh("y")
+        self.source.line(f"{y} = {exact}.get({x}) if {scope.r} is NOTHING else None")
+        source, target = step.source(self.direction)[0], step.target(self.direction)[0]
+        with self.source.block(f"if {y} is None:"):
+            self.source.line(
+                f"{y} = run.bare({constant}, {x}, {scope.o}, {scope.r}, {target.text!r}, "
+                f"{source.text!r}, {scope.spec(at)}, {place})"
+            )
+        codes = target.element.codes
+        if codes:
+            allowed = self.source.constant(codes)
+            with self.source.block(f"if {y} not in {allowed}:"):
+                self.source.line(f"run.code({scope.spec(at)}, {place})")
+        return y
