@@ -107,13 +107,18 @@ class Desk:
     def _destination(self, delivery: Delivery) -> Destination:
         return self.destinations[delivery.destination]
 
-    def turn(self, results: Sequence[Result], most: Mapping[str, int]) -> Callable[[Any], Turned]:
+    def turn(
+        self, results: Sequence[Result], most: Mapping[str, int], horizon: str | None = None
+    ) -> Callable[[Any], Turned]:
         """Return the work of one turn; all of it is durable together or nothing is.
 
-        `most` is how many leases each destination may have at once.
+        `most` is how many leases each destination may have at once. After the wall clock was set
+        back, `horizon` is the instant behind which no lease or retry can really end.
         """
 
         def work(transaction: Any) -> Turned:
+            if horizon is not None:
+                transaction.deliveries.rearm(horizon)
             for result in results:
                 self.settle(transaction, result)
             return self._claim(transaction, most) if most else Turned()

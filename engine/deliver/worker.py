@@ -28,6 +28,9 @@ HEARTBEAT = 30.0
 RECOVERY = 1.0
 """Seconds between tries to reach a store that failed, or work that others seem to hold."""
 
+STEP = 2.0
+"""Seconds by which the wall clock must be set back before waits are mended."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -92,6 +95,9 @@ class Worker:
         self._results: list[Result] = []
         self._wake = asyncio.Event()
         self._stopping = False
+        caps = [destination.retry.cap for destination in destinations.values()]
+        self._reach = max([lease, *caps])
+        self._offset = clock.time() - clock.monotonic()
 
     def stop(self) -> None:
         """Claim nothing more; `run` returns when what is under way is recorded."""
@@ -166,6 +172,8 @@ class Worker:
         return breaker.room(now, destination.concurrency, self._in_flight[destination.name])
 
     def _until_due(self, turned: Turned) -> float | None:
+        if self._horizon() is not None:
+            return 0.0  # the clock was set back meanwhile: mend the waits first
         if turned.next_due is None:
             return None
         if turned.next_due <= turned.at and not turned.claimed:
@@ -181,7 +189,10 @@ class Worker:
         """Do one durable turn; None where it failed, and what it would have recorded is kept."""
         results, self._results = self._results, []
         try:
-            return await self._write(self._desk.turn(results, most))
+            horizon, offset = self._horizon(), self._clock.time() - self._clock.monotonic()
+            turned = await self._write(self._desk.turn(results, most, horizon))
+            self._offset = offset
+            return turned
         except StoreBusy:
             self._results = results + self._results
         except Exception as error:
@@ -189,6 +200,11 @@ class Worker:
             for result in results:
                 await self._record_alone(result)
         return None
+
+    def _horizon(self) -> str | None:
+        """Return the last instant that can be right, where the wall clock was set back."""
+        set_back = self._offset - (self._clock.time() - self._clock.monotonic())
+        return after(self._clock.now(), self._reach) if set_back > STEP else None
 
     async def _record_alone(self, result: Result) -> None:
         """Record one result by itself, so that one which cannot be recorded spoils no other."""

@@ -451,3 +451,17 @@ def test_a_resource_without_id_is_refused_without_a_request(tmp_path: Path) -> N
         assert rig.row(id).reason == "D008"
 
     assert play(tmp_path, always(answer(200)), acts).received == []
+
+
+def test_a_clock_that_is_set_back_delays_nothing(tmp_path: Path) -> None:
+    """After the wall clock went back an hour, a retry comes at its time and not an hour later."""
+
+    async def acts(rig: Rig, server: Scripted) -> None:
+        id = rig.enqueue("hub")
+        rig.start(rig.destination("hub", server.url))
+        await rig.until_true(lambda: len(rig.attempts(id)) == 1)
+        rig.clock.step(-3600)
+        rig.advance(1)
+        await rig.until({id: "delivered"})
+
+    play(tmp_path, in_turn(answer(500), answer(200)), acts)

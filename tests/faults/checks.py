@@ -9,9 +9,16 @@ from dataclasses import dataclass
 
 from sinks import Arrival
 
+from engine.clock import after
 from engine.store import DeliveryRow, Store, Transaction
 
 RESTING = {"delivered", "held", "dead"}
+LEEWAY = 0.0
+"""Seconds by which a permit may be younger than the end of the consent that it rests on.
+
+Each instant is taken when its transaction begins to write. SQLite runs those one after the other.
+"""
+
 TOOK = {"ok", "created", "wrong-body", "slow"}
 """What a sink does when it keeps what arrived."""
 
@@ -100,5 +107,5 @@ def _outdated(tx: Transaction, reference: str, at: str) -> Iterator[str]:
     if cited is None or json.loads(cited.body)["status"] != "active":
         yield f"a permit rests on {reference}, which is not active"
     newer = tx.resources.version(type, id, int(version) + 1)
-    if newer is not None and newer.at < at:
+    if newer is not None and after(newer.at, LEEWAY) < at:
         yield f"a permit of {at} rests on {reference}, replaced at {newer.at}"

