@@ -9,7 +9,7 @@ from engine.fhir.json import loads
 from engine.fhir.references import iter_references
 from engine.message import Resource
 from engine.road.facts import ACTOR_TYPES, Facts, targets_of
-from engine.transform.crosswalk import Key, Links
+from engine.transform.crosswalk import Key, Links, literal
 
 if TYPE_CHECKING:
     from engine.project import Project
@@ -72,12 +72,16 @@ def _judgeable(tx: Transaction, at: str, links: Links, targets: set[tuple[str, s
 
 def _content(tx: Transaction, wanted: set[tuple[str, str]]) -> dict[str, Resource]:
     rows = (tx.resources.get(kind, entity) for kind, entity in sorted(wanted)[:_MOST_CONTENT])
-    return {f"{row.type}/{row.id}": stored(row) for row in rows if row and not row.deleted}
+    return {
+        f"{row.type}/{row.id}": renamed(tx, stored(row)) for row in rows if row and not row.deleted
+    }
 
 
 def _consents(tx: Transaction, member: str) -> list[Resource]:
     """Return the member's consents, also those recorded under an id that was merged into it."""
-    return [_as_of(row, member) for row in tx.resources.consents(tx.crosswalk.same(member))]
+    return [
+        renamed(tx, _as_of(row, member)) for row in tx.resources.consents(tx.crosswalk.same(member))
+    ]
 
 
 def _as_of(row: ResourceRow, member: str) -> Resource:
@@ -85,6 +89,21 @@ def _as_of(row: ResourceRow, member: str) -> Resource:
     if row.member != member and isinstance(consent.get("patient"), dict):
         consent["patient"] = {**consent["patient"], "reference": f"Patient/{member}"}
     return consent
+
+
+def renamed(tx: Transaction, resource: Resource) -> Resource:
+    """Let a resource read from the record name everybody by the id that is current.
+
+    Records that were merged since it was written have one id now; without this a Consent that
+    denies somebody by the old id would miss them. Changes the tree that it is given.
+    """
+    if tx.crosswalk.has_mergers():
+        for _, reference in iter_references(resource):
+            target = reference.get("reference")
+            found = literal(target) if isinstance(target, str) else None
+            if found and found.base is None and (now := tx.crosswalk.current(found.id)):
+                reference["reference"] = f"{found.type}/{now}"
+    return resource
 
 
 def stored(row: ResourceRow) -> Resource:
@@ -104,14 +123,26 @@ def _actors(tx: Transaction, wanted: set[tuple[str, str]]) -> dict[str, Resource
         for type_name, entity in sorted(frontier):
             if f"{type_name}/{entity}" in found or len(found) >= _MOST_ACTORS:
                 continue
-            if row := tx.resources.get(type_name, entity):
-                resource = stored(row)
+            if resource := _actor(tx, type_name, entity):
                 found[f"{type_name}/{entity}"] = resource
                 fresh.append(resource)
         frontier = {target for target in _targets(fresh) if target[0] in ACTOR_TYPES}
         if not frontier:
             break
     return found
+
+
+def _actor(tx: Transaction, type_name: str, entity: str) -> Resource | None:
+    """Return an actor on record; of merged records, with the identifiers of all of them."""
+    if not tx.crosswalk.has_mergers():
+        row = tx.resources.get(type_name, entity)
+        return stored(row) if row else None
+    rows = [tx.resources.get(type_name, id) for id in tx.crosswalk.same(entity)]
+    records = [renamed(tx, stored(row)) for row in rows if row]
+    if not records:
+        return None
+    identifiers = [one for record in records for one in record.get("identifier", ())]
+    return {**records[0], "id": entity} | ({"identifier": identifiers} if identifiers else {})
 
 
 def _targets(resources: Iterable[Resource]) -> Iterable[tuple[str, str]]:

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from engine.diagnostics import Diagnostic
-from engine.fhir.json import dumps
-from engine.message import Draft, Hold, Message, Next, Outcome, Reject, Unit
+from engine.fhir.json import dumps, loads
+from engine.message import Draft, Hold, Message, Next, Outcome, Reject, Resource, Unit
 from engine.road.entries import Answer
+from engine.road.identify import member_of
 from engine.road.pipeline import Travelled
+from engine.road.provisional import suspended
 from engine.store import NewDelivery, Transaction, UnitRow
 
 
@@ -54,13 +56,9 @@ def keep_unit(tx: Transaction, message: Message, outcome: Outcome, id: str) -> U
     unit = outcome.unit
     version = None
     if isinstance(outcome, Next) and unit.canonical is not None:
-        version = tx.resources.put(
-            unit.type,
-            unit.entity,
-            dumps(unit.canonical),
-            member=unit.member,
-            system=message.system,
-        )
+        version = _put(tx, message, unit, unit.canonical)
+    elif isinstance(outcome, Hold) and unit.type == "Consent":
+        version = _keep_held_consent(tx, message, outcome, id)
     name, mapping_version, mapping_hash = (unit.mapping.split(" ") + [None] * 3)[:3]
     return UnitRow(
         id=id,
@@ -78,6 +76,44 @@ def keep_unit(tx: Transaction, message: Message, outcome: Outcome, id: str) -> U
         mapping_version=mapping_version,
         mapping_hash=mapping_hash,
     )
+
+
+def _put(tx: Transaction, message: Message, unit: Unit, canonical: Resource) -> int:
+    return tx.resources.put(
+        unit.type, unit.entity, dumps(canonical), member=member_of(canonical), system=message.system
+    )
+
+
+def _keep_held_consent(tx: Transaction, message: Message, held: Hold, id: str) -> int | None:
+    """Enter a held Consent in the registry as far as it is understood; return its version.
+
+    What is understood whole waits only to be passed on, and counts. What can be read in part
+    permits nothing. Of what cannot be read, the version on record permits nothing any more.
+    """
+    unit = held.unit
+    if known := unit.canonical or unit.provisional:
+        version = _put(tx, message, unit, known)
+        _suspended(tx, message, held, id, unit.entity, version)
+        return version
+    versions = {}
+    for entity in held.claims or (unit.entity,):
+        row = tx.resources.get("Consent", entity)
+        if row is not None and not row.deleted:
+            body = dumps(suspended(loads(row.body), unit.source))
+            put = tx.resources.put("Consent", entity, body, member=row.member, system=row.system)
+            _suspended(tx, message, held, id, entity, put)
+            versions[entity] = put
+    return versions.get(unit.entity)
+
+
+def _suspended(
+    tx: Transaction, message: Message, held: Hold, id: str, entity: str, version: int
+) -> None:
+    if held.unit.canonical is None:
+        body = {"consent": f"Consent/{entity}/_history/{version}", "reason": held.reason}
+        tx.audit.append(
+            "consent.suspended", body, message=message.id, unit=id, actor=message.system
+        )
 
 
 def state_of(outcome: Outcome) -> str:

@@ -57,7 +57,8 @@ class Unit:
     `entry` is its index in the Bundle (0 for a lone resource), `where` the FHIRPath of the resource
     in what was sent, `entity` its canonical id, `member` the canonical id of the Patient it is
     about, `decisions` the permits by destination, `drafts` what goes to whom once it was routed,
-    `refusal` the decision that stopped it.
+    `refusal` the decision that stopped it. `provisional` is a held Consent as far as it can be
+    read: it permits nothing, what it denies or takes back holds at once.
     """
 
     entry: int
@@ -68,6 +69,7 @@ class Unit:
     entity: str = ""
     member: str | None = None
     canonical: Resource | None = None
+    provisional: Resource | None = None
     mapping: str = ""
     drafts: tuple[Draft, ...] = ()
     decisions: Mapping[str, Decision] = field(default_factory=dict)
@@ -87,13 +89,14 @@ class Hold:
     """Park the unit with a reason; it is released when what it waits for is there, never lost.
 
     `reason` is a code (`crosswalk-unknown`, `consent-withdrawn`), `waiting_on` the crosswalk keys
-    whose linking releases it.
+    whose linking releases it, `claims` the entities that it may be where that cannot be told.
     """
 
     unit: Unit
     reason: str
     diagnostics: tuple[Diagnostic, ...] = ()
     waiting_on: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,14 +112,17 @@ class Project:
         return content is None or any(resource.get(name) for name in content)
 
     def compiled(self, consent: Resource, policy: Policy) -> CompiledConsent:
-        """Return a consent made ready for decisions; each stored version is worked out once."""
+        """Return a consent made ready for decisions; each stored version is worked out once.
+
+        A kept one is used only where it was made of the very same content: neither a version id
+        that a sender wrote nor a later merger of records can bring up something outdated.
+        """
         version = consent.get("meta", {}).get("versionId")
         if version is None:
             return compile_consent(consent, policy.zone)
-        patient = consent.get("patient") or {}
-        key = (consent["id"], version, str(patient.get("reference")), policy.zone)
+        key = (consent["id"], version, policy.zone)
         known = self._compiled.get(key)
-        if known is None:
+        if known is None or known.resource != consent:
             if len(self._compiled) >= _MOST_COMPILED:
                 self._compiled.clear()
             known = self._compiled[key] = compile_consent(consent, policy.zone)

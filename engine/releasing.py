@@ -53,9 +53,14 @@ def release(tx: Transaction, project: Project, row: UnitRow) -> bool:
 
 
 def _overtaken(tx: Transaction, row: UnitRow, message: Message) -> bool:
-    """Tell whether a later version of the same resource was accepted while this one was held."""
+    """Tell whether a later version of the same resource was accepted while this one was held.
+
+    The version that it made itself (a held Consent counts at once) is none.
+    """
     if row.resource is None:
         return False
     type_name, _, entity = row.resource.partition("/")
     current = tx.resources.get(type_name, entity)
-    return current is not None and current.at > message.received
+    if current is None or current.version == row.version:
+        return False
+    return current.at > message.received

@@ -13,7 +13,7 @@ from engine.deliver.retry import Poison, RetryPolicy
 from engine.deliver.transport import HttpTransport, Transport
 from engine.deliver.worker import Settings, Worker
 from engine.fhir.json import dumps, loads
-from engine.gather import gather_canonical
+from engine.gather import gather_canonical, renamed
 from engine.message import Draft, Resource, Unit
 from engine.metrics import Metrics
 from engine.project import Project
@@ -42,7 +42,7 @@ class Sending:
         row = tx.resources.version(delivery.type, envelope["entity"], envelope["version"])
         if row is None:
             return Withhold("record-missing")
-        canonical: Resource = loads(row.body)
+        canonical: Resource = renamed(tx, loads(row.body))
         if not self.project.guarded(canonical):
             return Permit()
         facts = gather_canonical(tx, self.project, canonical, at=tx.now)

@@ -37,7 +37,15 @@ CODES: tuple[Code, ...] = (
         "A patient-consent-consult call cannot be read",
         "invalid",
         "A call of the CDS Hooks service needs `hook` (patient-consent-consult), `hookInstance` "
-        "and `context` with `patientId`: one or more of `{\"system\": ..., \"value\": ...}`.",
+        'and `context` with `patientId`: one or more of `{"system": ..., "value": ...}`.',
+    ),
+    Code(
+        "N006",
+        "Only the operator may ask this of the consent registry",
+        "forbidden",
+        "The registry answers every system about its own disclosures, for now, under the policy "
+        "in force. Another instant or policy, the record of decisions and the reasons are for the "
+        "operator (`reads: all` in config.yaml).",
     ),
     Code(
         "consent-missing",

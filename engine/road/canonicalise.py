@@ -7,6 +7,7 @@ from dataclasses import replace
 from engine.diagnostics import Diagnostic, Severity
 from engine.message import Hold, Next, Outcome, Reject, Unit
 from engine.road.identify import member_of
+from engine.road.provisional import provisional
 from engine.road.trip import Trip
 from engine.transform.adapter import Result
 from engine.transform.crosswalk import IDENTITY_TYPES, waiting_keys
@@ -18,7 +19,11 @@ def canonicalise(unit: Unit, trip: Trip) -> Outcome:
     adapter = trip.project.adapter(dialect, unit.type)
     result = adapter.to_canonical(unit.source, trip.crosswalk(trip.system))
     if stopped := stop(unit, result):
-        return stopped if _needed(unit, stopped, trip) else _kept_as_it_came(unit, stopped)
+        if not _needed(unit, stopped, trip):
+            return _kept_as_it_came(unit, stopped)
+        if isinstance(stopped, Hold) and unit.type == "Consent":
+            return _denying(stopped, trip)
+        return stopped
     canonical = {**(result.resource or {}), "id": unit.entity}
     notes = (*unit.notes, *(problem.at(unit.where) for problem in result.diagnostics))
     mapping = f"{adapter.name} {adapter.version} {adapter.hash[:12]}"
@@ -27,6 +32,14 @@ def canonicalise(unit: Unit, trip: Trip) -> Outcome:
             unit, canonical=canonical, member=member_of(canonical), mapping=mapping, notes=notes
         )
     )
+
+
+def _denying(held: Hold, trip: Trip) -> Hold:
+    """Let a held Consent count for what it denies or takes back."""
+    known = provisional(held.unit, trip)
+    if known is None:
+        return held
+    return replace(held, unit=replace(held.unit, provisional=known, member=member_of(known)))
 
 
 def _needed(unit: Unit, stopped: Hold | Reject, trip: Trip) -> bool:

@@ -51,20 +51,18 @@ class Facts:
         consents = {member: list(known) for member, known in self.consents.items()}
         supporting, content = dict(self.supporting), dict(self.content)
         for unit in units:
-            canonical = unit.canonical
+            canonical = unit.canonical or unit.provisional
             if canonical is None:
                 continue
             if unit.type in ACTOR_TYPES:
                 supporting[f"{unit.type}/{unit.entity}"] = canonical
             else:
                 content[f"{unit.type}/{unit.entity}"] = canonical
-            if unit.type == "Consent" and unit.member:
+            if unit.type == "Consent" and (member := unit.member):
                 others = [
-                    known
-                    for known in consents.get(unit.member, [])
-                    if known.get("id") != unit.entity
+                    known for known in consents.get(member, []) if known.get("id") != unit.entity
                 ]
-                consents[unit.member] = [*others, canonical]
+                consents[member] = [*others, _unversioned(canonical)]
         return replace(self, consents=consents, supporting=supporting, content=content)
 
     def joined(self, other: Facts) -> Facts:
@@ -76,6 +74,15 @@ class Facts:
             supporting={**self.supporting, **other.supporting},
             content={**self.content, **other.content},
         )
+
+
+def _unversioned(consent: Resource) -> Resource:
+    """Return a Consent without the version that its sender gave it: the record gives its own."""
+    meta = consent.get("meta")
+    if not isinstance(meta, dict):
+        return consent
+    own = ("versionId", "lastUpdated")
+    return {**consent, "meta": {name: part for name, part in meta.items() if name not in own}}
 
 
 def targets_of(resource: Resource) -> Iterator[str]:

@@ -75,7 +75,7 @@ def _conflict(unit: Unit, known: Identified) -> Hold:
         path=f"{unit.where}.identifier",
         remedy="check whether they are the same, then `carelane crosswalk merge`.",
     )
-    return Hold(unit, "crosswalk-conflict", (problem,))
+    return Hold(unit, "crosswalk-conflict", (problem,), claims=known.conflict)
 
 
 def member_of(canonical: Resource) -> str | None:

@@ -76,7 +76,8 @@ def run(submission: Submission, trip: Trip) -> Travelled:
     facts = _named(trip.facts, names)
     outcomes = _merge(arrived, names.units)
     outcomes = _through(UNDERSTANDING, outcomes, replace(trip, facts=facts))
-    trip = replace(trip, facts=facts.knowing(o.unit for o in outcomes if isinstance(o, Next)))
+    known = facts.knowing(o.unit for o in outcomes if not isinstance(o, Reject))
+    trip = replace(trip, facts=known)
     outcomes, trip = _identities(outcomes, trip)
     outcomes = [*submission.refused, *_through(LEAVING, outcomes, trip, OTHER_TYPES)]
     if submission.whole and any(isinstance(outcome, Reject) for outcome in outcomes):

@@ -20,6 +20,7 @@ from engine.intake import Intake
 from engine.metrics import Metrics
 from engine.project import Project
 from engine.server.answers import Refusal
+from engine.server.consult import ConsultEndpoints
 from engine.server.fhir import FhirEndpoints
 from engine.server.health import HealthEndpoints
 from engine.server.senders import Senders
@@ -55,6 +56,7 @@ def create_app(
     intake = Intake(project, store, clock, metrics)
     app.state.intake = intake
     senders = Senders(project.config.systems)
+    ConsultEndpoints(intake, store, senders).add_to(app)
     FhirEndpoints(intake, store, senders, clock).add_to(app)
     HealthEndpoints(intake, store, clock).add_to(app)
     _handle_failures(app)

@@ -1,4 +1,4 @@
-"""The FHIR endpoints: submissions, single resources, reading back, and the consent question."""
+"""The FHIR endpoints: submissions, single resources, reading back and searching."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ import re
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from engine.clock import Clock
-from engine.deciding import Question, asked
 from engine.diagnostics import Diagnostic
-from engine.fhir.json import JSONError, loads
 from engine.fhir.schema import schema
 from engine.intake import Accepted, Arrival, Intake
-from engine.message import Resource
 from engine.reading import read
 from engine.searching import search, understood
 from engine.server.answers import Refusal, fhir_response
@@ -44,7 +41,6 @@ class FhirEndpoints:
             ("/fhir/", "POST", self.bundle),
             ("/fhir/$process-message", "POST", self.message),
             ("/fhir/metadata", "GET", self.metadata),
-            ("/fhir/Consent/$decide", "POST", self.decide),
             ("/fhir/{type_name}", "POST", self.create),
             ("/fhir/{type_name}", "GET", self.search),
             ("/fhir/{type_name}/{id}", "PUT", self.update),
@@ -113,30 +109,8 @@ class FhirEndpoints:
         base = str(request.url).removesuffix("/metadata")
         return fhir_response(200, capability(self._intake.project, base, self._clock.now()))
 
-    async def decide(self, request: Request) -> Response:
-        """Answer a consent question from the registry, or from Consents sent along."""
-        system = self._senders.require(request)
-        question = asked(await self._json(request))
-        if not isinstance(question, Question):
-            raise Refusal(422, *question)
-        project, now = self._intake.project, self._clock.now()
-        answer = await asyncio.to_thread(
-            self._store.read, lambda tx: question.answer(tx, project, system, now)
-        )
-        return JSONResponse(answer)
-
     async def _body(self, request: Request) -> bytes:
         return await read_body(request, self._intake.project.config.limits.bytes)
-
-    async def _json(self, request: Request) -> Resource:
-        body = await self._body(request)
-        try:
-            tree = loads(body)
-        except JSONError:
-            tree = None
-        if not isinstance(tree, dict):
-            raise Refusal(400, Diagnostic("P008", "The body is not a JSON object."))
-        return tree
 
     async def _submit(self, request: Request, system: str, asked: str, body: bytes) -> Accepted:
         key = request.headers.get("idempotency-key")

@@ -54,6 +54,9 @@ _SAME = Statement(
         .order_by(entity.c.id)
     )
 )
+_MERGERS = Statement(
+    lambda _: select(entity.c.id).where(entity.c.merged_into.is_not(None)).limit(1)
+)
 _CURRENT = Statement(lambda _: select(_ENTITY).where(entity.c.id == bindparam("entity")))
 
 
@@ -100,6 +103,10 @@ class Crosswalk:
             return (name,)
         rows = self._session.run(_SAME, {"entity": stays}).scalars()
         return (stays, *(row for row in rows if row != stays))
+
+    def has_mergers(self) -> bool:
+        """Tell whether any two entities were ever declared the same."""
+        return self._session.run(_MERGERS, {}).first() is not None
 
     def link(self, links: Mapping[Key, str], *, source: str) -> dict[Key, str]:
         """Let keys point at entities, founding those that are new; return what was in the way.
