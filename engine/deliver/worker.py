@@ -43,7 +43,7 @@ class Settings:
     """
 
     name: str = "worker"
-    margin: float = 20.0
+    margin: float = 10.0
     grace: float = 10.0
     batch: int = 64
 
