@@ -117,6 +117,23 @@ class Beside(Journey):
         o.pop("modifierExtension", None)
         self.policy(fate, "modifierExtension", "T007", s["modifierExtension"], o, spec, level)
 
+    def modifiers(self, level: Level, value: Any, spec: Spec) -> None:
+        """Note every modifier extension inside a value that is copied whole."""
+        if isinstance(value, list):
+            for item in value:
+                pattern = f"{spec[1]}[]"
+                self.modifiers(level, item, (spec[0], pattern, *spec[2:], value, item))
+        elif isinstance(value, dict):
+            if "modifierExtension" in value:
+                stops = level.modifier.kind != "copy"
+                said = "The mapping refuses 'modifierExtension' in what it copies whole."
+                said = said if stops else "A modifierExtension went across as it is."
+                here = (spec, ".modifierExtension")
+                self.note("T007", said, here, level.modifier.place, stops)
+            for name, inner in value.items():
+                if isinstance(inner, dict | list):
+                    self.modifiers(level, inner, (spec, f".{name}"))
+
     def primitive(self, level: Level, key: str, s: Tree, o: Tree, spec: Spec) -> None:
         here = (spec, f".{key}")
         if level.primitive.kind == "reject":

@@ -79,6 +79,7 @@ class Compiler(Moves):
             self.source.line(f"{head}run.unusual({level}, {s}, {o}, {scope.spec()})")
         for guard in guards:
             self.source.line(guard)
+        self.copied_backbones(scope, steps, level)
         if is_root and block.type(self.direction) != block.type(other(self.direction)):
             self.source.line(f"{o}['resourceType'] = {block.type(other(self.direction))!r}")
         for step in steps:
@@ -93,6 +94,15 @@ class Compiler(Moves):
             self.constants_write(scope)
         self.rewriting(scope, block, steps)
         return o
+
+    def copied_backbones(self, scope: Scope, steps: list[Step], level: str) -> None:
+        """Write the look for modifier extensions inside objects that are copied whole."""
+        for step in steps:
+            for end in step.source(self.direction):
+                if step.operation == "copy" and "." in end.element.type and not end.names[1:]:
+                    at = scope.spec("." + end.text)
+                    value = f"{scope.s}.get({end.name!r})"
+                    self.source.line(f"run.modifiers({level}, {value}, {at})")
 
     def alone(self, s: str, steps: list[Step], taken: dict[Step, list[str]]) -> str:
         """Return the cheaper guard by counting, for objects of which one element is read."""

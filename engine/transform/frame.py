@@ -156,6 +156,7 @@ class Frame(ABC):
             same
             and len(source[0].names) == 1
             and step.rule.when is None
+            and not step.rule.first
             and step.operation in ("copy", "table", "coding", "ref", "identifier", "fields")
         )
 

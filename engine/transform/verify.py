@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from engine.diagnostics import did_you_mean
 from engine.fhir.schema import Element, schema
 from engine.transform.mapping import DIRECTIONS
 from engine.transform.plan import Block, Step
+from engine.transform.resolve import Resolver
 from engine.transform.types import differences, same_type
-
-if TYPE_CHECKING:
-    from engine.transform.check import Checker
 
 _PAIRED = frozenset({"copy", "table", "coding", "ref", "identifier", "fields"})
 _CODE_TYPES = frozenset({"code", "string", "uri", "url", "canonical", "id", "oid"})
 
 
-def verify_step(checker: Checker, block: Block, step: Step, item: bool = False) -> None:
+def verify_step(checker: Resolver, block: Block, step: Step, item: bool = False) -> None:
     """Note what does not fit between the ends of a step; `item` is a case of a split."""
     if step.operation not in _PAIRED:
         return
@@ -44,7 +41,7 @@ def verify_step(checker: Checker, block: Block, step: Step, item: bool = False) 
             _renaming(checker, step)
 
 
-def _numbers(checker: Checker, step: Step, dialect: Element, canonical: Element) -> None:
+def _numbers(checker: Resolver, step: Step, dialect: Element, canonical: Element) -> None:
     rule = step.rule
     if dialect.is_list == canonical.is_list:
         if rule.first:
@@ -64,7 +61,7 @@ def _numbers(checker: Checker, step: Step, dialect: Element, canonical: Element)
     )
 
 
-def _copy(checker: Checker, step: Step, dialect: Element, canonical: Element) -> None:
+def _copy(checker: Resolver, step: Step, dialect: Element, canonical: Element) -> None:
     if same_type(dialect, canonical, checker.left, checker.right):
         return
     said = f"'{dialect.name}' ({dialect.type}) is no '{canonical.name}' ({canonical.type})"
@@ -82,7 +79,7 @@ def _copy(checker: Checker, step: Step, dialect: Element, canonical: Element) ->
 
 
 def _typed(
-    checker: Checker, step: Step, dialect: Element, canonical: Element, types: tuple[str, ...]
+    checker: Resolver, step: Step, dialect: Element, canonical: Element, types: tuple[str, ...]
 ) -> None:
     if dialect.type in types and dialect.type == canonical.type:
         return
@@ -95,7 +92,7 @@ def _typed(
     )
 
 
-def _table(checker: Checker, step: Step, dialect: Element, canonical: Element) -> None:
+def _table(checker: Resolver, step: Step, dialect: Element, canonical: Element) -> None:
     for element in (dialect, canonical):
         if element.type not in _CODE_TYPES:
             said = f"`table:` is for codes, and '{element.name}' is a {element.type}."
@@ -118,7 +115,7 @@ def _table(checker: Checker, step: Step, dialect: Element, canonical: Element) -
             )
 
 
-def _systems(checker: Checker, step: Step) -> None:
+def _systems(checker: Resolver, step: Step) -> None:
     for row in step.table.rows if step.table else ():
         if row.dialect[0] is None or row.canonical[0] is None:
             checker.problem(
@@ -131,7 +128,7 @@ def _systems(checker: Checker, step: Step) -> None:
             return
 
 
-def _targets(checker: Checker, step: Step, dialect: Element) -> None:
+def _targets(checker: Resolver, step: Step, dialect: Element) -> None:
     for name in step.rule.targets:
         if name.text == "any":
             continue
@@ -148,7 +145,7 @@ def _targets(checker: Checker, step: Step, dialect: Element) -> None:
             )
 
 
-def _renaming(checker: Checker, step: Step) -> None:
+def _renaming(checker: Resolver, step: Step) -> None:
     systems = step.rule.systems
     if len(set(systems.values())) != len(systems):
         said = "Two identifier systems become one, so the way back cannot tell them apart."

@@ -1,0 +1,141 @@
+"""Find what a mapping names: elements of both sides, tables, functions; and say what is near."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from engine.diagnostics import Diagnostic, Place, did_you_mean
+from engine.fhir.schema import schema
+from engine.transform.expressions import check_expression
+from engine.transform.functions import Pair
+from engine.transform.mapping import MappingFile, Name, Path, Rule
+from engine.transform.plan import End, Version
+from engine.transform.tables import Table
+from engine.transform.types import names_of, resolve
+
+
+@dataclass(slots=True)
+class Resolver:
+    """Look up names for one mapping; `tables` and `functions` are what it may name."""
+
+    mapping: MappingFile
+    tables: Mapping[str, Table]
+    functions: Mapping[str, Pair]
+    problems: list[Diagnostic] = field(default_factory=list)
+    used: dict[str, Table] = field(default_factory=dict)
+
+    @property
+    def left(self) -> Version:
+        return self.mapping.dialect.fhir
+
+    @property
+    def right(self) -> Version:
+        return self.mapping.canonical.fhir
+
+    def problem(
+        self,
+        code: str,
+        message: str,
+        place: Place,
+        expected: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        """Note one problem."""
+        self.problems.append(
+            Diagnostic(code, message, place=place, expected=expected, remedy=remedy)
+        )
+
+    def ends(
+        self, code: str, paths: Sequence[Path], version: Version, type_name: str
+    ) -> tuple[End, ...] | None:
+        found: list[End] = []
+        for path in paths:
+            end = resolve(version, type_name, path.names)
+            if isinstance(end, End):
+                found.append(end)
+                continue
+            here, name = end
+            self.unknown(code, path, version, here, name)
+        return tuple(found) if len(found) == len(paths) else None
+
+    def unknown(self, code: str, path: Path, version: Version, here: str, name: str) -> None:
+        """Note that a path does not exist, with the nearest name that does."""
+        if name.endswith("[]"):
+            said = f"'{name[:-2]}' repeats, so nothing behind it can be named from here."
+            remedy = f"write `{name}: {{fields: {{...}}}}` and name it in there."
+            self.problem("M016", said, path.place, remedy=remedy)
+            return
+        known = names_of(version, here)
+        self.problem(
+            code,
+            f"{here} ({version}) has no element '{name}'.",
+            path.place,
+            ", ".join(sorted(known)) or "no element at all",
+            did_you_mean(name, known),
+        )
+
+    def brackets(self, rule: Rule, end: End) -> None:
+        shown = rule.path.text.removesuffix("[]")
+        if rule.operation == "fields" and end.element.is_list and not rule.path.each:
+            said = f"'{shown}' repeats; its fields are those of each item."
+            self.problem("M016", said, rule.place, f"{shown}[]", f"write `{shown}[]:`.")
+        if rule.path.each and not end.element.is_list:
+            said = f"'{shown}' does not repeat."
+            self.problem("M016", said, rule.place, shown, f"write `{shown}:`.")
+
+    def condition(self, names: Sequence[tuple[str, ...]], place: Place, type_name: str) -> None:
+        """Note each path of a condition that the dialect's type does not have."""
+        for path in names:
+            here = type_name
+            for name in path:
+                if schema(self.left).type(here).kind == "primitive" or here == "Resource":
+                    break
+                known = schema(self.left).type(here).elements
+                if any(element.choice == f"{name}[x]" for element in known.values()):
+                    break
+                if name not in known and name not in ("resourceType", "id"):
+                    self.problem(
+                        "M006",
+                        f"{here} ({self.left}) has no element '{name}', which the condition asks.",
+                        place,
+                        remedy=did_you_mean(name, known),
+                    )
+                    break
+                if name not in known:
+                    break
+                here = known[name].type
+
+    def table(self, name: Name) -> Table | None:
+        table = self.tables.get(name.text)
+        if table is None:
+            self.problem(
+                "M014",
+                f"There is no table '{name.text}'.",
+                name.place,
+                "a file of mappings/tables/",
+                did_you_mean(name.text, self.tables),
+            )
+            return None
+        self.used[table.name] = table
+        return table
+
+    def names(self, rule: Rule) -> None:
+        """Note a function or expression that does not exist."""
+        if rule.function is not None and rule.function.text not in self.functions:
+            self.problem(
+                "M026",
+                f"There is no function '{rule.function.text}'.",
+                rule.function.place,
+                ", ".join(sorted(self.functions)),
+                did_you_mean(rule.function.text, self.functions),
+            )
+        for expression in rule.expressions.values():
+            said = check_expression(expression.text)
+            if said:
+                self.problem("M027", said, expression.place, "FHIRPath")
+
+
+def variants_of(version: Version, type_name: str, choice: str) -> list[str]:
+    elements = schema(version).type(type_name).elements
+    return [name for name, element in elements.items() if element.choice == choice]
