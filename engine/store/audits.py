@@ -13,8 +13,13 @@ from engine.store.database import Insert, Statement
 from engine.store.session import Session
 from engine.store.tables import audit, chain
 
-_LAST = Statement(lambda _: select(chain.c.last, chain.c.hash).with_for_update())
-_MOVE = Statement(lambda _: update(chain).values(last=bindparam("to"), hash=bindparam("hash")))
+_LAST = Statement(lambda _: select(chain.c.last, chain.c.hash, chain.c.known).with_for_update())
+_MOVE = Statement(
+    lambda _: update(chain).values(
+        last=bindparam("to"), hash=bindparam("hash"), known=bindparam("count")
+    )
+)
+_KNOWN = Statement(lambda _: select(chain.c.known))
 _START = Statement(lambda insert: insert(chain).on_conflict_do_nothing())
 _ADD = Insert(audit)
 _FIELDS = tuple(column.name for column in audit.c)
@@ -27,6 +32,12 @@ class Audits:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._pending: list[Record] = []
+        self.known: int | None = None
+
+    def changes(self) -> int:
+        """Return how often anything was written that somebody may remember (`store.memory`)."""
+        found: int | None = self._session.run(_KNOWN, {}).scalar()
+        return found or 0
 
     def append(
         self,
@@ -47,10 +58,11 @@ class Audits:
         """Write what was appended into the chain: the last thing before a commit.
 
         The chain's end stays locked until the commit, so records of all processes form one chain.
+        `known` is then the count of changes as this transaction found it.
         """
-        if not self._pending:
+        if not self._pending and not self._session.recall.changed:
             return
-        sequence, before = self._end()
+        sequence, before, self.known = self._end()
         rows = []
         pending, self._pending = self._pending, []
         for record in pending:
@@ -60,15 +72,16 @@ class Audits:
             row["hash"] = before = Record(**row).sealed(before)
             rows.append(row)
         self._session.add(_ADD, rows)
-        self._session.run(_MOVE, {"to": sequence, "hash": before})
+        count = self.known + self._session.recall.changed
+        self._session.run(_MOVE, {"to": sequence, "hash": before, "count": count})
 
-    def _end(self) -> tuple[int, str]:
+    def _end(self) -> tuple[int, str, int]:
         found = self._session.run(_LAST, {}).first()
         if found is None:
             start = {"id": 1, "first": 1, "before": GENESIS, "last": 0, "hash": GENESIS}
-            self._session.run(_START, start)
+            self._session.run(_START, {**start, "known": 0})
             found = self._session.run(_LAST, {}).one()
-        return found[0], found[1]
+        return found[0], found[1], found[2]
 
     def of_message(self, message: str) -> list[Record]:
         """Return every record about a message, its units and deliveries, in order."""

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
 
-from sqlalchemy import bindparam, func, select, update
-from sqlalchemy.sql import Select
+from sqlalchemy import and_, bindparam, func, or_, select, update
+from sqlalchemy.sql import ClauseElement, Select
 
 from engine.errors import StoreError
-from engine.store.database import Statement
+from engine.store.database import Insert, Listing, Statement
+from engine.store.memory import ABSENT, REMEMBERED
 from engine.store.rows import LinkRow
 from engine.store.session import Session
 from engine.store.tables import entity, link
 from engine.transform.crosswalk import Key
 
+T = TypeVar("T")
 _ENTITY = func.coalesce(entity.c.merged_into, entity.c.id)
 
 
@@ -24,29 +27,33 @@ def _with_entity() -> Select[*tuple[Any, ...]]:
     return select(link.c.system, link.c.kind, link.c.value, _ENTITY).select_from(joined)
 
 
-_RESOLVE = Statement(
-    lambda _: _with_entity().where(
-        link.c.system == bindparam("system"),
-        link.c.kind == bindparam("kind"),
-        link.c.value == bindparam("value"),
-    )
-)
-_KNOWN = Statement(
-    lambda _: (
-        _with_entity()
-        .where(
-            link.c.entity_id.in_(
-                select(entity.c.id).where(
-                    (entity.c.id == bindparam("entity"))
-                    | (entity.c.merged_into == bindparam("entity"))
-                )
-            )
+def _resolve(_insert: Any, places: range) -> ClauseElement:
+    wanted = (
+        and_(
+            link.c.system == bindparam(f"system{n}"),
+            link.c.kind == bindparam(f"kind{n}"),
+            link.c.value == bindparam(f"value{n}"),
         )
-        .order_by(link.c.at.desc(), link.c.kind.desc(), link.c.system, link.c.value)
+        for n in places
     )
+    return _with_entity().where(or_(*wanted))
+
+
+def _known(_insert: Any, places: range) -> ClauseElement:
+    names: list[Any] = [bindparam(f"entity{n}") for n in places]
+    same = select(entity.c.id).where(entity.c.id.in_(names) | entity.c.merged_into.in_(names))
+    found = _with_entity().where(link.c.entity_id.in_(same))
+    return found.order_by(link.c.at.desc(), link.c.kind.desc(), link.c.system, link.c.value)
+
+
+_RESOLVE = Listing(
+    _resolve,
+    lambda n, key: {f"system{n}": key.system, f"kind{n}": key.kind, f"value{n}": key.value},
 )
-_FOUND = Statement(lambda insert: insert(entity).on_conflict_do_nothing())
-_LINK = Statement(lambda insert: insert(link).on_conflict_do_nothing())
+_KNOWN = Listing(_known, lambda n, name: {f"entity{n}": name})
+_PAGE = 64
+_FOUND = Insert(entity, repeated=True)
+_LINK = Insert(link, repeated=True)
 _SAME = Statement(
     lambda _: (
         select(entity.c.id)
@@ -69,19 +76,39 @@ class Crosswalk:
     def resolve(self, keys: Iterable[Key]) -> dict[Key, str]:
         """Return the entity of each key that is known; merged ones give the entity that stayed."""
         found: dict[Key, str] = {}
+        unread: list[Key] = []
+        recall = self._session.recall
         for key in dict.fromkeys(keys):
-            values = {"system": key.system, "kind": key.kind, "value": key.value}
-            row = self._session.run(_RESOLVE, values).first()
-            if row:
-                found[key] = row[3]
+            kept = recall.recall(key)
+            if kept is ABSENT:
+                unread.append(key)
+            else:
+                found[key] = kept
+        for page in batched(unread, _PAGE):
+            for system, kind, value, name in self._session.run(*_RESOLVE.of(page)):
+                key = Key(system, kind, value)
+                found[key] = name
+                if key.type in REMEMBERED:
+                    recall.keep(key, name)
         return found
 
     def known(self, entities: Iterable[str]) -> dict[str, list[Key]]:
         """Return every key of each entity, the newest first, for `Links.known`."""
-        return {
-            name: [Key(*row[:3]) for row in self._session.run(_KNOWN, {"entity": name})]
-            for name in dict.fromkeys(entities)
-        }
+        found: dict[str, list[Key]] = {}
+        unread: list[str] = []
+        recall = self._session.recall
+        for name in dict.fromkeys(entities):
+            kept = recall.recall(("keys", name))
+            found[name] = [] if kept is ABSENT else kept
+            if kept is ABSENT:
+                unread.append(name)
+        for page in batched(unread, _PAGE):
+            for system, kind, value, name in self._session.run(*_KNOWN.of(page)):
+                found[name].append(Key(system, kind, value))
+        for name in unread:
+            if any(key.type in REMEMBERED for key in found[name]):
+                recall.keep(("keys", name), found[name])
+        return found
 
     def of_entity(self, name: str, system: str | None = None) -> list[LinkRow]:
         """Return the links of an entity (of one system and those that hold everywhere)."""
@@ -98,15 +125,24 @@ class Crosswalk:
 
     def same(self, name: str) -> tuple[str, ...]:
         """Return every canonical id of one entity: the one that stayed, then those merged."""
+        kept: tuple[str, ...] = self._session.recall.recall(("same", name))
+        if kept is not ABSENT:
+            return kept
         stays = self.current(name)
         if stays is None:
             return (name,)
         rows = self._session.run(_SAME, {"entity": stays}).scalars()
-        return (stays, *(row for row in rows if row != stays))
+        found = (stays, *(row for row in rows if row != stays))
+        self._session.recall.keep(("same", name), found)
+        return found
 
     def has_mergers(self) -> bool:
         """Tell whether any two entities were ever declared the same."""
-        return self._session.run(_MERGERS, {}).first() is not None
+        found = self._session.recall.recall("mergers")
+        if found is ABSENT:
+            found = self._session.run(_MERGERS, {}).first() is not None
+            self._session.recall.keep("mergers", found)
+        return bool(found)
 
     def link(self, links: Mapping[Key, str], *, source: str) -> dict[Key, str]:
         """Let keys point at entities, founding those that are new; return what was in the way.
@@ -114,15 +150,32 @@ class Crosswalk:
         A key that points elsewhere already is left alone and returned with the entity that it
         points at; whether to `merge` the two is for the caller to judge.
         """
-        now = self._session.now
-        for key, name in sorted(links.items()):
-            base = {"id": name, "type": key.type, "created": now}
-            self._session.run(_FOUND, {**base, "merged_into": None, "merged_at": None})
+        known = self.resolve(links)
+        fresh = {key: name for key, name in sorted(links.items()) if key not in known}
+        if fresh and self._add(fresh, source) < len(fresh):
+            known |= self.resolve(fresh)  # another process was quicker
+        current = {name: self.current(name) or name for name in {links[key] for key in known}}
+        return {key: name for key, name in known.items() if name != current[links[key]]}
+
+    def _add(self, fresh: Mapping[Key, str], source: str) -> int:
+        """Add links and the entities they point at; return how many links were new."""
+        session, now = self._session, self._session.now
+        entities, rows = {}, []
+        for key, name in fresh.items():
+            entities[name] = {"id": name, "type": key.type, "created": now}
             row = {"system": key.system, "kind": key.kind, "value": key.value}
-            row |= {"entity_id": name, "at": now, "source": source, "token": _token(key.value)}
-            self._session.run(_LINK, row)
-        wanted = {key: self.current(name) for key, name in links.items()}
-        return {k: name for k, name in self.resolve(links).items() if name != wanted[k]}
+            rows.append(
+                row | {"entity_id": name, "at": now, "source": source, "token": _token(key.value)}
+            )
+            if key.type in REMEMBERED:
+                session.recall.spoil(key)
+                session.recall.spoil(("keys", name))
+                session.recall.spoil(("same", name))
+        founded = [
+            row | {"merged_into": None, "merged_at": None} for _, row in sorted(entities.items())
+        ]
+        session.insert(_FOUND, founded)
+        return session.insert(_LINK, rows)
 
     def merge(self, stays: str, goes: str) -> None:
         """Declare two entities the same; both ids stay resolvable, and `stays` is the current one.
@@ -132,6 +185,7 @@ class Crosswalk:
         stays, goes = self._known(stays), self._known(goes)
         if stays == goes:
             return
+        self._session.recall.spoil_all()
         query = select(entity.c.type).where(entity.c.id.in_([stays, goes])).distinct()
         if len(self._session.execute(query).all()) != 1:
             raise StoreError("two entities of different types cannot be the same")
@@ -152,6 +206,13 @@ class Crosswalk:
         query = select(link).where(link.c.token == token)
         found = [_link(row) for row in self._session.execute(query)]
         return [row for row in found if value == token or row.key.value.endswith(value)]
+
+
+def batched(values: Iterable[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield the values in lists of at most `size`."""
+    rest = iter(values)
+    while page := list(islice(rest, size)):
+        yield page
 
 
 def _token(value: str) -> str:

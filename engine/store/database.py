@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -54,6 +54,40 @@ class Statement:
             }
             found = self._compiled[dialect.name] = (str(compiled), order, constants)
         return found
+
+
+class Listing:
+    """Hold a statement over a list of values, compiled for each size: a power of two.
+
+    `build` gets the database's `insert` and the positions of the list; it names its parameters
+    after them. `bind` says what those of one position are for one value. A list that falls short
+    of its size repeats its last value, unless the size must be `exact`.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[Any, range], ClauseElement],
+        bind: Callable[[int, Any], Mapping[str, Any]],
+        *,
+        exact: bool = False,
+    ) -> None:
+        self._build = build
+        self._bind = bind
+        self._exact = exact
+        self._sizes: dict[int, Statement] = {}
+
+    def of(self, values: Sequence[Any]) -> tuple[Statement, dict[str, Any]]:
+        """Return the statement for so many values, and its parameters."""
+        size = len(values) if self._exact else 1 << (len(values) - 1).bit_length()
+        found = self._sizes.get(size)
+        if found is None:
+            found = Statement(lambda insert: self._build(insert, range(size)))
+            self._sizes[size] = found
+        filled = [*values, *[values[-1]] * (size - len(values))]
+        bound: dict[str, Any] = {}
+        for place, value in enumerate(filled):
+            bound.update(self._bind(place, value))
+        return found, bound
 
 
 class Insert(Statement):

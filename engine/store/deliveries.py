@@ -18,6 +18,7 @@ from sqlalchemy import func, select, update
 from engine.clock import after
 from engine.deliver.outbox import DELIVERY
 from engine.store.audits import Audits
+from engine.store.crosswalk import batched
 from engine.store.outbox_queries import (
     ADD,
     BLOCKED,
@@ -39,6 +40,7 @@ from engine.store.rows import DeliveryRow, Depth, NewDelivery
 from engine.store.session import Session
 from engine.store.tables import delivery, lane
 
+_PAGE = 64
 Policy = Literal["park", "skip", "block"]
 """What a dead letter does: stop its own line, let its line pass, or stop the destination."""
 
@@ -55,46 +57,56 @@ class Deliveries:
     def __init__(self, session: Session, audit: Audits) -> None:
         self._session = session
         self._audit = audit
+        self._entering: dict[tuple[str, str], list[dict[str, Any]]] = {}
 
-    def enqueue(self, new: NewDelivery) -> DeliveryRow:
-        """Put a delivery at the end of its line."""
+    def enqueue(self, new: NewDelivery) -> str:
+        """Put a delivery at the end of its line; return its id.
+
+        Its number in the line is given when all of a transaction's are: in the order of lines,
+        so that two processes never wait for each other in a circle.
+        """
         session = self._session
-        line = {"destination": new.destination, "member": new.member}
-        sequence, standing = session.run(ENTER, line).one()
-        id = session.ids.new()
-        now = session.now
-        row = DeliveryRow(
-            id=id,
-            sequence=sequence,
-            state="waiting",
-            due=now,
-            fence=0,
-            attempts=0,
-            reason=None,
-            worker=None,
-            lease_until=None,
-            created=now,
-            changed=now,
-            idempotency_key=new.idempotency_key or id,
-            message_id=new.message_id,
-            unit_id=new.unit_id,
-            destination=new.destination,
-            member=new.member,
-            type=new.type,
-            envelope=new.envelope,
-            body=new.body,
+        id, now = session.ids.new(), session.now
+        self._entering.setdefault((new.destination, new.member), []).append(
+            {
+                "id": id,
+                "message_id": new.message_id,
+                "unit_id": new.unit_id,
+                "destination": new.destination,
+                "member": new.member,
+                "type": new.type,
+                "state": "waiting",
+                "due": now,
+                "fence": 0,
+                "attempts": 0,
+                "idempotency_key": new.idempotency_key or id,
+                "reason": None,
+                "worker": None,
+                "lease_until": None,
+                "created": now,
+                "changed": now,
+                "envelope": orjson.dumps(new.envelope).decode(),
+                "body": new.body,
+                "queued": 1,
+                "blocking": 0,
+            }
         )
-        values = {name: getattr(row, name) for name in DeliveryRow.__dataclass_fields__}
-        values |= {
-            "envelope": orjson.dumps(new.envelope).decode(),
-            "queued": 1,
-            "ready": now if standing == 1 else None,
-            "blocking": 0,
-        }
-        session.add(ADD, [values])
-        self._record("enqueued", row.id, row.message_id, row.unit_id, destination=new.destination)
+        session.later("delivery", self._enter)
+        self._record("enqueued", id, new.message_id, new.unit_id, destination=new.destination)
         session.work = True
-        return row
+        return id
+
+    def _enter(self) -> None:
+        """Give their numbers to those that entered a line."""
+        entering, self._entering = self._entering, {}
+        for page in batched(sorted(entering.items()), _PAGE):
+            given = {tuple(row[:2]): row[2:] for row in self._session.run(*ENTER.of(page))}
+            for line, rows in page:
+                last, standing = given[line]
+                for place, row in enumerate(rows, 1 - len(rows)):
+                    row["sequence"] = last + place
+                    row["ready"] = row["due"] if standing + place == 1 else None
+                self._session.add(ADD, rows)
 
     def claim(
         self,

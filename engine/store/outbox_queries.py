@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, func, literal_column, select, update
 from sqlalchemy.sql import ClauseElement
 
-from engine.store.database import Insert, Statement
+from engine.store.database import Insert, Listing, Statement
 from engine.store.rows import DeliveryRow
 from engine.store.tables import delivery, lane, unit
 
 ROW = tuple(delivery.c[name] for name in DeliveryRow.__dataclass_fields__)
 
 
-def _enter(insert: Any) -> ClauseElement:
+def _enter(insert: Any, places: range) -> ClauseElement:
     fresh = insert(lane).values(
-        destination=bindparam("destination"), member=bindparam("member"), last=1, open=1
+        [
+            {
+                "destination": bindparam(f"destination{n}"),
+                "member": bindparam(f"member{n}"),
+                "last": bindparam(f"last{n}"),
+                "open": bindparam(f"open{n}"),
+            }
+            for n in places
+        ]
     )
     entered: ClauseElement = fresh.on_conflict_do_update(
         index_elements=["destination", "member"],
-        set_={"last": lane.c.last + 1, "open": lane.c.open + 1},
-    ).returning(lane.c.last, lane.c.open)
+        set_={
+            "last": lane.c.last + fresh.excluded.last,
+            "open": lane.c.open + fresh.excluded.open,
+        },
+    ).returning(lane.c.destination, lane.c.member, lane.c.last, lane.c.open)
     return entered
+
+
+def _entering(place: int, line: tuple[tuple[str, str], Sequence[object]]) -> dict[str, Any]:
+    (destination, member), rows = line
+    return {
+        f"destination{place}": destination,
+        f"member{place}": member,
+        f"last{place}": len(rows),
+        f"open{place}": len(rows),
+    }
 
 
 def _claim() -> ClauseElement:
@@ -78,7 +100,7 @@ def _report() -> ClauseElement:
     )
 
 
-ENTER = Statement(_enter)
+ENTER = Listing(_enter, _entering, exact=True)
 LEAVE = Statement(
     lambda _: (
         update(lane)

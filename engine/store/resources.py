@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.sql import ClauseElement
 
 from engine.store.database import Insert, Statement
+from engine.store.memory import ABSENT, REMEMBERED
 from engine.store.rows import ResourceRow
 from engine.store.session import Session
 from engine.store.tables import history, resource
@@ -76,14 +77,32 @@ class Resources:
             "deleted": int(deleted),
             "body": body,
         }
+        self._spoil(type, id, member)
         version: int = self._session.run(_PUT, values).scalar_one()
         self._session.add(_KEEP, [{**values, "version": version}])
         return version
 
+    def _spoil(self, type: str, id: str, member: str | None) -> None:
+        """Let nobody remember what is about to change: the record, and whose consents they are."""
+        if type not in REMEMBERED:
+            return
+        recall = self._session.recall
+        if type == "Consent":
+            before = self.get(type, id)
+            for name in {member, before.member if before else None} - {None}:
+                recall.spoil(("consents", name))
+        recall.spoil((type, id))
+
     def get(self, type: str, id: str) -> ResourceRow | None:
         """Return the current version."""
-        row = self._session.run(_GET, {"type": type, "id": id}).first()
-        return _resource(row) if row else None
+        recall = self._session.recall
+        found: ResourceRow | None = recall.recall((type, id))
+        if found is ABSENT:
+            row = self._session.run(_GET, {"type": type, "id": id}).first()
+            found = _resource(row) if row else None
+            if type in REMEMBERED:
+                recall.keep((type, id), found)
+        return found
 
     def version(self, type: str, id: str, version: int) -> ResourceRow | None:
         """Return one version, also an old one."""
@@ -109,7 +128,15 @@ class Resources:
 
     def consents(self, members: Iterable[str]) -> list[ResourceRow]:
         """Return the Consents of a member as they stand now: the registry."""
-        return [row for row in self.of_member("Consent", members) if not row.deleted]
+        return [row for member in dict.fromkeys(members) for row in self._consents(member)]
+
+    def _consents(self, member: str) -> list[ResourceRow]:
+        recall = self._session.recall
+        found: list[ResourceRow] = recall.recall(("consents", member))
+        if found is ABSENT:
+            found = [row for row in self.of_member("Consent", [member]) if not row.deleted]
+            recall.keep(("consents", member), found)
+        return found
 
     def all_of_member(self, members: Sequence[str]) -> list[ResourceRow]:
         """Return everything current about a member, by type and id."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from engine.clock import Clock
 from engine.store.database import Insert, Statement
 from engine.store.ids import Ids
+from engine.store.memory import Memory, Recall
 
 
 class Rows:
@@ -52,13 +53,17 @@ class Rows:
 class Session:
     """Run statements inside one open transaction; `work` is set by what gives workers work."""
 
-    def __init__(self, connection: Connection, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self, connection: Connection, clock: Clock, ids: Ids, memory: Memory | None = None
+    ) -> None:
         self.connection = connection
         self.clock = clock
         self.ids = ids
+        self.recall = Recall(memory)
         self.work = False
         self._kept: dict[Insert, list[Mapping[str, Any]]] = {}
         self._kept_tables: set[str] = set()
+        self._late: dict[str, Callable[[], None]] = {}
 
     @property
     def neutral(self) -> bool:
@@ -72,7 +77,7 @@ class Session:
 
     def run(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
         """Run a statement that was compiled before."""
-        if self._kept and not self._kept_tables.isdisjoint(statement.tables):
+        if not self._kept_tables.isdisjoint(statement.tables):
             self.flush()
         sql, order, constants = statement.on(self.connection)
         return self._send(sql, _bound(order, constants, values))
@@ -106,8 +111,25 @@ class Session:
             self._kept.setdefault(insert, []).extend(rows)
             self._kept_tables.add(insert.table)
 
+    def insert(self, insert: Insert, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Add rows at once; return how many were not there before."""
+        if not self._kept_tables.isdisjoint(insert.tables):
+            self.flush()
+        sql, order, constants = insert.on(self.connection)
+        bound = [_bound(order, constants, row) for row in rows]
+        return self._send(sql, bound, many=True).rowcount
+
+    def later(self, table: str, work: Callable[[], None]) -> None:
+        """Run `work` once, before anybody looks at `table`, and before the transaction ends."""
+        self._late[table] = work
+        self._kept_tables.add(table)
+
     def flush(self) -> None:
         """Send every row that was added, parents before children."""
+        late, self._late = self._late, {}
+        self._kept_tables.difference_update(late)
+        for work in late.values():
+            work()
         kept, self._kept = self._kept, {}
         self._kept_tables.clear()
         for insert in sorted(kept, key=lambda one: one.rank):
@@ -126,21 +148,18 @@ class Session:
         assert isinstance(result, CursorResult)
         return result.rowcount
 
-    def lock(self, name: str) -> None:
-        """Let nobody else hold `name` until this transaction ends."""
-        if not self.neutral:
-            self.connection.exec_driver_sql(
-                "SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 0))", {"name": name}
-            )
+    def lock(self, *names: str) -> None:
+        """Let nobody else hold any of `names` until this transaction ends."""
+        if not self.neutral and names:
+            calls = ", ".join(["pg_advisory_xact_lock(hashtextextended(%s, 0))"] * len(names))
+            self._send(f"SELECT {calls}", tuple(sorted(names)))
 
     def try_lock(self, name: str) -> bool:
         """Lock `name` as `lock` does, or return False at once where somebody else has it."""
         if self.neutral:
             return True
-        found = self.connection.exec_driver_sql(
-            "SELECT pg_try_advisory_xact_lock(hashtextextended(%(name)s, 0))", {"name": name}
-        )
-        return bool(found.scalar_one())
+        call = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
+        return bool(self._send(call, (name,)).scalar_one())
 
 
 def _bound(

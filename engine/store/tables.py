@@ -59,6 +59,7 @@ message = Table(
     UniqueConstraint("system", "key"),
     Index("ix_message_system_digest_received", "system", "digest", "received"),
     Index("ix_message_state_received", "state", "received"),
+    Index("ix_message_system_received", "system", "received"),
     _partial("ix_message_correlation", "correlation", where="correlation IS NOT NULL"),
 )
 """The inbox: each submission as it arrived, and the answer it got."""
@@ -269,8 +270,10 @@ chain = Table(
     Column("before", TEXT, nullable=False),
     Column("last", NUMBER, nullable=False),
     Column("hash", TEXT, nullable=False),
+    Column("known", NUMBER, nullable=False, server_default=text("0")),
 )
-"""One row: where the kept chain starts (and the hash before it) and where it ends."""
+"""One row: where the kept chain starts (and the hash before it), where it ends, and how often
+anything was written that a process may remember."""
 
 timer = Table(
     "timer",

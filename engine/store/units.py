@@ -10,7 +10,8 @@ from sqlalchemy import bindparam, delete, literal_column, select, update
 
 from engine.deliver.outbox import UNIT
 from engine.errors import StoreError
-from engine.store.database import Insert, Statement
+from engine.store.crosswalk import batched
+from engine.store.database import Insert, Listing, Statement
 from engine.store.rows import UnitRow
 from engine.store.session import Session
 from engine.store.tables import unit, waiting
@@ -19,6 +20,13 @@ _FIELDS = tuple(column.name for column in unit.c)
 _FIXED = frozenset({"id", "message_id", "entry", "type"})
 _ADD = Insert(unit)
 _WAIT = Insert(waiting, repeated=True)
+_WAITING = Listing(
+    lambda _, places: select(waiting.c.unit_id).where(
+        waiting.c.key.in_([bindparam(f"key{n}") for n in places])
+    ),
+    lambda n, key: {f"key{n}": key},
+)
+_PAGE = 64
 _BY_ID = Statement(lambda _: select(unit).where(unit.c.id == bindparam("id")))
 _MOVE = Statement(
     lambda _: (
@@ -87,7 +95,11 @@ class Units:
 
     def waiting_for(self, keys: Iterable[str]) -> list[UnitRow]:
         """Return the held units that wait for any of these crosswalk keys, oldest first."""
-        found = select(waiting.c.unit_id).where(waiting.c.key.in_(list(keys)))
+        found: set[str] = set()
+        for page in batched(dict.fromkeys(keys), _PAGE):
+            found.update(self._session.run(*_WAITING.of(page)).scalars())
+        if not found:
+            return []
         query = select(unit).where(unit.c.id.in_(found), unit.c.state == "held")
         return [_unit(row) for row in self._session.execute(query.order_by(unit.c.id))]
 

@@ -23,6 +23,7 @@ from engine.clock import Clock
 from engine.errors import StoreBusy, StoreError
 from engine.store.database import breaks_transaction, may_repeat
 from engine.store.ids import Ids
+from engine.store.memory import Memory
 from engine.store.signal import CHANNEL
 from engine.store.transaction import Transaction
 
@@ -32,6 +33,10 @@ Checkpoint = Callable[[str], None]
 
 CHECKPOINTS = ("before-commit", "after-commit", "before-answer")
 _REPEATS = 5
+
+
+class _Overtaken(Exception):  # noqa: N818 - the work is done again, nothing failed
+    """Say that another process wrote, meanwhile, what this work may have remembered."""
 
 
 @dataclass(slots=True)
@@ -61,6 +66,7 @@ class Writer:
         self._committed = committed
         self._batch = batch
         self._checkpoint = checkpoint
+        self._memory = Memory()
         self._queue: queue.Queue[_Job | None] = queue.Queue(capacity)
         self._connection: Connection | None = None
         self._closing = threading.Lock()
@@ -131,39 +137,52 @@ class Writer:
 
     def _try(self, jobs: list[_Job]) -> Exception | None:
         """Commit and answer; return what kept it from happening."""
-        for _ in range(_REPEATS):
-            error, work = self._commit(jobs)
+        for left in reversed(range(_REPEATS)):
+            error, work = self._commit(jobs, self._memory if left else None)
             if error is None:
                 self._checkpoint("before-answer")
                 self._committed(work)
                 for job in jobs:
                     job.future.set_result(job.result)
                 return None
-            if not may_repeat(error):
+            if not (isinstance(error, _Overtaken) or may_repeat(error)):
                 break
         return error
 
-    def _commit(self, jobs: list[_Job]) -> tuple[Exception | None, bool]:
+    def _commit(self, jobs: list[_Job], memory: Memory | None) -> tuple[Exception | None, bool]:
         try:
             with self._connect().begin():
-                work = self._run(jobs)
+                transaction = self._run(jobs, memory)
                 self._checkpoint("before-commit")
             self._checkpoint("after-commit")
-            return None, work
+            self._remember(transaction)
+            return None, transaction.work
         except Exception as error:
             if breaks_transaction(error):
                 self._disconnect()
             return error, False
 
-    def _run(self, jobs: list[_Job]) -> bool:
-        transaction = Transaction(self._connect(), self._clock, self._ids)
+    def _run(self, jobs: list[_Job], memory: Memory | None) -> Transaction:
+        transaction = Transaction(self._connect(), self._clock, self._ids, memory)
+        known = transaction.audit.changes()
+        if memory is not None:
+            memory.at(known)
         for job in jobs:
             job.result = job.run(transaction)
+        transaction.flush()
         transaction.audit.seal()
+        if memory is not None and transaction.audit.known not in (None, known):
+            raise _Overtaken
         transaction.flush()
         if transaction.work and not transaction.neutral:
             transaction.connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
-        return transaction.work
+        return transaction
+
+    def _remember(self, transaction: Transaction) -> None:
+        """Keep what was read, under the count that this commit has left behind."""
+        found, recall = transaction.audit.known, transaction.recall
+        if found is not None:
+            self._memory.take(recall, found + recall.changed)
 
     def _connect(self) -> Connection:
         if self._connection is None:

@@ -165,4 +165,4 @@ def put(tx: Transaction, id: str, destination: str, member: str, body: bytes | N
     tx.units.add([UnitRow(f"u{id}", id, 0, "CareTeam", "routed", member=member)])
     body = body or b'{"resourceType":"CareTeam","id":"%s"}' % id.encode()
     new = NewDelivery(id, f"u{id}", destination, member, "CareTeam", body)
-    return tx.deliveries.enqueue(new).id
+    return tx.deliveries.enqueue(new)

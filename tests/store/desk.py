@@ -68,6 +68,9 @@ def add_unit(tx: Transaction, **known: Any) -> tuple[str, str]:
 def enqueue(tx: Transaction, member: str, destination: str) -> DeliveryRow:
     """Store a message that leads to one delivery."""
     message, unit = add_unit(tx, member=member, resource="CareTeam/t1")
-    return tx.deliveries.enqueue(
+    id = tx.deliveries.enqueue(
         NewDelivery(message, unit, destination, member, "CareTeam", b"{}", {"method": "PUT"})
     )
+    row = tx.deliveries.get(id)
+    assert row is not None
+    return row

@@ -1,0 +1,98 @@
+"""What one process remembers of the record between transactions: who is who, and the consents.
+
+Decisions ask the same few things again and again: which entity a key means, the Consents of a
+member, the record of an actor. What was read is kept here until somebody writes it anew. The
+chain's row counts such changes (`known`), whichever process made them: where the count is not the
+one under which this memory was filled, it is emptied before anything is looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, Final
+
+REMEMBERED = frozenset(
+    {
+        "Patient",
+        "RelatedPerson",
+        "Practitioner",
+        "PractitionerRole",
+        "Organization",
+        "CareTeam",
+        "Group",
+        "Provenance",
+        "Consent",
+    }
+)
+"""The types that are asked for again and again; all else is written once and looked at rarely."""
+
+MOST = 50_000
+ABSENT: Final = object()
+"""What `recall` gives for what is not remembered."""
+
+
+class Memory:
+    """Keep what was read, for the writer of one process."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._kept: dict[Hashable, Any] = {}
+        self._stamp: int | None = None
+
+    def at(self, stamp: int) -> None:
+        """Forget everything unless it was read under this count of changes."""
+        if stamp != self._stamp:
+            self._kept.clear()
+            self._stamp = stamp
+
+    def take(self, recall: Recall, stamp: int) -> None:
+        """Take over what a transaction read, now that it is durable; `stamp` is its own count."""
+        if recall.spoilt_all or len(self._kept) + len(recall.fresh) > self._most:
+            self._kept.clear()
+        for name in recall.spoilt:
+            self._kept.pop(name, None)
+        self._kept.update(recall.fresh)
+        self._stamp = stamp
+
+    def get(self, name: Hashable) -> Any:
+        """Return what is kept under a name, or ABSENT."""
+        return self._kept.get(name, ABSENT)
+
+
+class Recall:
+    """Show one transaction what is remembered, less what it has changed itself."""
+
+    def __init__(self, memory: Memory | None = None) -> None:
+        self._memory = memory
+        self.fresh: dict[Hashable, Any] = {}
+        self.spoilt: set[Hashable] = set()
+        self.spoilt_all = False
+
+    @property
+    def changed(self) -> bool:
+        """Tell whether this transaction wrote anything that somebody may remember."""
+        return self.spoilt_all or bool(self.spoilt)
+
+    def recall(self, name: Hashable) -> Any:
+        """Return what is known under a name, or ABSENT: then it must be read."""
+        found = self.fresh.get(name, ABSENT)
+        if found is not ABSENT or self._memory is None:
+            return found
+        if self.spoilt_all or name in self.spoilt:
+            return ABSENT
+        return self._memory.get(name)
+
+    def keep(self, name: Hashable, value: Any) -> None:
+        """Remember what was just read, unless this transaction has changed it."""
+        if self._memory is not None and not self.spoilt_all and name not in self.spoilt:
+            self.fresh[name] = value
+
+    def spoil(self, name: Hashable) -> None:
+        """Say that this transaction changes what stands under a name."""
+        self.spoilt.add(name)
+        self.fresh.pop(name, None)
+
+    def spoil_all(self) -> None:
+        """Say that this transaction changes who is who."""
+        self.spoilt_all = True
+        self.fresh.clear()
