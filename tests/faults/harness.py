@@ -42,10 +42,16 @@ class Report:
     store: str
     seconds: float = 0.0
     kills: Counter[str] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
     acknowledged: set[str] = field(default_factory=set)
     journal: list[Arrival] = field(default_factory=list)
     states: Counter[str] = field(default_factory=Counter)
     findings: Findings | None = None
+
+    def breaches(self) -> tuple[str, ...]:
+        """Return every breach of a promise, and every process that failed by itself."""
+        assert self.findings
+        return (*self.findings.all(), *self.broken)
 
     @property
     def repeated(self) -> int:
@@ -97,7 +103,13 @@ class Harness:
             process = await self._start(role, checkpoint, self._chance.randint(1, 30))
             life = self._chance.uniform(0.05, 1.5) if checkpoint is None else 2.0
             await self._kill_after(process, life)
-            self.report.kills[checkpoint or "any time"] += 1
+            self._count(process, checkpoint or "any time")
+
+    def _count(self, process: asyncio.subprocess.Process, what: str) -> None:
+        if process.returncode == -signal.SIGKILL:
+            self.report.kills[what] += 1
+        else:
+            self.report.broken.append(f"a process ended by itself with {process.returncode}")
 
     async def _kill_after(self, process: asyncio.subprocess.Process, life: float) -> None:
         """Read what a process says until it dies, by itself or after `life` seconds of work."""
@@ -151,6 +163,7 @@ class Harness:
             sink.wild = False
         process = await self._start("worker-last")
         assert process.stdout
+        await self._until_ready(process.stdout)
         reading = asyncio.create_task(self._read(process.stdout))
         store = Store.open(self.url)
         until = time.monotonic() + DRAIN
@@ -160,6 +173,8 @@ class Harness:
         with_signal(process, signal.SIGTERM)
         await process.wait()
         await reading
+        if process.returncode:
+            self.report.broken.append(f"the last worker ended with {process.returncode}")
 
     def _left(self, store: Store) -> bool:
         depths = store.read(lambda tx: tx.deliveries.depth())
@@ -174,9 +189,13 @@ class Harness:
 
 
 def with_signal(process: asyncio.subprocess.Process, number: int) -> None:
-    """Send a signal to a process of ours that may just have ended."""
-    with suppress(ProcessLookupError):
-        process.send_signal(number)
+    """Send a signal to a process of ours that may just have ended.
+
+    Not by `process.send_signal`: that would take away the exit status which asyncio waits for.
+    """
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 def _database(scheme: str) -> str:
@@ -199,6 +218,7 @@ def markdown(report: Report) -> str:
         ("arrivals under another key", len(found.unkeyed)),
         ("sent without a decision, or on an outdated consent", len(found.undecided)),
         ("breaks of the ledger's chain", len(found.unchained)),
+        ("processes that ended by themselves", len(report.broken)),
     ]
     lines = [
         "# Fault harness",
@@ -212,7 +232,7 @@ def markdown(report: Report) -> str:
         "|---|---|",
         *(f"| {what} | {count} |" for what, count in rows),
     ]
-    return "\n".join([*lines, *(f"- {breach}" for breach in found.all()[:50]), ""])
+    return "\n".join([*lines, *(f"- {breach}" for breach in report.breaches()[:50]), ""])
 
 
 @contextmanager
@@ -247,8 +267,7 @@ def main() -> None:
     print(text)
     if given.report:
         given.report.write_text(text, "utf-8")
-    assert report.findings
-    sys.exit(1 if report.findings.all() else 0)
+    sys.exit(1 if report.breaches() else 0)
 
 
 if __name__ == "__main__":
