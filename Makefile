@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test serve lint format bench faults clean
+.PHONY: demo test serve lint format bench faults revocations clean
 
 demo: $(READY)
 	$(BIN)/carelane demo
@@ -42,6 +42,10 @@ $(READY): pyproject.toml constraints.txt
 # About ten minutes of crashes; the report is written to docs/.
 faults: $(READY)
 	$(BIN)/python tests/faults/harness.py --seconds 600 --report docs/faults.md
+
+# 1,000 consents revoked at random times while the engine sends to slow and failing destinations.
+revocations: $(READY)
+	$(BIN)/python tests/faults/revocations.py --trials 1000 --report docs/revocations.md
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
