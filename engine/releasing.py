@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from engine.coordination.producing import is_produced, produce_again
 from engine.gather import gather
 from engine.keeping import follow, keep_unit
 from engine.message import Message
@@ -31,17 +32,19 @@ def release(tx: Transaction, project: Project, row: UnitRow) -> bool:
     message = Message(
         kept.id, kept.system, kept.interaction, kept.key, kept.digest, kept.received, kept.body
     )
-    parsed = parse(kept.body, Limits(len(kept.body) + 1))
-    submission = split(parsed.tree) if parsed.tree is not None else None
-    if not isinstance(submission, Submission):
+    submission = _submission(kept.body)
+    if submission is None:
         return False
     if _overtaken(tx, row, message):
         tx.units.move(replace(row, state="rejected", reason="overtaken"), "held")
         tx.audit.append("unit.rejected", {"reason": "overtaken"}, message=kept.id, unit=row.id)
         return True
-    sources = [unit.source for unit in submission.units]
-    facts = gather(tx, project, message.system, sources, at=tx.now)
-    travelled = run_again(submission, row.entry, Trip(project, facts, message.system))
+    if is_produced(message):
+        travelled = produce_again(tx, project, message, row.entry)
+    else:
+        sources = [unit.source for unit in submission.units]
+        facts = gather(tx, project, message.system, sources, at=tx.now)
+        travelled = run_again(submission, row.entry, Trip(project, facts, message.system))
     outcome = travelled.outcomes[0]
     changed = keep_unit(tx, message, outcome, row.id)
     tx.units.move(changed, "held")
@@ -50,6 +53,12 @@ def release(tx: Transaction, project: Project, row: UnitRow) -> bool:
         tx.crosswalk.link(dict(travelled.links), source=message.system)
         release_waiting(tx, project, travelled.links)
     return changed.state != "held"
+
+
+def _submission(body: bytes) -> Submission | None:
+    parsed = parse(body, Limits(len(body) + 1))
+    submission = split(parsed.tree) if parsed.tree is not None else None
+    return submission if isinstance(submission, Submission) else None
 
 
 def _overtaken(tx: Transaction, row: UnitRow, message: Message) -> bool:
