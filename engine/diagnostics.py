@@ -9,7 +9,18 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from engine.codes import Code, config, consent, crosswalk, deliver, mapping, parse, road, validate
+from engine.codes import (
+    Code,
+    config,
+    consent,
+    crosswalk,
+    deliver,
+    mapping,
+    outreach,
+    parse,
+    road,
+    validate,
+)
 
 CODES: Mapping[str, Code] = MappingProxyType(
     {
@@ -23,6 +34,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
             consent.CODES,
             road.CODES,
             deliver.CODES,
+            outreach.CODES,
         )
         for code in table
     }

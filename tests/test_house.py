@@ -67,7 +67,9 @@ def test_imports_point_one_way(path: Path) -> None:
     own = floor(name_of(path))
     if own is None:
         return
-    above = {name for name in imports_of(path) if (other := floor(name)) is not None and other > own}
+    above = {
+        name for name in imports_of(path) if (other := floor(name)) is not None and other > own
+    }
     assert not above
 
 
@@ -119,7 +121,17 @@ def test_every_code_is_explained(code: object) -> None:
 
 def test_codes_are_never_reused() -> None:
     """Two rooms never give one code two meanings."""
-    rooms = ("parse", "validate", "config", "mapping", "crosswalk", "consent", "road", "deliver")
+    rooms = (
+        "parse",
+        "validate",
+        "config",
+        "mapping",
+        "crosswalk",
+        "consent",
+        "road",
+        "deliver",
+        "outreach",
+    )
     tables = [importlib.import_module(f"engine.codes.{room}").CODES for room in rooms]
     listed = [code.code for table in tables for code in table]
     assert len(listed) == len(set(listed))

@@ -34,7 +34,7 @@ class BaseUrl:
                 expected=f"{self.label}, such as https://ehr.example/fhir",
             )  # fmt: skip
             return None
-        if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             reading.problem(
                 "C115", "What is sent to this URL travels unencrypted.", node.place,
                 expected="https, except on this machine itself",
@@ -123,7 +123,7 @@ def _why_not(parts: SplitResult) -> str | None:
     return None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

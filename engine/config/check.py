@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from engine.config.media import check_media
 from engine.config.model import CHECKED_TYPES, EVERYTHING, Config
 from engine.config.reading import Reading
 from engine.diagnostics import Place
@@ -22,6 +23,7 @@ def check(root: Node, config: Config | None, reading: Reading) -> None:
     _dialects(root, systems, reading)
     _routes(root, systems, reading)
     _acting(root, systems, reading)
+    check_media(root, reading)
     _types(root, reading)
     _own_identifiers(systems, reading)
     if config is not None:

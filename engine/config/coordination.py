@@ -1,11 +1,14 @@
 """The settings of coordination: on whose behalf the engine itself writes, and what."""
 
+# ruff: noqa: RUF009 - the calls declare settings; each makes a dataclass field
+
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.config.kinds import Text
-from engine.config.settings import required
+from engine.config.kinds import Listed, Section, Text
+from engine.config.media import Media, Preference
+from engine.config.settings import absent_or, optional, required
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,4 +19,11 @@ class Coordination:
         Text("the name of a system", r"[a-z][a-z0-9-]*"),
         "The system on whose behalf the engine writes notifications, requests and tasks: its "
         "organization is their sender, and its routes carry them.",
+    )
+    media: Media | None = absent_or(
+        Section(Media),
+        "By which media outreach may go; without this section Communications go to systems only.",
+    )
+    preferences: tuple[Preference, ...] = optional(
+        Listed(Section(Preference)), "Which media recipients want, beside their own records.", ()
     )
