@@ -11,7 +11,8 @@ from engine.rules.consent.decide import decide
 from engine.rules.consent.policy import Policy
 from engine.rules.decision import Decision
 from engine.rules.labels import is_minor
-from engine.rules.request import request_for
+from engine.rules.request import question_about
+from engine.rules.told import Told
 
 
 def judge(unit: Unit, trip: Trip) -> Outcome:
@@ -23,10 +24,10 @@ def judge(unit: Unit, trip: Trip) -> Outcome:
         leg.destination: decision_for(unit.canonical, unit.member, leg.destination, trip)
         for leg in legs
     }
-    for decision in decisions.values():
+    for destination, decision in decisions.items():
         if decision.decision != "permit":
             problem = decision.diagnostic().at(unit.where)
-            return Reject(replace(unit, refusal=decision.to_json()), 403, (problem,))
+            return Reject(replace(unit, refusal=decision.record(destination)), 403, (problem,))
     return Next(replace(unit, decisions=decisions))
 
 
@@ -34,20 +35,22 @@ def decision_for(canonical: Resource, member: str | None, destination: str, trip
     """Decide whether a canonical resource may go to one destination at the instant of the facts."""
     project, facts = trip.project, trip.facts
     leg = project.leg(trip.system, canonical["resourceType"], destination)
-    request = request_for(
-        canonical,
+    request = question_about(
+        told_of(canonical, member, leg.policy, trip),
         sender_system=project.organization(trip.system, facts.links),
         recipient_systems=[project.organization(destination, facts.links)],
         purpose=leg.purpose,
-        supporting=facts.told_by(canonical),
-        table=project.labels,
-        minor=minor(member, leg.policy, facts),
     )
     actors = tuple(facts.supporting.values())
     consents = [
         project.compiled(consent, leg.policy) for consent in facts.consents.get(member or "", ())
     ]
     return decide(request, consents, actors, at=facts.at, policy=leg.policy)
+
+
+def told_of(canonical: Resource, member: str | None, policy: Policy, trip: Trip) -> Told:
+    """Return what a resource tells, labelled for the age that its member has under a policy."""
+    return trip.told(canonical, minor(member, policy, trip.facts))
 
 
 def minor(member: str | None, policy: Policy, facts: Facts) -> bool:

@@ -10,10 +10,10 @@ from engine.diagnostics import Diagnostic
 from engine.message import Draft, Hold, Next, Outcome, Reject, Resource, Unit
 from engine.road.canonicalise import stop
 from engine.road.conform import check_draft
-from engine.road.judge import minor
+from engine.road.judge import told_of
 from engine.road.trip import Trip
 from engine.rules.decision import Decision
-from engine.rules.redact import apply
+from engine.rules.redact import carried_out
 
 
 def route(unit: Unit, trip: Trip) -> Outcome:
@@ -54,17 +54,13 @@ def draft_for(
     told = unit.canonical
     if decision is not None:
         if is_left_out(decision, destination, trip):
-            return _refused(unit, decision, "consent-recipient")
-        redaction = apply(
-            told,
-            decision.obligations,
-            trip.facts.told_by(told),
-            policy=decision.policy,
-            table=trip.project.labels,
-            minor=minor(unit.member, decision.policy, trip.facts),
+            return _refused(unit, decision, destination, "consent-recipient")
+        policy = decision.policy
+        redaction = carried_out(
+            told_of(told, unit.member, policy, trip), decision.obligations, policy
         )
         if redaction.resource is None:
-            return _refused(unit, decision, "consent-denied")
+            return _refused(unit, decision, destination, "consent-denied")
         told = redaction.resource
     adapter = trip.project.adapter(trip.project.config.systems[destination].dialect, unit.type)
     result = adapter.to_dialect(told, trip.crosswalk(destination))
@@ -79,7 +75,7 @@ def draft_for(
         resource,
         link=f"{unit.type}/{resource['id']}",
         mapping=f"{adapter.name} {adapter.version} {adapter.hash[:12]}",
-        decision=decision.to_json() if decision is not None else None,
+        decision=decision.record(destination) if decision is not None else None,
         notes=tuple(problem.at(unit.where) for problem in result.diagnostics),
     )
 
@@ -105,7 +101,7 @@ def _untold(held: Hold, destination: str) -> Hold:
     return replace(held, diagnostics=tuple(problems))
 
 
-def _refused(unit: Unit, decision: Decision, code: str) -> Reject:
+def _refused(unit: Unit, decision: Decision, destination: str, code: str) -> Reject:
     """Refuse what a permit leaves nothing of, or nobody to tell it to."""
     problem = Diagnostic(code, "The consent does not cover this disclosure.", path=unit.where)
-    return Reject(replace(unit, refusal=decision.to_json()), 403, (problem,))
+    return Reject(replace(unit, refusal=decision.record(destination)), 403, (problem,))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from engine.message import Resource
+from engine.rules.told import Told, told_by
+
 if TYPE_CHECKING:
     from engine.project import Project
     from engine.road.facts import Facts
@@ -21,6 +24,9 @@ class Trip:
     _crosswalks: dict[str, SystemCrosswalk] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _told: dict[tuple[int, bool], Told] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def crosswalk(self, system: str) -> SystemCrosswalk:
         """Return the crosswalk between `system` and canonical as the facts stand."""
@@ -29,4 +35,20 @@ class Trip:
             local = self.facts.local if system == self.system else {}
             known = self.project.crosswalk(system, self.facts.links, local)
             self._crosswalks[system] = known
+        return known
+
+    def told(self, canonical: Resource, minor: bool) -> Told:
+        """Return what a canonical resource tells, worked out once for all its destinations.
+
+        It is kept with the resource itself, so no other can be taken for it.
+        """
+        key = (id(canonical), minor)
+        known = self._told.get(key)
+        if known is None:
+            known = self._told[key] = told_by(
+                canonical,
+                self.facts.told_by(canonical),
+                table=self.project.labels,
+                minor=minor,
+            )
         return known

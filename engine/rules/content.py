@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from engine.rules.elements import (
     CARRIERS,
     ENVELOPE,
     PEOPLE,
-    ages_of,
+    Passage,
     authors_of,
     classes_of,
     codes_in,
@@ -21,7 +21,6 @@ from engine.rules.elements import (
     reference_names,
     references_in,
     referred_type,
-    walk,
     without_meta,
 )
 from engine.rules.security_label import RANK, Label, inline_labels, resource_labels
@@ -54,44 +53,75 @@ class Part:
 
 
 class Shelf:
-    """Find the resources that a resource may point to: contained ones and those handed in."""
+    """Find the resources that a resource may point to: contained ones and those handed in.
 
-    def __init__(self, resource: Resource, supporting: Sequence[Resource] = ()) -> None:
-        self._known: dict[str, Resource] = {}
-        for other in supporting:
-            for name in names_of(other):
-                self._known.setdefault(name, other)
-        for contained in resource.get("contained") or ():
-            if isinstance(contained, Mapping) and contained.get("id"):
-                self._known[f"#{contained['id']}"] = dict(contained)
+    Those handed in are given a `finish` when they are taken down (labels, say): few of them are.
+    """
+
+    def __init__(
+        self,
+        resource: Resource,
+        supporting: Sequence[Resource] = (),
+        finish: Callable[[Resource], Resource] | None = None,
+    ) -> None:
+        self._supporting = supporting
+        self._finish = finish
+        self._contained = {
+            f"#{contained['id']}": dict(contained)
+            for contained in resource.get("contained") or ()
+            if isinstance(contained, Mapping) and contained.get("id")
+        }
+        self._known: dict[str, Resource] | None = None
+        self._taken: dict[str, Resource] = {}
 
     def find(self, reference: Mapping[str, Any]) -> Resource | None:
         """Return the resource that a Reference means, or None where it is not here."""
         for name in reference_names(reference):
-            if name in self._known:
-                return self._known[name]
+            if name in self._contained:
+                return self._contained[name]
+            if name in self._taken or name in self._index():
+                return self._take(name)
         return None
+
+    def inside(self, reference: Mapping[str, Any]) -> Resource | None:
+        """Return the contained resource that a Reference means by its literal, or None."""
+        return self._contained.get(str(reference.get("reference", "")))
+
+    def _take(self, name: str) -> Resource:
+        if name not in self._taken:
+            found = self._index()[name]
+            self._taken[name] = self._finish(found) if self._finish else found
+        return self._taken[name]
+
+    def _index(self) -> dict[str, Resource]:
+        if self._known is None:
+            self._known = {}
+            for other in self._supporting:
+                for name in names_of(other):
+                    self._known.setdefault(name, other)
+        return self._known
 
 
 def whole(resource: Resource, path: str, inherited: frozenset[Label] = frozenset()) -> Part:
     """Return a resource as one part: a contained one, or one that another points to."""
+    passage = Passage(resource)
     labels = resource_labels(resource)
-    for node in walk(resource):
+    for node in passage.nodes:
         labels |= inline_labels(node)
     return Part(
         path=path,
         labels=labels or inherited,
         classes=classes_of(resource),
-        codes=codes_in(resource),
+        codes=passage.codes(),
         opaque=is_opaque(resource),
-        ages=ages_of(resource),
+        ages=passage.ages(),
         names=names_of(resource),
         links=_names_in(without_meta(resource)),
-        authors=authors_of(resource),
+        authors=passage.authors(),
     )
 
 
-def parts(resource: Resource, supporting: Sequence[Resource] = ()) -> list[Part]:
+def parts(resource: Resource, supporting: Sequence[Resource] | Shelf = ()) -> list[Part]:
     """Return the parts of a resource, contained ones last.
 
     A type that carries no content of its own (an Observation, say), and a carrier that holds
@@ -100,7 +130,8 @@ def parts(resource: Resource, supporting: Sequence[Resource] = ()) -> list[Part]
     inherited = resource_labels(resource)
     found: list[Part] = []
     if resource.get("resourceType") in CARRIERS:
-        reader = _Entries(resource, Shelf(resource, supporting), inherited)
+        shelf = supporting if isinstance(supporting, Shelf) else Shelf(resource, supporting)
+        reader = _Entries(resource, shelf, inherited)
         found = [reader.part(path, entry) for path, entry in entries(resource)]
     if not found:
         found = [whole(resource, "")]
@@ -166,7 +197,8 @@ class _Entries:
     def part(self, path: str, entry: Any) -> Part:
         own = inline_labels(entry)
         opaque = is_opaque({element_of(path): entry})
-        codes = codes_in(entry) if isinstance(entry, Mapping | list) else frozenset()
+        passage = Passage(entry)
+        codes = passage.codes()
         part = Part(
             path=path,
             labels=own or self.inherited,
@@ -174,12 +206,12 @@ class _Entries:
             envelope=self.classes,
             codes=codes | self.about if opaque and is_content(self.resource, path) else codes,
             opaque=opaque,
-            ages=ages_of(entry),
+            ages=passage.ages(),
             names=self.names,
             links=self.links,
-            authors=authors_of(entry) or self.authors,
+            authors=passage.authors() or self.authors,
         )
-        for reference in references_in(entry):
+        for reference in passage.references():
             part = _with_target(part, reference, self.shelf.find(reference), bool(own))
         return part
 

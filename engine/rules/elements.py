@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -107,19 +107,68 @@ def referred_type(reference: Mapping[str, Any]) -> str | None:
     return stated.rsplit("/", 1)[-1] if isinstance(stated, str) and stated else None
 
 
-def walk(tree: Any) -> Iterator[dict[str, Any]]:
-    """Yield every object in a tree in the order of the page, outermost first."""
+def walk(tree: Any) -> list[dict[str, Any]]:
+    """Return every object in a tree in the order of the page, outermost first."""
+    found: list[dict[str, Any]] = []
     pending = [tree]
     while pending:
         node = pending.pop()
         if isinstance(node, dict):
-            yield node
-            pending.extend(one for one in reversed(node.values()) if isinstance(one, _INNER))
+            found.append(node)
+            pending.extend([one for one in reversed(node.values()) if isinstance(one, _INNER)])
         elif isinstance(node, list):
-            pending.extend(one for one in reversed(node) if isinstance(one, _INNER))
+            pending.extend([one for one in reversed(node) if isinstance(one, _INNER)])
+    return found
 
 
 _INNER = (dict, list)
+
+
+class Passage:
+    """Hold one tree of content, walked once for everything that is asked of it."""
+
+    __slots__ = ("bare", "nodes", "tree")
+
+    def __init__(self, tree: Any) -> None:
+        self.tree = tree
+        self.nodes = walk(tree)
+        bare = without_meta(tree)
+        self.bare = self.nodes if bare is tree else walk(bare)
+        """The objects without meta, contained resources and inline labels."""
+
+    def references(self) -> list[Mapping[str, Any]]:
+        """Return every Reference."""
+        return [node for node in self.nodes if _is_reference(node)]
+
+    def codes(self) -> frozenset[Label]:
+        """Return every coding as system and code; labels and identifier types are none."""
+        found: set[Label] = set()
+        for node in self.bare:
+            code = node.get("code")
+            if isinstance(code, str) and ("system" in node or "display" in node or len(node) == 1):
+                found.add(label_of(node))
+        return frozenset(found)
+
+    def ages(self) -> tuple[tuple[str | None, str | None], ...]:
+        """Return the dates and periods that tell how old the content is."""
+        found: list[tuple[str | None, str | None]] = []
+        for node in self.bare:
+            for key in _AGES.intersection(node):
+                value = node[key]
+                if isinstance(value, str) and value:
+                    found.append((value, value))
+                elif isinstance(value, dict) and (value.get("start") or value.get("end")):
+                    found.append((value.get("start"), value.get("end")))
+        return tuple(sorted(set(found), key=str)) if found else ()
+
+    def authors(self) -> frozenset[str]:
+        """Return the names of those who wrote it."""
+        found: set[str] = set()
+        for node in self.nodes:
+            for key in _AUTHORS.intersection(node):
+                for reference in references_in(node[key]):
+                    found.update(reference_names(reference))
+        return frozenset(found)
 
 
 def references_in(tree: Any) -> list[Mapping[str, Any]]:
@@ -134,22 +183,21 @@ def _is_reference(node: Mapping[str, Any]) -> bool:
 
 
 def codes_in(tree: Any) -> frozenset[Label]:
-    """Return every coding in a tree as system and code; labels and identifier types are none."""
-    found: set[Label] = set()
-    for node in walk(without_meta(tree)):
-        code = node.get("code")
-        if isinstance(code, str) and ("system" in node or "display" in node or len(node) == 1):
-            found.add(label_of(node))
-    return frozenset(found)
+    """Return every coding in a tree, as `Passage.codes`."""
+    return Passage(tree).codes()
 
 
 def without_meta(tree: Any) -> Any:
-    if not isinstance(tree, dict):
+    """Return a tree without what only speaks about it; the tree itself where there is nothing."""
+    if not isinstance(tree, dict) or _ABOUT_IT.isdisjoint(tree):
         return tree
     bare = {key: value for key, value in tree.items() if key not in ("meta", "contained")}
     if isinstance(extensions := bare.get("extension"), list):
         bare["extension"] = [one for one in extensions if not _is_inline_label(one)]
     return bare
+
+
+_ABOUT_IT = frozenset({"meta", "contained", "extension"})
 
 
 def _is_inline_label(extension: Any) -> bool:
@@ -185,27 +233,9 @@ def _speaks(key: str, value: Any, explained: bool) -> bool:
     return not (_DATE.match(value) or _NUMBER.match(value))
 
 
-def ages_of(tree: Any) -> tuple[tuple[str | None, str | None], ...]:
-    """Return the dates and periods that tell how old content is."""
-    found: list[tuple[str | None, str | None]] = []
-    for node in walk(without_meta(tree)):
-        for key in _AGES & node.keys():
-            value = node[key]
-            if isinstance(value, str) and value:
-                found.append((value, value))
-            elif isinstance(value, dict) and (value.get("start") or value.get("end")):
-                found.append((value.get("start"), value.get("end")))
-    return tuple(sorted(set(found), key=str))
-
-
 def authors_of(tree: Any) -> frozenset[str]:
     """Return the names of those who wrote what a tree holds."""
-    found: set[str] = set()
-    for node in walk(tree):
-        for key in _AUTHORS & node.keys():
-            for reference in references_in(node[key]):
-                found.update(reference_names(reference))
-    return frozenset(found)
+    return Passage(tree).authors()
 
 
 def classes_of(resource: Resource) -> frozenset[Label]:

@@ -9,14 +9,14 @@ from typing import Any
 from engine.message import Resource
 from engine.rules.consent.codings import ACT_CODE
 from engine.rules.consent.policy import DEFAULT, Policy
-from engine.rules.content import Part, element_of, entries, is_content, parts
+from engine.rules.content import Part, element_of, entries, is_content
 from engine.rules.elements import party_names, references_in
-from engine.rules.labels import label
 from engine.rules.mark import NOTICES, bears_notice, is_notice, with_marks, with_notice
 from engine.rules.match import matches
 from engine.rules.security_label import INLINE_LABEL, ancestors
 from engine.rules.sensitivity import SensitivityTable
 from engine.rules.severed import without_strays
+from engine.rules.told import Told, told_by
 
 BESIDE = ("text", "note")
 """Elements that repeat in words what the others say: they go when anything else goes."""
@@ -60,13 +60,19 @@ def apply(
     themselves are not sent. The result is valid where the input was: entries go whole, contained
     resources take the references to them along, and what stays says REDACTED.
     """
+    told = told_by(resource, supporting, table=table, minor=minor)
+    return carried_out(told, obligations, policy)
+
+
+def carried_out(
+    told: Told, obligations: Sequence[Mapping[str, Any]], policy: Policy = DEFAULT
+) -> Redaction:
+    """Carry out the obligations of a permit on what a resource tells, as `apply`."""
     if any(not _known(obligation) for obligation in obligations):
         return Redaction(None, reason="obligation-unknown")
-    judged = label(resource, table, minor=minor) if table else resource
-    if table:
-        supporting = [label(other, table, minor=minor) for other in supporting]
+    resource, judged = told.resource, told.labelled
     notices = {path for path, entry in entries(resource) if is_notice(entry)}
-    found = [part for part in parts(judged, supporting) if part.path not in notices]
+    found = [part for part in told.parts if part.path not in notices]
     gone = {part.path for part in found if _is_removed(part, obligations, policy)}
     if gone:
         gone |= _beside(judged, found, policy)

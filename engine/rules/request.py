@@ -9,11 +9,11 @@ from typing import Any
 from engine.fhir.dates import ALWAYS, moment
 from engine.message import Resource
 from engine.rules.consent.codings import ACT_REASON, concepts_of, key_of, listed, mappings
-from engine.rules.content import ABOUT, Age, Part, Shelf, element_of, is_content, parts
+from engine.rules.content import ABOUT, Age, Part, Shelf, element_of, is_content
 from engine.rules.elements import names_of, party_names, references_in
-from engine.rules.labels import label
 from engine.rules.security_label import Label, coding, in_order
 from engine.rules.sensitivity import SensitivityTable
+from engine.rules.told import Told, told_by
 
 _TELLERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -55,26 +55,41 @@ def request_for(
     differ the request is silent and the obligations of the answer judge each part
     (`engine.rules.redact`). (CONSENT.md, "How a Communication becomes a request".)
     """
-    if table:
-        supporting = [label(other, table, minor=minor) for other in supporting]
-        resource = label(resource, table, minor=minor)
+    told = told_by(resource, supporting, table=table, minor=minor)
+    return question_about(
+        told,
+        sender_system=sender_system,
+        recipient_systems=recipient_systems,
+        purpose=purpose,
+    )
+
+
+def question_about(
+    told: Told,
+    *,
+    sender_system: Mapping[str, Any],
+    recipient_systems: Sequence[Mapping[str, Any]],
+    purpose: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return the question about what a resource tells, as `request_for`."""
+    resource = told.labelled
     kind = str(resource.get("resourceType"))
-    told_by = _parties(resource, _TELLERS.get(kind, ()))
-    told_to = _parties(resource, _TOLD.get(kind, ()))
-    senders = _distinct([*told_by, sender_system])
+    told_by_whom = _parties(resource, _TELLERS.get(kind, ()), told.shelf)
+    told_to = _parties(resource, _TOLD.get(kind, ()), told.shelf)
+    senders = _distinct([*told_by_whom, sender_system])
     asked: dict[str, Any] = {
-        "patient": _patient(resource, supporting),
+        "patient": _patient(resource, told.shelf),
         "sender": senders[0] if len(senders) == 1 else senders,
         "recipient": _distinct([*told_to, *recipient_systems]),
         "purpose": _purposes(resource) or [dict(one) for one in purpose],
         "action": "disclose",
-        **_content(resource, parts(resource, supporting)),
+        **_content(resource, told.parts),
         "sent": resource.get("sent"),
     }
     return {key: value for key, value in asked.items() if value}
 
 
-def _patient(resource: Resource, supporting: Sequence[Resource]) -> dict[str, Any]:
+def _patient(resource: Resource, shelf: Shelf) -> dict[str, Any]:
     """Return the member with every identifier known, also of records merged into this one."""
     if resource.get("resourceType") == "Patient":
         stated: dict[str, Any] = {"reference": f"Patient/{resource.get('id')}"}
@@ -84,7 +99,6 @@ def _patient(resource: Resource, supporting: Sequence[Resource]) -> dict[str, An
     if not stated:
         return {}
     identifiers = list(mappings(stated.get("identifier")))
-    shelf = Shelf(resource, supporting)
     pending: list[Mapping[str, Any]] = [stated]
     seen: set[str] = set()
     while pending:
@@ -125,15 +139,13 @@ def _distinct_identifiers(identifiers: Iterable[Mapping[str, Any]]) -> list[dict
     return list(found.values())
 
 
-def _parties(resource: Resource, elements: Iterable[str]) -> list[dict[str, Any]]:
+def _parties(resource: Resource, elements: Iterable[str], shelf: Shelf) -> list[dict[str, Any]]:
     """Return the parties named in these elements; a contained one by its own identifiers."""
-    shelf = Shelf(resource)
     found = []
     for element in elements:
         for reference in references_in(resource.get(element)):
             party = dict(reference)
-            held = shelf.find(reference)
-            if held is not None and str(reference.get("reference", "")).startswith("#"):
+            if (held := shelf.inside(reference)) is not None:
                 party = {"reference": reference["reference"], "type": held.get("resourceType")}
                 party["identifier"] = _distinct_identifiers(mappings(held.get("identifier")))
             party.pop("display", None)
