@@ -49,7 +49,8 @@ class Sending:
         trip = Trip(self.project, facts, envelope["source"])
         decision = decision_for(canonical, member_of(canonical), delivery.destination, trip)
         self.metrics.decided.labels("sending", decision.decision, decision.code or "").inc()
-        ruling = Ruling(decision.decision, decision.code, decision.to_json())
+        record = decision.record(delivery.destination)
+        ruling = Ruling(decision.decision, decision.code, record)
         if decision.decision != "permit":
             return Withhold(WITHDRAWN, ruling)
         return self._anew(delivery, canonical, decision, ruling, trip)

@@ -160,7 +160,7 @@ class Decision:
 
     `code` is for the sender (`consent-missing`, `consent-denied`, ...; None with a permit) and
     the only thing the sender learns; everything else is for the ledger. `consents` names every
-    consent that was looked at, with its version.
+    consent that was looked at, with its version; `asked` is the request that was answered.
     """
 
     decision: Verdict
@@ -172,6 +172,7 @@ class Decision:
     recipients: tuple[RecipientVerdict, ...] = ()
     consents: tuple[str, ...] = ()
     trace: Trace = field(default=tuple, compare=False, repr=False)
+    asked: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def permitted(self) -> bool:
@@ -203,3 +204,27 @@ class Decision:
         if len(self.recipients) > 1:
             out["recipients"] = [entry.to_json() for entry in self.recipients]
         return out
+
+    def record(self, destination: str) -> dict[str, Any]:
+        """Render for the record: the answer, and who asked whom what for, by bare references."""
+        parties = {
+            name: [_named(party) for party in _mappings(self.asked.get(name))]
+            for name in ("patient", "sender", "recipient")
+        }
+        purposes = [dict(purpose) for purpose in _mappings(self.asked.get("purpose"))]
+        asked = {name: value for name, value in (*parties.items(), ("purpose", purposes)) if value}
+        return {**self.to_json(), "destination": destination, "asked": asked}
+
+
+def _mappings(given: Any) -> list[Mapping[str, Any]]:
+    listed = given if isinstance(given, list | tuple) else [given]
+    return [one for one in listed if isinstance(one, Mapping)]
+
+
+def _named(party: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a party by its reference, else by its first identifier; never by words."""
+    if isinstance(party.get("reference"), str):
+        return {"reference": party["reference"]}
+    identifier = next(iter(_mappings(party.get("identifier"))), {})
+    kept = {name: identifier[name] for name in ("system", "value") if identifier.get(name)}
+    return {"identifier": kept} if kept else {}

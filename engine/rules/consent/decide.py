@@ -93,7 +93,7 @@ def _decide(
     compiled = [_compiled(one, switches.zone) for one in given if not _is_other(one)]
     found = standings(compiled, question)
     answers = [_Answer(recipient, found, question) for recipient in question.recipients]
-    return _decision(answers, found, at, question)
+    return _decision(answers, found, at, question, request)
 
 
 def _is_other(given: Any) -> bool:
@@ -187,7 +187,11 @@ def _code(standing: Standing, finding: Finding | None) -> str:
 
 
 def _decision(
-    answers: Sequence[_Answer], found: Sequence[Standing], at: str, question: Question
+    answers: Sequence[_Answer],
+    found: Sequence[Standing],
+    at: str,
+    question: Question,
+    request: Mapping[str, Any],
 ) -> Decision:
     policy = question.policy
     dropping = policy.partial_recipients == "drop"
@@ -214,6 +218,7 @@ def _decision(
         ),
         consents=tuple([standing.consent.name for standing in found]),
         trace=_Trace(answers, several),
+        asked=request,
     )
 
 
