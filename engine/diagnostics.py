@@ -13,12 +13,14 @@ from engine.codes import (
     Code,
     config,
     consent,
+    coordination,
     crosswalk,
     deliver,
     mapping,
     outreach,
     parse,
     road,
+    rules,
     validate,
 )
 
@@ -34,7 +36,9 @@ CODES: Mapping[str, Code] = MappingProxyType(
             consent.CODES,
             road.CODES,
             deliver.CODES,
+            rules.CODES,
             outreach.CODES,
+            coordination.CODES,
         )
         for code in table
     }
