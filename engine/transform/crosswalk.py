@@ -313,17 +313,13 @@ def _remembered(
 ) -> dict[str, Any] | Unresolved:
     """Rewrite a reference; one whose target alone decides is worked out once per message."""
     target = reference.get("reference")
-    if not isinstance(target, str):
+    if not isinstance(target, str) or "identifier" in reference:
         return rewrite(reference)
     known = memory.get(target)
     if known is not None:
         return {**reference, "reference": known}
     rewritten = rewrite(reference)
-    if (
-        not isinstance(rewritten, Unresolved)
-        and "identifier" not in reference
-        and "identifier" not in rewritten
-    ):
+    if not isinstance(rewritten, Unresolved) and "identifier" not in rewritten:
         memory[target] = rewritten["reference"]
     return rewritten
 
