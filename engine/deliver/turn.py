@@ -190,7 +190,7 @@ def _record(transaction: Any, delivery: Delivery, ruling: Ruling) -> None:
         delivery.unit_id,
         ruling.decision,
         code=ruling.code,
-        body=ruling.body,
+        body={**ruling.body, "attempt": delivery.fence},
         at=transaction.now,
         delivery=delivery.id,
     )

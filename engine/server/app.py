@@ -15,7 +15,7 @@ from starlette.responses import Response
 from engine import __version__
 from engine.clock import Clock, SystemClock
 from engine.diagnostics import Diagnostic
-from engine.errors import StoreBusy, StoreError
+from engine.errors import OutboxFull, StoreBusy, StoreError
 from engine.intake import Intake
 from engine.metrics import Metrics
 from engine.project import Project
@@ -23,6 +23,7 @@ from engine.server.answers import Refusal
 from engine.server.consult import ConsultEndpoints
 from engine.server.fhir import FhirEndpoints
 from engine.server.health import HealthEndpoints
+from engine.server.records import RecordEndpoints
 from engine.server.senders import Senders
 from engine.store import Store
 
@@ -57,7 +58,9 @@ def create_app(
     app.state.intake = intake
     senders = Senders(project.config.systems)
     ConsultEndpoints(intake, store, senders).add_to(app)
-    FhirEndpoints(intake, store, senders, clock).add_to(app)
+    fhir = FhirEndpoints(intake, store, senders, clock)
+    RecordEndpoints(intake, store, senders, fhir.search).add_to(app)
+    fhir.add_to(app)
     HealthEndpoints(intake, store, clock).add_to(app)
     _handle_failures(app)
     return app
@@ -82,7 +85,10 @@ def _no_such_path(request: Request, error: HTTPException) -> Response:
 
 
 def _busy(request: Request, error: StoreBusy) -> Response:
-    problem = Diagnostic("R008", "The engine takes no more work now; nothing was kept.")
+    said = "The engine takes no more work now; nothing was kept."
+    if isinstance(error, OutboxFull):
+        said = f"Too much waits for the system {error.destination} already; nothing was kept."
+    problem = Diagnostic("R008", said)
     seconds = str(max(1, round(error.retry_after)))
     return Refusal(503, problem, headers={"Retry-After": seconds}).response()
 

@@ -88,6 +88,17 @@ class Audits:
         query = select(audit).where(audit.c.message_id == message).order_by(audit.c.sequence)
         return [Record(*row) for row in self._session.execute(query)]
 
+    def of_kind(
+        self, kind: str, *, since: str | None = None, until: str | None = None
+    ) -> list[Record]:
+        """Return every record of one kind, in order."""
+        query = select(audit).where(audit.c.kind == kind).order_by(audit.c.sequence)
+        if since is not None:
+            query = query.where(audit.c.at >= since)
+        if until is not None:
+            query = query.where(audit.c.at < until)
+        return [Record(*row) for row in self._session.execute(query)]
+
     def ends(self) -> Ends:
         """Return both ends of the chain; keep them elsewhere to notice that its end was cut off."""
         row = self._session.execute(

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from engine.store.database import Insert
 from engine.store.rows import DecisionRow
 from engine.store.session import Session
-from engine.store.tables import decision
+from engine.store.tables import decision, unit
 
 _ADD = Insert(decision)
 
@@ -54,6 +54,43 @@ class Decisions:
     def of_delivery(self, delivery: str) -> list[DecisionRow]:
         """Return every decision at sending of a delivery."""
         query = select(decision).where(decision.c.delivery_id == delivery).order_by(decision.c.id)
+        return [_decision(row) for row in self._session.execute(query)]
+
+    def get(self, id: str) -> DecisionRow | None:
+        """Return a decision by its id."""
+        row = self._session.execute(select(decision).where(decision.c.id == id)).first()
+        return _decision(row) if row else None
+
+    def search(
+        self,
+        *,
+        members: Sequence[str] | None = None,
+        resource: str | None = None,
+        message: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        after: str = "",
+        limit: int = 100,
+    ) -> list[DecisionRow]:
+        """Return one page of decisions in the order in which they were taken.
+
+        `members` are all canonical ids of one member, `resource` a canonical reference
+        (`Communication/<entity>`); instants are RFC 3339 in UTC; `after` is the id of the last
+        decision of the page before.
+        """
+        query = select(decision).where(decision.c.id > after).order_by(decision.c.id).limit(limit)
+        if members is not None or resource is not None or message is not None:
+            query = query.join(unit, unit.c.id == decision.c.unit_id)
+        if members is not None:
+            query = query.where(unit.c.member.in_(list(members)))
+        if resource is not None:
+            query = query.where(unit.c.resource == resource)
+        if message is not None:
+            query = query.where(unit.c.message_id == message)
+        if since is not None:
+            query = query.where(decision.c.at >= since)
+        if until is not None:
+            query = query.where(decision.c.at < until)
         return [_decision(row) for row in self._session.execute(query)]
 
 

@@ -168,7 +168,7 @@ class Trials:
                 "systems": systems,
                 "routes": [{**route, "purpose": ["COC"]}],
                 "unrouted": "record",
-                "retry": {"attempts": 100, "first": 0.05, "cap": 0.4, "patience": 0.4},
+                "retry": {"attempts": 100, "first": 0.05, "cap": 0.4, "patience": 1},
             }
         )
 
@@ -202,8 +202,13 @@ class Trials:
             with suppress(httpx.TransportError):
                 if (await client.get("/readyz")).status_code == 200:
                     return
+            if self._processes[0].returncode is not None:
+                break
             await asyncio.sleep(0.1)
-        raise TimeoutError("the server did not come up")
+        raise TimeoutError(f"the server did not come up: {self._said('serve')}")
+
+    def _said(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text("utf-8")[-2000:]
 
     async def _prepare(self, client: httpx.AsyncClient) -> None:
         """Send who is who, and a signed Consent of every member."""
