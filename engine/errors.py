@@ -4,6 +4,7 @@ CarelaneError
 ├── ProjectError      config, mappings, tables or profiles do not load; carries every Diagnostic
 ├── StoreError        the durable record cannot be read or written; retry, never guess
 │   └── StoreBusy     the queue in front of the record is full; carries the seconds to wait
+│       └── OutboxFull  too much waits for a destination; carries its name
 └── DeliveryError     a destination could not be reached or did not answer
 
 Bad data is never an exception: it is a value (see `engine.message.Outcome`).
@@ -41,6 +42,14 @@ class StoreBusy(StoreError):  # noqa: N818 - a state of the store, named as HTTP
     def __init__(self, retry_after: float) -> None:
         self.retry_after = retry_after
         super().__init__(f"the store takes no more work now, retry in {retry_after:g} s")
+
+
+class OutboxFull(StoreBusy):
+    """Report that too much waits for a destination to take on more for it."""
+
+    def __init__(self, destination: str, retry_after: float) -> None:
+        super().__init__(retry_after)
+        self.destination = destination
 
 
 class DeliveryError(CarelaneError):

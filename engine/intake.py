@@ -18,6 +18,7 @@ from engine.keeping import keep_message, keep_units, state_of
 from engine.message import Message, Outcome, Reject, Resource
 from engine.metrics import Metrics
 from engine.parse import Limits, parse
+from engine.pressure import Pressure
 from engine.project import Project
 from engine.releasing import release_waiting
 from engine.road.entries import Answer, Submission, answer, split
@@ -63,6 +64,8 @@ class Intake:
         self.metrics = metrics or Metrics()
         self._store = store
         self._clock = clock
+        config = project.config
+        self._pressure = Pressure(store, clock, config.limits.outbox, config.systems)
 
     def submit(self, arrival: Arrival) -> Future[Accepted]:
         """Accept or refuse a submission; the future is done once the outcome is durable."""
@@ -94,6 +97,11 @@ class Intake:
         submission = split(parsed.tree)
         if isinstance(submission, Reject):
             return self._refuse(arrival, submission.status, submission.diagnostics)
+        self._pressure.yields(
+            leg.destination
+            for unit in submission.units
+            for leg in project.legs(arrival.system, unit.type)
+        )
         message = Message(
             "",
             arrival.system,

@@ -24,6 +24,7 @@ from engine.config.kinds import (
     Truth,
     Whole,
 )
+from engine.config.operations import Encryption, Retention
 from engine.config.settings import absent_or, optional, required
 
 ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
@@ -245,6 +246,12 @@ class Limits:
     )
     depth: int = optional(Whole(8, 200), "How deep JSON may be nested.", 64)
     entries: int = optional(Whole(1, 100_000), "How many entries a Bundle may have.", 1_000)
+    outbox: int = optional(
+        Whole(1, 10_000_000),
+        "How many deliveries may wait for one destination: beyond that, submissions that lead "
+        "there are put off with 503 and Retry-After.",
+        10_000,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,8 +325,20 @@ class Config:
     retry: Retry = optional(Section(Retry), "When a failed delivery is tried again.", Retry())
     limits: Limits = optional(Section(Limits), "What is too much to take in.", Limits())
     server: Server = optional(Section(Server), "Where the engine listens.", Server())
+    retention: Retention = optional(
+        Section(Retention), "What is removed from the record after a while.", Retention()
+    )
+    encryption: Encryption | None = absent_or(
+        Section(Encryption),
+        "How payloads are encrypted in the record; without this section they are not.",
+    )
     mappings: Path = optional(
         ExistingPath("the mappings folder"), "The folder of mappings.", Path("mappings")
+    )
+    rules_folder: Path = optional(
+        ExistingPath("the folder of rules"),
+        "The folder of the rules that analysts write (docs/rules.md); without it there are none.",
+        Path("rules"),
     )
     profiles: tuple[Path, ...] = optional(
         Listed(ExistingPath("a folder or package of profiles")),

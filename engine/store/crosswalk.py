@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -70,8 +70,11 @@ _CURRENT = Statement(lambda _: select(_ENTITY).where(entity.c.id == bindparam("e
 class Crosswalk:
     """Keep which keys point at which entity."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(
+        self, session: Session, merged: Callable[[str, str], object] = lambda stays, goes: None
+    ) -> None:
         self._session = session
+        self._merged = merged
 
     def resolve(self, keys: Iterable[Key]) -> dict[Key, str]:
         """Return the entity of each key that is known; merged ones give the entity that stayed."""
@@ -194,6 +197,7 @@ class Crosswalk:
             .where((entity.c.id == goes) | (entity.c.merged_into == goes))
             .values(merged_into=stays, merged_at=self._session.now)
         )
+        self._merged(stays, goes)
 
     def _known(self, name: str) -> str:
         if (found := self.current(name)) is None:

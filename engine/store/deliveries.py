@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Literal
 
 import orjson
@@ -34,6 +35,7 @@ from engine.store.outbox_queries import (
     READY,
     REPORT,
     ROW,
+    STANDING,
     WAS_DELIVERED,
 )
 from engine.store.rows import DeliveryRow, Depth, NewDelivery
@@ -300,6 +302,37 @@ class Deliveries:
         leased = select(delivery.c.id).where(*of_line, delivery.c.state == "leased").limit(1)
         if session.execute(leased).first() is None:
             self._promote(line.destination, line.member)
+
+    def join(self, stays: str, goes: str) -> int:
+        """Let what stands in the lines of one member stand in those of another; return how many.
+
+        Two records turned out to be one member: what was accepted for either comes before what is
+        accepted from now on.
+        """
+        session = self._session
+        query = select(delivery.c.id, delivery.c.destination, delivery.c.state)
+        query = query.where(delivery.c.member == goes, QUEUED)
+        rows = session.execute(query.order_by(delivery.c.destination, delivery.c.sequence)).all()
+        for destination, of_line in groupby(rows, lambda row: str(row[1])):
+            moved = list(of_line)
+            line = _Line(destination, stays)
+            ((_, _, last, _),) = session.run(*ENTER.of([((destination, stays), moved)]))
+            for place, (id, _, state) in enumerate(moved, last - len(moved) + 1):
+                values: dict[str, Any] = {"member": stays, "sequence": place}
+                if state == "waiting":
+                    values["ready"] = None
+                session.execute(update(delivery).where(delivery.c.id == id).values(values))
+            self._lock(_Line(destination, goes), -len(moved))
+            self._settle(line)
+        return len(rows)
+
+    def full(self, destinations: Sequence[str], most: int) -> frozenset[str]:
+        """Name the destinations for which `most` deliveries or more stand in line."""
+        counts = {
+            name: self._session.run(STANDING, {"destination": name, "most": most}).scalar_one()
+            for name in destinations
+        }
+        return frozenset(name for name, count in counts.items() if count >= most)
 
     def rearm(self, horizon: str) -> int:
         """Make due now what would be due only after the instant `horizon`; return how many.

@@ -134,6 +134,14 @@ FIRST = Statement(
         .limit(1)
     )
 )
+STANDING = Statement(
+    lambda _: select(func.count()).select_from(
+        select(delivery.c.id)
+        .where(delivery.c.destination == bindparam("destination"), QUEUED)
+        .limit(bindparam("most"))
+        .subquery()
+    )
+)
 READY = Statement(
     lambda _: (
         update(delivery).where(delivery.c.id == bindparam("which")).values(ready=bindparam("at"))

@@ -40,7 +40,7 @@ class Transaction(Session):
     @cached_property
     def crosswalk(self) -> Crosswalk:
         """Which references and identifiers mean the same entity."""
-        return Crosswalk(self)
+        return Crosswalk(self, merged=self.deliveries.join)
 
     @cached_property
     def decisions(self) -> Decisions:

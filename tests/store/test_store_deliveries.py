@@ -8,6 +8,7 @@ from desk import Desk
 from engine.clock import after
 from engine.store import DeliveryRow, Store, Transaction, outbox_queries
 from engine.testing import ManualClock
+from engine.transform.crosswalk import Key
 
 
 def state(desk: Desk, row: DeliveryRow) -> str:
@@ -340,3 +341,34 @@ def test_hot_queries_use_their_index(tmp_path: object, name: str, index: str) ->
     assert "SCAN delivery" not in found.replace(f"SCAN delivery USING INDEX {index}", "").replace(
         f"SCAN delivery USING COVERING INDEX {index}", ""
     )
+
+
+def test_lines_of_merged_members_become_one(desk: Desk) -> None:
+    """What was accepted under either id is delivered before what is accepted after the merger."""
+    keys = {Key("", "identifier", f"Patient|http://x.example|{n}"): n for n in ("stays", "goes")}
+    desk.write(lambda tx: tx.crosswalk.link(keys, source="mercy"))
+    under_way, old = desk.enqueue("goes"), desk.enqueue("goes")
+    own = desk.enqueue("stays")
+    assert [row.id for row in desk.claim(1)] == [under_way.id]
+    desk.write(lambda tx: tx.crosswalk.merge("stays", "goes"))
+    new = desk.enqueue("stays")
+    assert desk.claim() == []  # one is under way already
+    assert desk.write(lambda tx: tx.deliveries.complete(under_way.id, 1))
+    arrived = []
+    for _ in range(3):
+        (row,) = desk.claim()
+        arrived.append(row.id)
+        assert desk.write(lambda tx, row=row: tx.deliveries.complete(row.id, row.fence))
+    assert arrived == [own.id, old.id, new.id]
+    assert desk.store.read(lambda tx: tx.deliveries.full(["hub"], 1)) == frozenset()
+
+
+def test_a_destination_is_full_when_so_many_stand_in_line(desk: Desk) -> None:
+    """Only what waits or is under way counts, not what arrived."""
+    rows = [desk.enqueue(f"m{number}") for number in range(3)]
+    assert desk.store.read(lambda tx: tx.deliveries.full(["hub", "mercy"], 3)) == {"hub"}
+    assert desk.store.read(lambda tx: tx.deliveries.full(["hub"], 4)) == frozenset()
+    (row,) = desk.claim(1)
+    assert row.id in {one.id for one in rows}
+    desk.write(lambda tx: tx.deliveries.complete(row.id, row.fence))
+    assert desk.store.read(lambda tx: tx.deliveries.full(["hub"], 3)) == frozenset()

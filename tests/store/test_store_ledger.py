@@ -32,7 +32,10 @@ def story(desk: Desk) -> DeliveryRow:
         body = {"decision": "permit", "basis": basis}
         tx.decisions.add(unit, "permit", code=None, body=body, at=tx.now)
         body = SECRET.encode()
-        return tx.deliveries.enqueue(NewDelivery(message, unit, "hub", "m1", "Communication", body))
+        new = NewDelivery(message, unit, "hub", "m1", "Communication", body)
+        row = tx.deliveries.get(tx.deliveries.enqueue(new))
+        assert row is not None
+        return row
 
     queued = desk.write(arrive)
     (row,) = desk.claim()
