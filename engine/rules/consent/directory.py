@@ -8,18 +8,11 @@ from typing import Any
 
 from engine.fhir.dates import ALWAYS, Interval, covers, overlaps, period
 from engine.rules.consent.codings import mappings
-from engine.rules.consent.parties import EXPANDED, NOBODY, Name, identifier_key, name_of
+from engine.rules.consent.entry import Entry, entry_of, is_active
+from engine.rules.consent.parties import EXPANDED, NOBODY, Name, name_of
 
 _HOPS = 8
-_UPWARD = {
-    "Organization": ("partOf",),
-    "PractitionerRole": ("practitioner", "organization", "healthcareService"),
-    "HealthcareService": ("providedBy",),
-    "Location": ("managingOrganization",),
-    "Endpoint": ("managingOrganization",),
-    "Device": ("owner",),
-}
-_SAME_PERSON = frozenset({"replaced-by", "replaces", "refer", "seealso"})
+_NO_KEYS: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,36 +32,49 @@ class Party:
 
 
 class Directory:
-    """Find resources by reference or identifier, as they stand at one moment."""
+    """Find resources by reference or identifier, as they stand at one moment.
 
-    __slots__ = ("_at", "_by_key", "_resources", "_zone")
+    A resource may be handed in as it is, or as what `entry_of` made of it.
+    """
+
+    __slots__ = ("_at", "_by_key", "_by_kind", "_entries", "_same", "_zone")
 
     def __init__(self, resources: Sequence[Any], at: Interval, zone: str) -> None:
         self._at, self._zone = at, zone
-        self._resources = [one for one in resources if isinstance(one, dict)]
-        self._by_key: dict[str, list[Mapping[str, Any]]] = {}
-        for resource in self._resources:
-            for key in own_keys(resource):
-                self._by_key.setdefault(key, []).append(resource)
+        self._entries = [
+            one if isinstance(one, Entry) else entry_of(one)
+            for one in resources
+            if isinstance(one, Entry | dict)
+        ]
+        self._by_key: dict[str, list[Entry]] = {}
+        self._by_kind: dict[str, list[Entry]] = {}
+        self._same: dict[frozenset[str], frozenset[str]] = {}
+        for entry in self._entries:
+            self._by_kind.setdefault(entry.kind, []).append(entry)
+            for key in entry.keys:
+                self._by_key.setdefault(key, []).append(entry)
 
     def __bool__(self) -> bool:
-        return bool(self._resources)
+        return bool(self._entries)
 
     def of_type(self, name: str) -> Iterator[Mapping[str, Any]]:
         """Yield the resources of one type."""
-        return (one for one in self._resources if one.get("resourceType") == name)
+        return (entry.resource for entry in self._by_kind.get(name, ()))
 
     def found(self, keys: Iterable[str]) -> Iterator[Mapping[str, Any]]:
         """Yield each resource that goes by one of the keys."""
-        return (resource for key in keys for resource in self._by_key.get(key, ()))
+        return (entry.resource for key in keys for entry in self._by_key.get(key, ()))
 
     def holds(self, name: Name) -> bool:
         """Tell whether a resource of that name is here."""
-        return any(key in self._by_key for key in name.keys)
+        return not name.keys.isdisjoint(self._by_key)
 
     def same(self, name: Name) -> frozenset[str]:
         """Return every key of one party: identifiers and references of the same resource."""
-        return self._closure(name.keys, lambda resource: ())
+        known = self._same.get(name.keys)
+        if known is None:
+            known = self._same[name.keys] = self._closure(name.keys, lambda entry: _NO_KEYS)
+        return known
 
     def person(self, name: Name) -> frozenset[str]:
         """Return every key of one patient, over old identifiers and merged records too.
@@ -77,51 +83,41 @@ class Directory:
         happens to go by the same identifier.
         """
         literal = [key for key in name.keys if key[0] != "="]
-        born = {str(day) for one in self.found(literal) if (day := one.get("birthDate"))}
+        born = {entry.born for key in literal for entry in self._by_key.get(key, ()) if entry.born}
         return self._closure(name.keys, self._merged, born)
 
-    def _merged(self, resource: Mapping[str, Any]) -> Iterator[str]:
-        if resource.get("resourceType") == "Patient":
-            for link in mappings(resource.get("link")):
-                other = name_of(link.get("other"))
-                if str(link.get("type")) in _SAME_PERSON and other.type != "RelatedPerson":
-                    yield from other.keys
-        for other_resource in self.of_type("Patient"):
-            for link in mappings(other_resource.get("link")):
-                other = name_of(link.get("other"))
-                if str(link.get("type")) in _SAME_PERSON and other.keys & own_keys(resource):
-                    yield from own_keys(other_resource)
+    def _merged(self, entry: Entry) -> frozenset[str]:
+        back = (
+            other.keys
+            for other in self._by_kind.get("Patient", ())
+            if other.linked and not other.linked.isdisjoint(entry.keys)
+        )
+        return entry.merged.union(*back)
 
     def party(self, name: Name, member: bool = False) -> Party:
         """Return a party of the request with everything that it belongs to."""
-        if not self._resources:
+        if not self._entries:
             unresolved = name.type in EXPANDED
             return Party(name, name.keys, name.keys, unresolved, member)
         keys = self._closure(name.keys, self._upward)
         possible = keys | self._roles(keys) | self._down(keys)
         unresolved = name.type in EXPANDED and not self.holds(name)
-        return Party(name, keys, frozenset(possible), unresolved, member)
+        return Party(name, keys, possible, unresolved, member)
 
-    def _upward(self, resource: Mapping[str, Any]) -> Iterator[str]:
-        kind = str(resource.get("resourceType"))
-        if not self.in_force(resource):
-            return
-        for element in _UPWARD.get(kind, ()):
-            for reference in mappings(resource.get(element)):
-                yield from name_of(reference).keys
-        if kind == "Practitioner":
-            for role in self._roles_of(own_keys(resource)):
-                for element in ("organization", "healthcareService"):
-                    for reference in mappings(role.get(element)):
-                        yield from name_of(reference).keys
+    def _upward(self, entry: Entry) -> frozenset[str]:
+        if not self._is_in_force(entry):
+            return _NO_KEYS
+        if entry.kind != "Practitioner":
+            return entry.above
+        return entry.above.union(*(role.places for role in self._roles_of(entry.keys)))
 
-    def _roles_of(self, keys: frozenset[str]) -> Iterator[Mapping[str, Any]]:
-        for role in self.of_type("PractitionerRole"):
-            if self.in_force(role) and name_of(role.get("practitioner")).keys & keys:
+    def _roles_of(self, keys: frozenset[str]) -> Iterator[Entry]:
+        for role in self._by_kind.get("PractitionerRole", ()):
+            if not role.practitioner.isdisjoint(keys) and self._is_in_force(role):
                 yield role
 
     def _roles(self, keys: frozenset[str]) -> frozenset[str]:
-        return frozenset(key for role in self._roles_of(keys) for key in own_keys(role))
+        return _NO_KEYS.union(*(role.keys for role in self._roles_of(keys)))
 
     def _down(self, keys: frozenset[str]) -> frozenset[str]:
         return frozenset(key for name in self._members(keys, 0, strict=False) for key in name.keys)
@@ -152,11 +148,10 @@ class Directory:
 
     def in_force(self, resource: Mapping[str, Any], strict: bool = True) -> bool:
         """Tell whether a resource is active at the moment; not strictly: whether it may be."""
-        if resource.get("active") is False or resource.get("actual") is False:
-            return False
-        if resource.get("status") in ("entered-in-error", "inactive", "suspended", "off"):
-            return False
-        return self._now(resource.get("period"), strict)
+        return is_active(resource) and self._now(resource.get("period"), strict)
+
+    def _is_in_force(self, entry: Entry) -> bool:
+        return entry.active and self._now(entry.period, strict=True)
 
     def before(self, day: int) -> bool:
         """Tell whether the moment lies before a point of the time line."""
@@ -173,30 +168,25 @@ class Directory:
     def _closure(
         self,
         keys: frozenset[str],
-        more: Callable[[Mapping[str, Any]], Iterable[str]],
-        born: Collection[Any] = (),
+        more: Callable[[Entry], frozenset[str]],
+        born: Collection[str] = (),
     ) -> frozenset[str]:
         known, fresh = set(keys), set(keys)
+        seen: set[int] = set()
         for _ in range(_HOPS):
             found: set[str] = set()
-            for resource in self.found(fresh):
-                if born and (day := resource.get("birthDate")) and str(day) not in born:
-                    continue
-                found |= own_keys(resource)
-                found.update(more(resource))
+            for key in fresh:
+                for entry in self._by_key.get(key, ()):
+                    if id(entry) in seen or (born and entry.born and entry.born not in born):
+                        continue
+                    seen.add(id(entry))
+                    found |= entry.keys
+                    found |= more(entry)
             fresh = found - known
             if not fresh:
                 break
             known |= fresh
         return frozenset(known)
-
-
-def own_keys(resource: Mapping[str, Any]) -> frozenset[str]:
-    """Return the keys that a resource goes by: `Type/id` and its identifiers, old ones too."""
-    keys = {key for key in map(identifier_key, mappings(resource.get("identifier"))) if key}
-    if isinstance(resource.get("resourceType"), str) and isinstance(resource.get("id"), str):
-        keys.add(f"{resource['resourceType']}/{resource['id']}")
-    return frozenset(keys)
 
 
 NOBODY_PARTY = Party(NOBODY, frozenset(), frozenset(), True)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from engine.fhir.dates import Interval, birthday, covers, moment, period
 from engine.rules.consent import authority
 from engine.rules.consent.codings import concepts_of, listed, mappings
-from engine.rules.consent.directory import Directory, own_keys
+from engine.rules.consent.directory import Directory
+from engine.rules.consent.entry import own_keys
 from engine.rules.consent.parties import Name, name_of
 from engine.rules.consent.policy import Policy
 
