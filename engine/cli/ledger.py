@@ -19,8 +19,10 @@ from engine import ledger
 from engine.audit import Ends
 from engine.cli.ledger_text import trace_lines
 from engine.cli.loading import MISUSE, ConfigOption, open_project, open_store
-from engine.clock import SystemClock
+from engine.clock import SystemClock, after
 from engine.errors import StoreError
+from engine.events import Wanted, events
+from engine.fhir.json import dumps
 from engine.project import Project
 from engine.releasing import release as release_unit
 from engine.store import Store, Transaction
@@ -169,6 +171,42 @@ def trace(
     else:
         for line in trace_lines(found):
             print(line)
+
+
+@app.command("events")
+def events_(
+    member: Annotated[
+        str | None,
+        typer.Option(help="A member: canonical id, reference, or identifier (`system|value`)."),
+    ] = None,
+    entity: Annotated[
+        str | None, typer.Option(help="A resource by its canonical reference (`Type/id`).")
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Decided at or after this instant.")] = None,
+    until: Annotated[str | None, typer.Option(help="Decided before this instant.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many decisions.")] = (
+        1000
+    ),
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Print decisions and disclosures as FHIR AuditEvents (IHE BALP), one a line."""
+    with record(config, None) as (opened, project):
+        if project is None:
+            raise AssertionError("without an address of its own the record is a project's")
+        wanted = Wanted(member, entity, None, _instant(since), _instant(until), limit=limit)
+        for event in opened.read(lambda tx: events(tx, project, wanted)).events:
+            print(dumps(event).decode())
+
+
+def _instant(text: str | None) -> str | None:
+    """Return an instant in the width of the record's own, or end with exit code 2."""
+    if text is None:
+        return None
+    try:
+        return after(text, 0)
+    except ValueError:
+        print("An instant looks like 2026-05-01T10:00:00Z.", file=sys.stderr)
+        raise typer.Exit(MISUSE) from None
 
 
 @app.command()

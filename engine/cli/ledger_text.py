@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from engine.audit import Record
-from engine.ledger import DeliveryTrace, Trace, UnitTrace, consents
-from engine.store import AttemptRow, DecisionRow
+from engine.cli.decision_text import decision_lines
+from engine.ledger import DeliveryTrace, Trace, UnitTrace
+from engine.store import AttemptRow
 
 
 def trace_lines(trace: Trace) -> Iterator[str]:
@@ -41,7 +42,7 @@ def _unit(trace: UnitTrace) -> Iterator[str]:
         place = f" at {note['path']}" if note.get("path") else ""
         yield f"  note {note['code']}{place}: {note['message']}"
     for decision in trace.decisions:
-        yield from _decision(decision, "  ", "at acceptance")
+        yield from decision_lines(decision, "  ", "at acceptance")
     for delivery in trace.deliveries:
         yield from _delivery(delivery)
 
@@ -53,23 +54,8 @@ def _delivery(trace: DeliveryTrace) -> Iterator[str]:
     if row.state == "waiting":
         yield f"    due {row.due}"
     for decision in trace.decisions:
-        yield from _decision(decision, "    ", "at sending")
+        yield from decision_lines(decision, "    ", "at sending")
     yield from (f"    {_attempt(attempt)}" for attempt in trace.attempts)
-
-
-def _decision(row: DecisionRow, indent: str, when: str) -> Iterator[str]:
-    yield f"{indent}Decision {when}, {row.at}: {row.decision}{_because(row.code)}"
-    for basis in row.body.get("basis", ()):
-        where = f", {basis['provision']}" if basis.get("provision") else ""
-        yield f"{indent}  rests on {basis.get('consent')}{where}: {basis.get('effect')}"
-        if basis.get("why"):
-            yield f"{indent}    because {basis['why']}"
-    rested = {basis.get("consent") for basis in row.body.get("basis", ())}
-    others = [consent for consent in consents(row) if consent not in rested]
-    if others:
-        yield f"{indent}  also looked at {', '.join(others)}"
-    for obligation in row.body.get("obligations", ()):
-        yield f"{indent}  under the obligation {obligation.get('type')}"
 
 
 def _attempt(row: AttemptRow) -> str:

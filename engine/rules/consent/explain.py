@@ -29,12 +29,12 @@ def basis_of(ground: Ground, verdict: Verdict, recipient: str | None) -> Iterato
         name = finding.consent.name
         if verdict == "permit":
             for permit in finding.permits:
-                why = "it permits " + _what(permit.match)
+                why = "it permits " + words_of(permit.match)
                 yield Basis(name, permit.provision.path, "permit", why, recipient)
         if verdict != "no-consent":
             for deny in finding.denies:
                 if {} not in deny.exceptions:
-                    why = "it denies " + _what(deny.own) + _but(deny.exceptions)
+                    why = "it denies " + words_of(deny.own) + _but(deny.exceptions)
                     yield Basis(name, deny.provision.path, "deny", why, recipient)
 
 
@@ -70,10 +70,10 @@ def _only_denies(standing: Standing) -> str:
 def _matched(finding: Finding, provision: Provision, effect: Effect) -> str:
     for permit in finding.permits:
         if permit.provision is provision:
-            return "it permits " + _what(permit.match)
+            return "it permits " + words_of(permit.match)
     for deny in finding.denies:
         if deny.provision is provision:
-            return "it denies " + _what(deny.own) + _but(deny.exceptions)
+            return "it denies " + words_of(deny.own) + _but(deny.exceptions)
     return f"who, when and why match its {effect}, the content asked for does not"
 
 
@@ -110,7 +110,8 @@ def _codes(stated: Any) -> Iterator[str]:
             yield str(one)
 
 
-def _what(match: Match) -> str:
+def words_of(match: Match) -> str:
+    """Return what a match covers, in words."""
     if not match:
         return "everything"
     return " and ".join(_said(name, stated) for name, stated in match.items())
@@ -119,11 +120,11 @@ def _what(match: Match) -> str:
 def _said(name: str, stated: Any) -> str:
     match name:
         case "any":
-            return "either (" + ") or (".join(_what(one) for one in stated) + ")"
+            return "either (" + ") or (".join(words_of(one) for one in stated) + ")"
         case "all":
-            return " and ".join(_what(one) for one in stated)
+            return " and ".join(words_of(one) for one in stated)
         case "not":
-            return "anything but (" + ") and (".join(_what(one) for one in stated) + ")"
+            return "anything but (" + ") and (".join(words_of(one) for one in stated) + ")"
         case "dataPeriod":
             return "content " + _period(stated)
         case "data":
@@ -142,5 +143,5 @@ def _data(stated: Any) -> Iterator[str]:
 
 
 def _but(exceptions: Iterable[Match]) -> str:
-    said = " or ".join(_what(one) for one in exceptions)
+    said = " or ".join(words_of(one) for one in exceptions)
     return f", except {said}" if said else ""
