@@ -1,4 +1,4 @@
-"""A FHIR server that nobody here wrote stands in for the health plan: what arrives there is read."""
+"""A FHIR server that nobody here wrote stands in for the health plan, and gets the whole day."""
 
 from __future__ import annotations
 
