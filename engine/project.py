@@ -17,8 +17,11 @@ from engine.fhir.profiles import Profile, Profiles, load_profiles
 from engine.message import Resource
 from engine.rules.consent.compile import CompiledConsent, compile_consent
 from engine.rules.consent.decide import decide
+from engine.rules.consent.entry import Entry, entry_of
 from engine.rules.consent.policy import DEFAULT, Policy
 from engine.rules.decision import Decision
+from engine.rules.rule_files import load_rules
+from engine.rules.rulebook import EMPTY, RuleBook
 from engine.rules.sensitivity import SensitivityTable, load_tables
 from engine.transform.adapter import Adapter, Adapters, load_adapters
 from engine.transform.crosswalk import Key, Links, Naming, SystemCrosswalk, identifier_key
@@ -28,6 +31,9 @@ from engine.validate import validate
 _MOST_COMPILED = 20_000
 
 FhirVersion = Literal["R4", "R5"]
+_ALWAYS = frozenset({"Communication", "DetectedIssue"})
+"""Always guarded: a finding of ours tells one system what another one wrote."""
+
 _CONTENT = {
     "CommunicationRequest": ("payload",),
     "Task": ("input", "output"),
@@ -52,7 +58,9 @@ class Project:
     profiles: Profiles
     policies: Mapping[int, Policy]
     labels: SensitivityTable | None = None
+    rules: RuleBook = EMPTY
     _compiled: dict[tuple[str, ...], CompiledConsent] = field(default_factory=dict, repr=False)
+    _entries: dict[str, Entry] = field(default_factory=dict, repr=False)
     _legs: dict[tuple[str, str], tuple[Leg, ...]] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -104,7 +112,7 @@ class Project:
     def guarded(self, resource: Resource) -> bool:
         """Tell whether the consent rule guards a resource (CONSENT.md, "How a Communication")."""
         type_name = resource["resourceType"]
-        if type_name == "Communication":
+        if type_name in _ALWAYS:
             return True
         if type_name not in self.config.rules.consent.applies_to:
             return False
@@ -122,10 +130,20 @@ class Project:
             return compile_consent(consent, policy.zone)
         key = (consent["id"], version, policy.zone)
         known = self._compiled.get(key)
-        if known is None or known.resource != consent:
+        if known is None or (known.resource is not consent and known.resource != consent):
             if len(self._compiled) >= _MOST_COMPILED:
                 self._compiled.clear()
             known = self._compiled[key] = compile_consent(consent, policy.zone)
+        return known
+
+    def entry(self, actor: Resource) -> Entry:
+        """Return an actor made ready for decisions, worked out once, as with `compiled`."""
+        key = f"{actor['resourceType']}/{actor['id']}"
+        known = self._entries.get(key)
+        if known is None or (known.resource is not actor and known.resource != actor):
+            if len(self._entries) >= _MOST_COMPILED:
+                self._entries.clear()
+            known = self._entries[key] = entry_of(actor)
         return known
 
     def organization(self, system: str, links: Links) -> dict[str, Any]:
@@ -256,9 +274,11 @@ def examine(
     problems += found
     labels, found = load_tables(config.labels)
     problems += found
+    rules, found = load_rules(config.rules_folder)
+    problems += found
     if has_errors(problems):
         return None, problems
-    return Project(config, adapters, profiles, policies, labels), problems
+    return Project(config, adapters, profiles, policies, labels, rules), problems
 
 
 def _policies(config: Config) -> tuple[dict[int, Policy], list[Diagnostic]]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from engine.cli.rules import check_rules, run_rules
 from engine.config import load_config
 from engine.diagnostics import CODES, Diagnostic, Severity, did_you_mean, has_errors, in_order
 from engine.fhir import json
@@ -43,6 +44,8 @@ class _Work:
     folder: Folder
     chosen: tuple[Loaded, ...]
     problems: tuple[Diagnostic, ...]
+    rules: Path | None = None
+    rule_file: Path | None = None
 
 
 def lint(path: PathArgument = Path("."), as_json: JsonOption = False) -> None:
@@ -54,6 +57,7 @@ def lint(path: PathArgument = Path("."), as_json: JsonOption = False) -> None:
     problems = [*work.problems, *work.folder.problems]
     for loaded in work.chosen:
         problems += _beside(loaded)
+    problems += check_rules(work.rules) if work.rules else []
     _report(problems, as_json, f"{len(work.chosen)} mappings, {len(work.folder.tables)} tables")
 
 
@@ -76,10 +80,15 @@ def test(
         rows.append(_tested(loaded.name, results, coverage, verbose))
         if not as_json:
             _print_tested(rows[-1])
+    ruled, found = run_rules(work.rules, work.rule_file) if work.rules else ([], [])
+    problems += found
+    rows += [tested.to_json() for tested in ruled]
     if as_json:
         print(json.dumps({"mappings": rows, "problems": [d.to_json() for d in problems]}).decode())
     else:
-        others = [d for d in problems if d.code != "M034"]
+        for line in (line for tested in ruled for line in tested.lines()):
+            print(line)
+        others = [d for d in problems if d.code not in ("M034", "A011")]
         for diagnostic in in_order(others):
             print(diagnostic.text())
         failed = sum(row["failed"] for row in rows)
@@ -182,13 +191,14 @@ def _work(path: Path) -> _Work:
     path = path.resolve()
     root = _project(path)
     problems: list[Diagnostic] = []
-    mappings, profile_paths = root / "mappings", [root / "profiles"]
+    mappings, profile_paths, rules = root / "mappings", [root / "profiles"], root / "rules"
     config_file = root / "config.yaml"
     if config_file.is_file() and config_file.stat().st_size:
         config, found = load_config(config_file, os.environ)
         problems += found
         if config is not None:
             mappings, profile_paths = config.mappings, list(config.profiles)
+            rules = config.rules_folder
     if not mappings.is_dir():
         _misuse(f"there is no folder of mappings at {mappings}")
     profiles, found = load_profiles([folder for folder in profile_paths if folder.exists()])
@@ -196,13 +206,20 @@ def _work(path: Path) -> _Work:
     known: Profiles | None = profiles if any(p.exists() for p in profile_paths) else None
     folder = load_folder(mappings, known)
     whole = path in (root, config_file, mappings.resolve())
+    ruled = path == rules.resolve() or rules.resolve() in path.parents
     chosen = tuple(m for m in folder.mappings.values() if whole or _means(path, m))
-    if not chosen and not whole:
+    if not chosen and not whole and not ruled:
         _misuse(f"there is no mapping at {path}")
     if not whole:
         folder.problems = [d for loaded in chosen for d in loaded.problems]
         problems = []
-    return _Work(folder, chosen, tuple(problems))
+    return _Work(
+        folder,
+        chosen,
+        tuple(problems),
+        rules if (whole or ruled) and rules.is_dir() else None,
+        path if ruled and path.is_file() else None,
+    )
 
 
 def _project(path: Path) -> Path:

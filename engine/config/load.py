@@ -58,6 +58,7 @@ def _settled(config: Config, root: Path) -> Config:
         root=root,
         store=store,
         mappings=root / config.mappings,
+        rules_folder=root / config.rules_folder,
         profiles=tuple(root / folder for folder in config.profiles),
     )
 

@@ -14,6 +14,7 @@ from engine.road.facts import Facts
 from engine.road.identify import Names, identify_units
 from engine.road.judge import judge
 from engine.road.route import route
+from engine.road.ruled import rules
 from engine.road.trip import Trip
 from engine.transform.crosswalk import IDENTITY_TYPES, Key, reference_key
 
@@ -25,7 +26,7 @@ ARRIVING: tuple[Stage, ...] = (admit, check_source)
 UNDERSTANDING: tuple[Stage, ...] = (canonicalise, check_canonical)
 """What makes it canonical, once the whole message has names."""
 
-LEAVING: tuple[Stage, ...] = (judge, route)
+LEAVING: tuple[Stage, ...] = (rules, judge, route)
 """What decides whether and how it goes out, once the message's own consents are known."""
 
 

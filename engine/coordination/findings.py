@@ -1,0 +1,248 @@
+"""Findings on record: each written once as a DetectedIssue, settled when gone, with its Task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from engine.coordination.member_record import MemberRecord
+from engine.coordination.producing import produce, produced_id
+from engine.fhir.json import dumps
+from engine.message import Hold, Outcome, Reject, Resource
+from engine.project import Project
+from engine.rules.finding import Finding, detected_issue, kind_of, settled, settled_by_engine
+from engine.rules.labels import label
+from engine.rules.orders import reference_to
+from engine.store import Transaction
+from engine.transform.crosswalk import reference_key
+
+OUTCOME_SYSTEM = "https://carelane.example/fhir/CodeSystem/finding-outcome"
+"""The system of the tag that says what follows a DetectedIssue."""
+
+TASK_SYSTEM = "https://carelane.example/fhir/CodeSystem/task"
+HELD = "review-hold"
+"""Why a delivery is held that a finding implicates."""
+
+_SAME = ("detail", "severity", "status", "implicated", "code")
+_OPEN_TASK = frozenset({"requested", "received", "accepted", "ready", "in-progress", "draft"})
+
+
+def keep_findings(
+    tx: Transaction, project: Project, record: MemberRecord, found: Sequence[Finding]
+) -> None:
+    """Write what is new or changed, settle what is gone, and let go what was held for it."""
+    coordination = project.config.coordination
+    if coordination is None:
+        return
+    known = {issue["id"]: issue for issue in record.of("DetectedIssue") if kind_of(issue)}
+    tasks = {task["id"]: task for task in record.of("Task")}
+    desk = _Desk(tx, project, record, coordination.acting)
+    wanted = {finding_id(record.member, finding): finding for finding in found}
+    changed = [
+        *(
+            issue
+            for id, finding in wanted.items()
+            if (issue := desk.written(id, finding, known.get(id)))
+        ),
+        *(
+            settled(_bare(issue), tx.now)
+            for id, issue in known.items()
+            if id not in wanted and issue["status"] == "preliminary"
+        ),
+    ]
+    now = {**known, **{issue["id"]: issue for issue in changed}}
+    changed += [task for issue in now.values() if (task := desk.task(issue, tasks))]
+    if changed:
+        desk.put(changed)
+    _hold_and_release(tx, record, [issue for issue in now.values() if holds(issue)])
+
+
+def outcome_of(project: Project, finding: Finding) -> str:
+    """Return what follows a finding: what its rule asks for, else what configuration says."""
+    coordination = project.config.coordination
+    if finding.outcome is not None or coordination is None:
+        return finding.outcome or "warn"
+    return coordination.review.outcomes.of(finding.code)
+
+
+def holds(issue: Resource) -> bool:
+    """Tell whether a DetectedIssue keeps what it implicates from leaving."""
+    return issue.get("status") == "preliminary" and outcome_in(issue) == "hold"
+
+
+def finding_id(member: str, finding: Finding) -> str:
+    """Return the id of a finding's DetectedIssue: the same at every review."""
+    return produced_id(f"review {member}", finding.identity)
+
+
+def closed_by_a_person(issue: Resource) -> bool:
+    """Tell whether somebody else than the engine closed a DetectedIssue: it stays closed."""
+    return issue.get("status") != "preliminary" and not settled_by_engine(issue)
+
+
+def outcome_in(issue: Resource) -> str:
+    """Return what follows a DetectedIssue of ours, as its tag says."""
+    tags = issue.get("meta", {}).get("tag", ())
+    return next((tag["code"] for tag in tags if tag.get("system") == OUTCOME_SYSTEM), "warn")
+
+
+def implicated(issue: Resource) -> set[str]:
+    """Return the references of what a DetectedIssue is about."""
+    return {each["reference"] for each in issue.get("implicated", ()) if "reference" in each}
+
+
+def _bare(resource: Resource) -> Resource:
+    """Return a stored resource without the version that the store gave it."""
+    meta = {k: v for k, v in resource["meta"].items() if k not in ("versionId", "lastUpdated")}
+    rest = {name: value for name, value in resource.items() if name != "meta"}
+    return {**rest, "meta": meta} if meta else rest
+
+
+class _Desk:
+    """Write on behalf of the acting system."""
+
+    def __init__(
+        self, tx: Transaction, project: Project, record: MemberRecord, acting: str
+    ) -> None:
+        self.tx = tx
+        self.project = project
+        self.record = record
+        self.acting = acting
+        organization = project.config.systems[acting].organization
+        self.author: dict[str, Any] = {
+            "type": "Organization",
+            "identifier": {"system": organization.system, "value": organization.value},
+            "display": organization.name or acting,
+        }
+
+    def written(self, id: str, finding: Finding, known: Resource | None) -> Resource | None:
+        """Return the DetectedIssue to write, or None where it stands on record already.
+
+        What a person has closed stays closed, although it is still found.
+        """
+        if known and closed_by_a_person(known):
+            return None
+        again = known if known and known["status"] == "preliminary" else None
+        at = again.get("identifiedDateTime", self.tx.now) if again else self.tx.now
+        issue = detected_issue(finding, id, member=self.record.member, author=self.author, at=at)
+        issue["meta"] = self._meta(finding)
+        if again and all(again.get(name) == issue.get(name) for name in _SAME):
+            return None if outcome_in(again) == outcome_in(issue) else issue
+        return issue
+
+    def _meta(self, finding: Finding) -> dict[str, Any]:
+        """Say what follows, and label the finding by everything that it rests on."""
+        meta: dict[str, Any] = {
+            "tag": [{"system": OUTCOME_SYSTEM, "code": outcome_of(self.project, finding)}]
+        }
+        labels = list(self._labels(finding))
+        return meta | ({"security": labels} if labels else {})
+
+    def _labels(self, finding: Finding) -> Iterator[dict[str, Any]]:
+        seen = set()
+        table = self.project.labels
+        for resource in self.record.everything:
+            if reference_to(resource) not in finding.evidence:
+                continue
+            judged = label(resource, table) if table else resource
+            for coding in _security(judged):
+                key = (coding.get("system"), coding.get("code"))
+                if key not in seen:
+                    seen.add(key)
+                    yield {name: coding[name] for name in ("system", "code") if name in coding}
+
+    def task(self, issue: Resource, tasks: dict[str, Resource]) -> Resource | None:
+        """Return the Task of a finding where it is to be written, or taken back."""
+        id = produced_id(f"finding {issue['id']}", "task")
+        known = tasks.get(id)
+        if issue["status"] != "preliminary":
+            if known is None or known["status"] not in _OPEN_TASK:
+                return None
+            reason = {"text": "The finding is settled"}
+            return {**_bare(known), "status": "cancelled", "statusReason": reason}
+        if known is not None or outcome_in(issue) not in ("task",):
+            return None
+        return {
+            "resourceType": "Task",
+            "id": id,
+            "status": "requested",
+            "intent": "order",
+            "code": {
+                "coding": [{"system": TASK_SYSTEM, "code": "review-finding"}],
+                "text": "Review a finding",
+            },
+            "description": "Look at this finding with everybody concerned, and close it.",
+            "focus": {"reference": f"DetectedIssue/{issue['id']}"},
+            "for": {"reference": f"Patient/{self.record.member}"},
+            "authoredOn": self.tx.now,
+            "requester": self.author,
+            "owner": self._owner(),
+        }
+
+    def _owner(self) -> dict[str, Any]:
+        coordination = self.project.config.coordination
+        named = coordination.review.coordinator if coordination else None
+        if named is None:
+            return self.author
+        identifier = {"system": named.system, "value": named.value}
+        return {"identifier": identifier, "display": named.name}
+
+    def put(self, resources: Sequence[Resource]) -> None:
+        """Write over the road; what may not leave is kept on record all the same."""
+        cause = f"review {self.record.member}"
+        made = produce(self.tx, self.project, self.acting, resources, cause=cause)
+        for resource, outcome in zip(resources, made.outcomes, strict=True):
+            if _stopped(outcome):
+                self._keep(resource, made.message)
+        own = {
+            reference_key(self.acting, reference_to(resource)): str(resource["id"])
+            for resource in resources
+        }
+        self.tx.crosswalk.link(own, source="engine")
+
+    def _keep(self, resource: Resource, message: str) -> None:
+        kind, id = resource["resourceType"], resource["id"]
+        self.tx.resources.put(
+            kind, id, dumps(resource), member=self.record.member, system=self.acting
+        )
+        body = {"resource": f"{kind}/{id}", "reason": "not to leave"}
+        self.tx.audit.append("finding.kept", body, message=message, actor="engine")
+
+
+def _stopped(outcome: Outcome) -> bool:
+    return isinstance(outcome, Hold | Reject)
+
+
+def _security(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield the labels of a resource and of its parts."""
+    match tree:
+        case {"meta": {"security": list(labels)}}:
+            yield from labels
+    for extension in _extensions(tree):
+        if isinstance(coding := extension.get("valueCoding"), dict):
+            yield coding
+
+
+def _extensions(tree: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            if name == "extension" and isinstance(value, list):
+                yield from (e for e in value if str(e.get("url", "")).endswith("inline-sec-label"))
+            yield from _extensions(value)
+    elif isinstance(tree, list):
+        for item in tree:
+            yield from _extensions(item)
+
+
+def _hold_and_release(tx: Transaction, record: MemberRecord, holding: Sequence[Resource]) -> None:
+    """Hold what waits to leave and is implicated; release what was held and is not any more."""
+    touched = set().union(*(implicated(issue) for issue in holding))
+    members = list(tx.crosswalk.same(record.member))
+    for delivery in tx.deliveries.search(state="held", members=members, limit=1000):
+        reference = f"{delivery.type}/{delivery.envelope['entity']}"
+        if delivery.reason == HELD and reference not in touched:
+            tx.deliveries.release(delivery.id, "engine")
+    if touched:
+        for delivery in tx.deliveries.search(state="waiting", members=members, limit=1000):
+            if f"{delivery.type}/{delivery.envelope['entity']}" in touched:
+                tx.deliveries.withhold(delivery.id, HELD)

@@ -1,0 +1,49 @@
+"""At the moment of sending: whether a finding keeps a resource from leaving."""
+
+from __future__ import annotations
+
+from engine.coordination.findings import (
+    closed_by_a_person,
+    finding_id,
+    holds,
+    implicated,
+    outcome_of,
+)
+from engine.coordination.member_record import record_of
+from engine.coordination.review import REVIEWED, findings_of
+from engine.deliver.ports import Delivery
+from engine.gather import stored
+from engine.project import Project
+from engine.store import Transaction
+
+
+def on_hold(tx: Transaction, project: Project, delivery: Delivery) -> bool:
+    """Tell whether a finding that holds implicates what is about to leave.
+
+    Where the message that brought it was not reviewed yet, the review is done now, so that no
+    delivery is faster than what it would have been held for.
+    """
+    if project.config.coordination is None or delivery.type not in _HELD_TYPES:
+        return False
+    entity = delivery.envelope["entity"]
+    reference = f"{delivery.type}/{entity}"
+    member = tx.crosswalk.current(delivery.member) or delivery.member
+    timer = tx.timers.get(f"react {delivery.message_id}")  # engine.coordination.reactions
+    if timer is not None and timer.state == "waiting":
+        return _found_now(tx, project, member, reference)
+    rows = tx.resources.of_member("DetectedIssue", tx.crosswalk.same(member))
+    issues = (stored(row) for row in rows if not row.deleted)
+    return any(holds(issue) and reference in implicated(issue) for issue in issues)
+
+
+def _found_now(tx: Transaction, project: Project, member: str, reference: str) -> bool:
+    record = record_of(tx, project, member)
+    closed = {issue["id"] for issue in record.of("DetectedIssue") if closed_by_a_person(issue)}
+    return any(
+        reference in finding.evidence and outcome_of(project, finding) == "hold"
+        for finding in findings_of(project, record, tx.now)
+        if finding_id(member, finding) not in closed
+    )
+
+
+_HELD_TYPES = REVIEWED - {"DetectedIssue"}

@@ -1,0 +1,115 @@
+"""After each message about a member: the plans and teams reviewed, and what was found written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from engine.coordination.findings import keep_findings, outcome_of
+from engine.coordination.member_record import MemberRecord, record_of
+from engine.message import Resource
+from engine.project import Project
+from engine.rules.careplan import Settings, review
+from engine.rules.finding import Finding, found
+from engine.rules.orders import reference_to
+from engine.rules.rulebook import BROKEN, FAILED, Rule
+from engine.rules.team import Groups, load_groups, review_teams
+from engine.store import Transaction
+
+if TYPE_CHECKING:
+    from engine.coordination.happening import Happening
+
+REVIEWED = frozenset(
+    {
+        "CarePlan",
+        "CareTeam",
+        "Goal",
+        "ServiceRequest",
+        "MedicationRequest",
+        "NutritionOrder",
+        "DeviceRequest",
+        "Appointment",
+        "Encounter",
+        "Procedure",
+        "Condition",
+        "DetectedIssue",
+    }
+)
+"""The types whose arrival may change what a review finds."""
+
+ROLES = "tables/careteam-role.csv"
+"""The table under mappings/ that says which group each role belongs to."""
+
+
+def review_after(tx: Transaction, project: Project, happening: Happening) -> None:
+    """Review every member that an accepted message was about."""
+    if project.config.coordination is None:
+        return
+    types = REVIEWED | project.rules.watched_types
+    members = {unit.member for unit in happening.units if unit.type in types and unit.member}
+    current = {tx.crosswalk.current(member) or member for member in members}
+    for member in sorted(current):
+        record = record_of(tx, project, member)
+        keep_findings(tx, project, record, findings_of(project, record, tx.now))
+
+
+def findings_of(project: Project, record: MemberRecord, at: str) -> list[Finding]:
+    """Return everything that the reviews find about one member, each kind as configured."""
+    coordination = project.config.coordination
+    if coordination is None:
+        return []
+    plans, teams = record.of("CarePlan"), record.of("CareTeam")
+    related = record.everything
+    settings = Settings(grace=coordination.review.grace, titles=titles_of(project, record))
+    everything = [
+        *review(plans, related, at, book=project.rules, settings=settings),
+        *review_teams(
+            teams,
+            related,
+            at,
+            member=record.member,
+            groups=groups_of(project),
+            plans=plans,
+            book=project.rules,
+        ),
+        *_ruled(project, related),
+    ]
+    return [each for each in everything if outcome_of(project, each) != "off"]
+
+
+def titles_of(project: Project, record: MemberRecord) -> Mapping[str, str]:
+    """Return the title of the system that each resource came from."""
+    systems = project.config.systems
+    return {
+        reference: systems[name].title or name
+        for reference, name in record.systems.items()
+        if name in systems
+    }
+
+
+def groups_of(project: Project) -> Groups:
+    """Return the groups of roles of the project's own table."""
+    return load_groups(project.config.mappings / ROLES)
+
+
+def _ruled(project: Project, resources: Sequence[Resource]) -> Iterator[Finding]:
+    """Ask the rules that only tell (warn, task) about everything of a member."""
+    for resource in resources:
+        for rule in project.rules.watching(str(resource.get("resourceType"))):
+            verdict = rule.ask(resource)
+            if verdict == BROKEN:
+                yield _told(rule, resource, rule.message, rule.outcome)
+            elif verdict == FAILED:
+                said = f"The rule “{rule.name}” could not be computed; a person has to look."
+                yield _told(rule, resource, said, "hold")
+
+
+def _told(rule: Rule, resource: Mapping[str, Any], said: str, outcome: str) -> Finding:
+    return found(
+        "rule",
+        said,
+        [reference_to(resource)],
+        about=rule.name,
+        gravity=rule.gravity,
+        outcome=outcome,
+    )
