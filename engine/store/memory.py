@@ -45,6 +45,11 @@ class Memory:
             self._kept.clear()
             self._stamp = stamp
 
+    def forget(self) -> None:
+        """Forget everything: nobody knows under which count it would still hold."""
+        self._kept.clear()
+        self._stamp = None
+
     def take(self, recall: Recall, stamp: int) -> None:
         """Take over what a transaction read, now that it is durable; `stamp` is its own count."""
         if recall.spoilt_all or len(self._kept) + len(recall.fresh) > self._most:
@@ -67,6 +72,8 @@ class Recall:
         self.fresh: dict[Hashable, Any] = {}
         self.spoilt: set[Hashable] = set()
         self.spoilt_all = False
+        self.rested: dict[str, dict[str, int]] = {}
+        self.entered: dict[str, int] = {}
 
     @property
     def changed(self) -> bool:
@@ -86,6 +93,25 @@ class Recall:
         """Remember what was just read, unless this transaction has changed it."""
         if self._memory is not None and not self.spoilt_all and name not in self.spoilt:
             self.fresh[name] = value
+
+    def rest(self, member: str, versions: dict[str, int]) -> None:
+        """Note the Consents of a member, by id and version, that something decided rests on."""
+        self.rested.setdefault(member, versions)
+
+    def enter(self, consent: str, version: int) -> None:
+        """Note the version that this transaction itself gave a Consent."""
+        self.entered.setdefault(consent, version)
+
+    def outdated(self, member: str, now: dict[str, int]) -> bool:
+        """Tell whether anybody else has changed a member's Consents since they were read."""
+        read = self.rested[member]
+        return any(self._differs(id, read.get(id, 0), now.get(id, 0)) for id in {*read, *now})
+
+    def _differs(self, id: str, read: int, now: int) -> bool:
+        own = self.entered.get(id)
+        if own is None:
+            return read != now
+        return read < own - 1
 
     def spoil(self, name: Hashable) -> None:
         """Say that this transaction changes what stands under a name."""

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 from sqlalchemy.sql import ClauseElement
 
-from engine.store.database import Insert, Statement
+from engine.store.database import Insert, Listing, Statement
 from engine.store.memory import ABSENT, REMEMBERED
 from engine.store.rows import ResourceRow
 from engine.store.session import Session
@@ -42,6 +42,15 @@ _VERSION = Statement(
         history.c.version == bindparam("version"),
     )
 )
+_STANDING = Listing(
+    lambda _, places: select(resource.c.member, resource.c.id, resource.c.version).where(
+        resource.c.member.in_([bindparam(f"member{n}") for n in places]),
+        resource.c.type == bindparam("type"),
+        resource.c.deleted == 0,
+    ),
+    lambda n, member: {f"member{n}": member, "type": "Consent"},
+)
+_PAGE = 64
 _OF_MEMBER = Statement(
     lambda _: (
         select(resource)
@@ -79,6 +88,8 @@ class Resources:
         }
         self._spoil(type, id, member)
         version: int = self._session.run(_PUT, values).scalar_one()
+        if type == "Consent":
+            self._session.recall.enter(id, version)
         self._session.add(_KEEP, [{**values, "version": version}])
         return version
 
@@ -136,7 +147,22 @@ class Resources:
         if found is ABSENT:
             found = [row for row in self.of_member("Consent", [member]) if not row.deleted]
             recall.keep(("consents", member), found)
+        recall.rest(member, {row.id: row.version for row in found})
         return found
+
+    def overtaken(self) -> bool:
+        """Tell whether anybody else has changed the Consents that this transaction read.
+
+        Asked while the chain's end is locked, so that no later change can come before the commit.
+        """
+        recall = self._session.recall
+        now: dict[str, dict[str, int]] = {member: {} for member in recall.rested}
+        members = sorted(now)
+        for start in range(0, len(members), _PAGE):
+            page = members[start : start + _PAGE]
+            for member, id, version in self._session.run(*_STANDING.of(page)):
+                now[member][id] = version
+        return any(recall.outdated(member, versions) for member, versions in now.items())
 
     def all_of_member(self, members: Sequence[str]) -> list[ResourceRow]:
         """Return everything current about a member, by type and id."""

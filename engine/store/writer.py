@@ -32,7 +32,9 @@ Checkpoint = Callable[[str], None]
 """Is told the name of each point at which a crash would matter."""
 
 CHECKPOINTS = ("before-commit", "after-commit", "before-answer")
-_REPEATS = 5
+_REPEATS = 8
+_TRUSTING = 4
+"""Of these, how many use what is remembered; the rest read anew and hold it against the end."""
 
 
 class _Overtaken(Exception):  # noqa: N818 - the work is done again, nothing failed
@@ -137,8 +139,8 @@ class Writer:
 
     def _try(self, jobs: list[_Job]) -> Exception | None:
         """Commit and answer; return what kept it from happening."""
-        for left in reversed(range(_REPEATS)):
-            error, work = self._commit(jobs, self._memory if left else None)
+        for number in range(_REPEATS):
+            error, work = self._commit(jobs, self._memory if number < _TRUSTING else None)
             if error is None:
                 self._checkpoint("before-answer")
                 self._committed(work)
@@ -155,7 +157,7 @@ class Writer:
                 transaction = self._run(jobs, memory)
                 self._checkpoint("before-commit")
             self._checkpoint("after-commit")
-            self._remember(transaction)
+            self._remember(transaction, memory)
             return None, transaction.work
         except Exception as error:
             if breaks_transaction(error):
@@ -171,15 +173,20 @@ class Writer:
             job.result = job.run(transaction)
         transaction.flush()
         transaction.audit.seal()
-        if memory is not None and transaction.audit.known not in (None, known):
+        if transaction.audit.known not in (None, known) and (
+            memory is not None or transaction.resources.overtaken()
+        ):
             raise _Overtaken
         transaction.flush()
         if transaction.work and not transaction.neutral:
             transaction.connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
         return transaction
 
-    def _remember(self, transaction: Transaction) -> None:
+    def _remember(self, transaction: Transaction, memory: Memory | None) -> None:
         """Keep what was read, under the count that this commit has left behind."""
+        if memory is None:
+            self._memory.forget()
+            return
         found, recall = transaction.audit.known, transaction.recall
         if found is not None:
             self._memory.take(recall, found + recall.changed)
@@ -201,6 +208,8 @@ class Writer:
 
 def _told(error: Exception) -> Exception:
     """Say it in the words of the store where it comes from the database."""
+    if isinstance(error, _Overtaken):
+        return StoreError("others wrote the same again and again; nothing of this was written")
     if not isinstance(error, SQLAlchemyError):
         return error
     if breaks_transaction(error):
