@@ -46,6 +46,10 @@ class Facts:
         referred = (self.content.get(target) for target in targets_of(resource))
         return (*self.supporting.values(), *(found for found in referred if found is not None))
 
+    def library(self, resource: Resource) -> Known:
+        """Return what `told_by` returns, looked up only as far as it is asked for."""
+        return Known(self, resource)
+
     def knowing(self, units: Iterable[Unit]) -> Facts:
         """Return these facts with the canonical consents and actors of the message itself."""
         consents = {member: list(known) for member, known in self.consents.items()}
@@ -74,6 +78,20 @@ class Facts:
             supporting={**self.supporting, **other.supporting},
             content={**self.content, **other.content},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Be the library of what the facts tell to one resource (`engine.rules.content.Library`)."""
+
+    facts: Facts
+    resource: Resource
+
+    def named(self, name: str) -> Resource | None:
+        return self.facts.supporting.get(name) or self.facts.content.get(name)
+
+    def all(self) -> Sequence[Resource]:
+        return self.facts.told_by(self.resource)
 
 
 def _unversioned(consent: Resource) -> Resource:

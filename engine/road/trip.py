@@ -47,7 +47,7 @@ class Trip:
         if known is None:
             known = self._told[key] = told_by(
                 canonical,
-                self.facts.told_by(canonical),
+                self.facts.library(canonical),
                 table=self.project.labels,
                 minor=minor,
             )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from engine.message import Resource
 from engine.rules.consent.codings import RESOURCE_TYPES
@@ -52,54 +53,89 @@ class Part:
     authors: frozenset[str] = frozenset()
 
 
-class Shelf:
-    """Find the resources that a resource may point to: contained ones and those handed in.
+class Library(Protocol):
+    """Hold the resources that references may lead to beside the one at hand."""
 
-    Those handed in are given a `finish` when they are taken down (labels, say): few of them are.
+    def named(self, name: str) -> Resource | None:
+        """Return the resource of a name `Type/id`, or None."""
+
+    def all(self) -> Sequence[Resource]:
+        """Return every resource, for those that are meant by an identifier."""
+
+
+class Listed:
+    """Be the library of the resources in a list; of two with one name the first counts."""
+
+    def __init__(self, resources: Sequence[Resource]) -> None:
+        self._resources = resources
+        self._known: dict[str, Resource] | None = None
+
+    def named(self, name: str) -> Resource | None:
+        if self._known is None:
+            self._known = {}
+            for other in self._resources:
+                if other.get("id"):
+                    self._known.setdefault(f"{other.get('resourceType')}/{other['id']}", other)
+        return self._known.get(name)
+
+    def all(self) -> Sequence[Resource]:
+        return self._resources
+
+
+class Shelf:
+    """Find the resources that a resource may point to: contained ones and those of a library.
+
+    `finish` is done to those of the library when content is read from them (labels, say).
     """
 
     def __init__(
         self,
         resource: Resource,
-        supporting: Sequence[Resource] = (),
+        library: Library,
         finish: Callable[[Resource], Resource] | None = None,
     ) -> None:
-        self._supporting = supporting
+        self._library = library
         self._finish = finish
         self._contained = {
             f"#{contained['id']}": dict(contained)
             for contained in resource.get("contained") or ()
             if isinstance(contained, Mapping) and contained.get("id")
         }
-        self._known: dict[str, Resource] | None = None
-        self._taken: dict[str, Resource] = {}
+        self._identified: dict[str, Resource] | None = None
 
     def find(self, reference: Mapping[str, Any]) -> Resource | None:
         """Return the resource that a Reference means, or None where it is not here."""
         for name in reference_names(reference):
             if name in self._contained:
                 return self._contained[name]
-            if name in self._taken or name in self._index():
-                return self._take(name)
+            found = self._named(name)
+            if found is not None:
+                return self._finish(found) if self._finish else found
         return None
+
+    def record(self, reference: Mapping[str, Any]) -> Resource | None:
+        """Return the resource that a Reference means, as it is known."""
+        for name in reference_names(reference):
+            found = self._contained.get(name) or self._named(name)
+            if found is not None:
+                return found
+        return None
+
+    def _named(self, name: str) -> Resource | None:
+        found = self._library.named(name)
+        return self._by_identifier().get(name) if found is None and "|" in name else found
 
     def inside(self, reference: Mapping[str, Any]) -> Resource | None:
         """Return the contained resource that a Reference means by its literal, or None."""
         return self._contained.get(str(reference.get("reference", "")))
 
-    def _take(self, name: str) -> Resource:
-        if name not in self._taken:
-            found = self._index()[name]
-            self._taken[name] = self._finish(found) if self._finish else found
-        return self._taken[name]
-
-    def _index(self) -> dict[str, Resource]:
-        if self._known is None:
-            self._known = {}
-            for other in self._supporting:
+    def _by_identifier(self) -> dict[str, Resource]:
+        if self._identified is None:
+            self._identified = {}
+            for other in self._library.all():
                 for name in names_of(other):
-                    self._known.setdefault(name, other)
-        return self._known
+                    self._identified.setdefault(name, other)
+        return self._identified
 
 
 def whole(resource: Resource, path: str, inherited: frozenset[Label] = frozenset()) -> Part:
@@ -121,18 +157,43 @@ def whole(resource: Resource, path: str, inherited: frozenset[Label] = frozenset
     )
 
 
-def parts(resource: Resource, supporting: Sequence[Resource] | Shelf = ()) -> list[Part]:
+def parts(resource: Resource, supporting: Sequence[Resource] = ()) -> list[Part]:
     """Return the parts of a resource, contained ones last.
 
     A type that carries no content of its own (an Observation, say), and a carrier that holds
     nothing, is one part at path "". People and organizations that are contained are no content.
     """
+    return parts_of(resource, passages(resource), Shelf(resource, Listed(supporting)))
+
+
+Passages = Mapping[str, Passage]
+"""The entries of a carrier, by path."""
+
+NO_LABELS: Mapping[str, frozenset[Label]] = MappingProxyType({})
+
+
+def passages(resource: Resource) -> Passages:
+    """Return the entries of a resource that carries content; no other type has any."""
+    if resource.get("resourceType") not in CARRIERS:
+        return {}
+    return {path: Passage(entry) for path, entry in entries(resource)}
+
+
+def parts_of(
+    resource: Resource,
+    told: Passages,
+    shelf: Shelf,
+    added: Mapping[str, frozenset[Label]] = NO_LABELS,
+) -> list[Part]:
+    """Return the parts of a resource, as `parts`; `told` are its passages, `added` more labels."""
     inherited = resource_labels(resource)
     found: list[Part] = []
-    if resource.get("resourceType") in CARRIERS:
-        shelf = supporting if isinstance(supporting, Shelf) else Shelf(resource, supporting)
+    if told:
         reader = _Entries(resource, shelf, inherited)
-        found = [reader.part(path, entry) for path, entry in entries(resource)]
+        found = [
+            reader.part(path, passage, passage.labels() | added.get(path, frozenset()))
+            for path, passage in told.items()
+        ]
     if not found:
         found = [whole(resource, "")]
     for index, contained in enumerate(resource.get("contained") or ()):
@@ -191,20 +252,19 @@ class _Entries:
         self.names = names_of(resource)
         self.classes = classes_of(resource)
         self.links = _names_in(resource.get("encounter"))
-        self.authors = authors_of({key: resource.get(key) for key in _WRITERS})
-        self.about = codes_in([resource.get(key) for key in ABOUT])
+        self.authors = authors_of({key: resource[key] for key in _WRITERS if key in resource})
 
-    def part(self, path: str, entry: Any) -> Part:
-        own = inline_labels(entry)
-        opaque = is_opaque({element_of(path): entry})
-        passage = Passage(entry)
+    def part(self, path: str, passage: Passage, own: frozenset[Label]) -> Part:
+        opaque = is_opaque({element_of(path): passage.tree})
         codes = passage.codes()
+        if opaque and is_content(self.resource, path):
+            codes |= codes_in([self.resource.get(key) for key in ABOUT])
         part = Part(
             path=path,
             labels=own or self.inherited,
             classes=self.classes,
             envelope=self.classes,
-            codes=codes | self.about if opaque and is_content(self.resource, path) else codes,
+            codes=codes,
             opaque=opaque,
             ages=passage.ages(),
             names=self.names,

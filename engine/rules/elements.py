@@ -10,7 +10,7 @@ from typing import Any
 from engine.fhir.references import split_reference
 from engine.message import Resource
 from engine.rules.consent.codings import RESOURCE_TYPES, mappings
-from engine.rules.security_label import INLINE_LABEL, Label, label_of
+from engine.rules.security_label import INLINE_LABEL, Label, inline_labels, label_of
 
 PROFILE = "urn:ietf:rfc:3986"
 
@@ -125,29 +125,41 @@ _INNER = (dict, list)
 
 
 class Passage:
-    """Hold one tree of content, walked once for everything that is asked of it."""
+    """Hold one tree of content, walked once for everything that is asked of it.
 
-    __slots__ = ("bare", "nodes", "tree")
+    `bare` are its objects without meta, contained resources and inline labels.
+    """
+
+    __slots__ = ("_codes", "_references", "bare", "nodes", "tree")
 
     def __init__(self, tree: Any) -> None:
         self.tree = tree
         self.nodes = walk(tree)
         bare = without_meta(tree)
         self.bare = self.nodes if bare is tree else walk(bare)
-        """The objects without meta, contained resources and inline labels."""
+        self._codes: frozenset[Label] | None = None
+        self._references: list[Mapping[str, Any]] | None = None
+
+    def labels(self) -> frozenset[Label]:
+        """Return the labels that the outermost object carries in inline-label extensions."""
+        return inline_labels(self.tree)
 
     def references(self) -> list[Mapping[str, Any]]:
         """Return every Reference."""
-        return [node for node in self.nodes if _is_reference(node)]
+        if self._references is None:
+            self._references = [node for node in self.nodes if _is_reference(node)]
+        return self._references
 
     def codes(self) -> frozenset[Label]:
         """Return every coding as system and code; labels and identifier types are none."""
-        found: set[Label] = set()
-        for node in self.bare:
-            code = node.get("code")
-            if isinstance(code, str) and ("system" in node or "display" in node or len(node) == 1):
-                found.add(label_of(node))
-        return frozenset(found)
+        if self._codes is None:
+            self._codes = frozenset(
+                label_of(node)
+                for node in self.bare
+                if isinstance(node.get("code"), str)
+                and ("system" in node or "display" in node or len(node) == 1)
+            )
+        return self._codes
 
     def ages(self) -> tuple[tuple[str | None, str | None], ...]:
         """Return the dates and periods that tell how old the content is."""

@@ -8,16 +8,8 @@ from typing import Any
 from engine.fhir.dates import birthday, moment
 from engine.message import Resource
 from engine.rules.consent.codings import ACT_CODE, CONFIDENTIALITY
-from engine.rules.content import entries
-from engine.rules.elements import (
-    CARRIERS,
-    PEOPLE,
-    SETTINGS,
-    codes_in,
-    is_opaque,
-    references_in,
-    referred_type,
-)
+from engine.rules.content import Passages, element_of, passages
+from engine.rules.elements import CARRIERS, PEOPLE, SETTINGS, Passage, is_opaque, referred_type
 from engine.rules.security_label import (
     INLINE_LABEL,
     Label,
@@ -38,19 +30,39 @@ def label(resource: Resource, table: SensitivityTable, *, minor: bool = False) -
     holds words that no code explains: those stay unlabelled. `minor` says that the member was
     under age, which adds the table's labels for services that a minor may seek in confidence.
     """
-    step = _Labelling(table, minor)
     labelled = dict(resource)
     if resource.get("resourceType") in CARRIERS:
         inherited = resource_labels(resource)
-        for path, entry in entries(resource):
-            step.label_entry(labelled, path, entry, inherited)
-        contained = resource.get("contained")
-        if isinstance(contained, list):
-            labelled["contained"] = [step.label_contained(one, inherited) for one in contained]
+        told = passages(resource)
+        for path, added in labels_called_for(resource, told, table, minor=minor).items():
+            _label_entry(labelled, path, told[path].tree, added)
+    else:
+        inherited = frozenset()
+    step = _Labelling(table, minor)
+    contained = resource.get("contained")
+    if isinstance(contained, list):
+        labelled["contained"] = [step.label_contained(one, inherited) for one in contained]
+    if resource.get("resourceType") in CARRIERS:
         return labelled
-    if isinstance(contained := resource.get("contained"), list):
-        labelled["contained"] = [step.label_contained(one, frozenset()) for one in contained]
-    return _with_security(labelled, step.labels(labelled, resource_labels(labelled), frozenset()))
+    own = resource_labels(labelled)
+    return _with_security(labelled, step.labels(Passage(labelled), own, frozenset()))
+
+
+def labels_called_for(
+    resource: Resource, told: Passages, table: SensitivityTable, *, minor: bool = False
+) -> dict[str, frozenset[Label]]:
+    """Return the labels to add to the entries of a resource, by path; `told` are its passages.
+
+    What has no value, only extensions beside it, bears none.
+    """
+    step = _Labelling(table, minor)
+    inherited = resource_labels(resource)
+    called = (
+        (path, step.entry_labels(path, passage, inherited))
+        for path, passage in told.items()
+        if element_of(path) in resource
+    )
+    return {path: labels for path, labels in called if labels}
 
 
 def label_all(
@@ -79,66 +91,66 @@ class _Labelling:
         return frozenset(found)
 
     def labels(
-        self, content: Any, own: frozenset[Label], inherited: frozenset[Label]
-    ) -> set[Label]:
+        self, content: Passage, own: frozenset[Label], inherited: frozenset[Label]
+    ) -> frozenset[Label]:
         """Return the labels to add to content that has `own` and stands inside `inherited`."""
-        codes = codes_in(content)
-        found = set(self.called_for(codes))
+        codes = content.codes()
+        found = self.called_for(codes)
         if found:
             return (found if own else found | inherited) - own
-        if own or inherited or self.table.otherwise is None or is_opaque(content):
-            return set()
+        if own or inherited or self.table.otherwise is None or is_opaque(content.tree):
+            return _NONE
         if not all(self.table.knows(system) for system, _ in codes):
-            return set()
-        return {(CONFIDENTIALITY, self.table.otherwise)}
+            return _NONE
+        return frozenset({(CONFIDENTIALITY, self.table.otherwise)})
+
+    def entry_labels(
+        self, path: str, passage: Passage, inherited: frozenset[Label]
+    ) -> frozenset[Label]:
+        """Return the labels to add to one entry of a carrier."""
+        if not isinstance(passage.tree, Mapping) or path.startswith("extension"):
+            return _NONE
+        added = self.labels(passage, passage.labels(), inherited)
+        if added and _points_to_content(passage):
+            added -= {(CONFIDENTIALITY, self.table.otherwise or "")}
+        return added
 
     def label_contained(self, resource: Any, inherited: frozenset[Label]) -> Any:
         """Return a contained resource labelled; dom-5 of R4 keeps labels out of its meta."""
         if not isinstance(resource, Mapping):
             return resource
         own = resource_labels(dict(resource)) | inline_labels(resource)
-        return _with_inline(resource, self.labels(resource, own, inherited))
-
-    def label_entry(
-        self,
-        resource: Resource,
-        path: str,
-        entry: Any,
-        inherited: frozenset[Label],
-    ) -> None:
-        """Put inline labels on one entry of `resource`, in place (its lists are copied first)."""
-        if not isinstance(entry, Mapping) or path.startswith("extension"):
-            return
-        added = self.labels(entry, inline_labels(entry), inherited)
-        if _points_to_content(entry):
-            added -= {(CONFIDENTIALITY, self.table.otherwise or "")}
-        if not added:
-            return
-        new = _with_inline(entry, added)
-        key, _, index = path.partition("[")
-        if key not in resource:
-            return
-        if index:
-            resource[key] = list(resource[key])
-            resource[key][int(index[:-1])] = new
-        else:
-            resource[key] = new
+        return _with_inline(resource, self.labels(Passage(resource), own, inherited))
 
 
-def _points_to_content(entry: Mapping[str, Any]) -> bool:
+_NONE: frozenset[Label] = frozenset()
+
+
+def _label_entry(resource: Resource, path: str, entry: Any, added: frozenset[Label]) -> None:
+    """Put inline labels on one entry of `resource`, in place (its lists are copied first)."""
+    key, _, index = path.partition("[")
+    new = _with_inline(entry, added)
+    if index:
+        resource[key] = list(resource[key])
+        resource[key][int(index[:-1])] = new
+    else:
+        resource[key] = new
+
+
+def _points_to_content(entry: Passage) -> bool:
     """Tell whether an entry points to content: the labels of that stand on what it points to."""
-    kinds = (referred_type(reference) for reference in references_in(entry))
+    kinds = (referred_type(reference) for reference in entry.references())
     return any(kind not in PEOPLE and kind not in SETTINGS for kind in kinds)
 
 
-def _with_inline(element: Mapping[str, Any], added: set[Label]) -> dict[str, Any]:
+def _with_inline(element: Mapping[str, Any], added: frozenset[Label]) -> dict[str, Any]:
     if not added:
         return dict(element)
     extensions = [{"url": INLINE_LABEL, "valueCoding": one} for one in in_order(added)]
     return {**element, "extension": [*element.get("extension", ()), *extensions]}
 
 
-def _with_security(resource: Resource, added: set[Label]) -> Resource:
+def _with_security(resource: Resource, added: frozenset[Label]) -> Resource:
     if not added:
         return resource
     meta = dict(resource.get("meta") or {})

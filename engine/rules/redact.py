@@ -70,12 +70,12 @@ def carried_out(
     """Carry out the obligations of a permit on what a resource tells, as `apply`."""
     if any(not _known(obligation) for obligation in obligations):
         return Redaction(None, reason="obligation-unknown")
-    resource, judged = told.resource, told.labelled
+    resource = told.resource
     notices = {path for path, entry in entries(resource) if is_notice(entry)}
     found = [part for part in told.parts if part.path not in notices]
     gone = {part.path for part in found if _is_removed(part, obligations, policy)}
     if gone:
-        gone |= _beside(judged, found, policy)
+        gone |= _beside(told.labelled(), found, policy)
     kept = [part for part in found if part.path not in gone]
     dropped = _dropped(resource, obligations)
     root = str(resource.get("resourceType"))

@@ -71,11 +71,16 @@ def question_about(
     recipient_systems: Sequence[Mapping[str, Any]],
     purpose: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Return the question about what a resource tells, as `request_for`."""
-    resource = told.labelled
+    """Return the question about what a resource tells, as `request_for`.
+
+    In a Task that was answered (`output`), its owner tells its requester, not the other way round.
+    """
+    resource = told.resource
     kind = str(resource.get("resourceType"))
-    told_by_whom = _parties(resource, _TELLERS.get(kind, ()), told.shelf)
-    told_to = _parties(resource, _TOLD.get(kind, ()), told.shelf)
+    answers = kind == "Task" and bool(resource.get("output"))
+    tellers, listeners = ("owner",), ("requester", "restriction")
+    told_by_whom = _parties(resource, tellers if answers else _TELLERS.get(kind, ()), told.shelf)
+    told_to = _parties(resource, listeners if answers else _TOLD.get(kind, ()), told.shelf)
     senders = _distinct([*told_by_whom, sender_system])
     asked: dict[str, Any] = {
         "patient": _patient(resource, told.shelf),
@@ -102,7 +107,7 @@ def _patient(resource: Resource, shelf: Shelf) -> dict[str, Any]:
     pending: list[Mapping[str, Any]] = [stated]
     seen: set[str] = set()
     while pending:
-        record = shelf.find(pending.pop())
+        record = shelf.record(pending.pop())
         if record is None or record.get("resourceType") != "Patient" or _name(record) in seen:
             continue
         seen.add(_name(record))

@@ -2,42 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from engine.message import Resource
-from engine.rules.content import Part, Shelf, parts
-from engine.rules.labels import label
+from engine.rules.content import Library, Listed, Part, Shelf, parts_of, passages
+from engine.rules.labels import label, labels_called_for
 from engine.rules.sensitivity import SensitivityTable
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Hold a resource as it came and under the labels that its codes call for, part by part.
+    """Hold a resource as it came, and its parts under the labels that its codes call for.
 
-    `shelf` finds what its references lead to, labelled likewise.
+    `labelled` gives the resource with these labels on it, `shelf` finds what its references lead
+    to, labelled likewise.
     """
 
     resource: Resource
-    labelled: Resource
     parts: Sequence[Part]
     shelf: Shelf
+    labelled: Callable[[], Resource]
 
 
 def told_by(
     resource: Resource,
-    supporting: Sequence[Resource] = (),
+    library: Library | Sequence[Resource] = (),
     *,
     table: SensitivityTable | None = None,
     minor: bool = False,
 ) -> Told:
-    """Return what a resource tells; `supporting` are the resources that references lead to.
+    """Return what a resource tells; `library` holds the resources that references lead to.
 
     With a `table` the content is labelled first, as by `engine.rules.labels.label`.
     """
+    beside = Listed(library) if isinstance(library, Sequence) else library
+    told = passages(resource)
     if table is None:
-        shelf = Shelf(resource, supporting)
-        return Told(resource, resource, parts(resource, shelf), shelf)
-    labelled = label(resource, table, minor=minor)
-    shelf = Shelf(labelled, supporting, lambda other: label(other, table, minor=minor))
-    return Told(resource, labelled, parts(labelled, shelf), shelf)
+        shelf = Shelf(resource, beside)
+        return Told(resource, parts_of(resource, told, shelf), shelf, lambda: resource)
+    finish = partial(label, table=table, minor=minor)
+    if told and "contained" not in resource:
+        shelf = Shelf(resource, beside, finish)
+        added = labels_called_for(resource, told, table, minor=minor)
+        found = parts_of(resource, told, shelf, added)
+        return Told(resource, found, shelf, lambda: finish(resource))
+    labelled = finish(resource)
+    shelf = Shelf(labelled, beside, finish)
+    return Told(resource, parts_of(labelled, passages(labelled), shelf), shelf, lambda: labelled)
