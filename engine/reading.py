@@ -26,6 +26,7 @@ class Reading:
     problems: tuple[Diagnostic, ...] = ()
 
 
+_REQUESTS = frozenset({"Task", "CommunicationRequest"})
 _NOT_FOUND = Reading(
     404,
     problems=(Diagnostic("R006", "Nothing is known here under this id, or not for this reader."),),
@@ -47,9 +48,16 @@ def read(tx: Transaction, project: Project, system: str, type_name: str, id: str
 
 
 def may_read(tx: Transaction, project: Project, system: str, row: ResourceRow) -> bool:
-    """Tell whether a resource is the system's own, came to it, or it is the operator's system."""
+    """Tell whether a resource is the system's own, came to it, or it is the operator's system.
+
+    A request stays its asker's own to look at, whoever has moved it on since.
+    """
     if row.system == system or project.config.systems[system].reads == "all":
         return True
+    if row.type in _REQUESTS:
+        first = tx.resources.version(row.type, row.id, 1)
+        if first is not None and first.system == system:
+            return True
     return tx.deliveries.was_delivered(system, f"{row.type}/{row.id}")
 
 

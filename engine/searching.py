@@ -32,6 +32,7 @@ class Query:
     members: tuple[str, ...] = ()
     identifiers: tuple[str, ...] = ()
     statuses: tuple[str, ...] = ()
+    business: tuple[str, ...] = ()
     count: int = 20
     after: str = ""
     ignored: tuple[str, ...] = ()
@@ -41,15 +42,15 @@ class Query:
 def understood(parameters: Iterable[tuple[str, str]]) -> Query:
     """Read search parameters (http://hl7.org/fhir/R4/search.html); several values are alternatives.
 
-    Known are `_id`, `identifier`, `status`, `patient` and its other names, `patient.identifier`,
-    `_count` and our own `_after`; others are named in `ignored`.
+    Known are `_id`, `identifier`, `status`, `business-status`, `patient` and its other names,
+    `patient.identifier`, `_count` and our own `_after`; others are named in `ignored`.
     """
     found: dict[str, list[str]] = {}
     ignored, given = [], []
     for name, value in parameters:
         bare = name.partition(":")[0]
         kind, _, chained = bare.partition(".")
-        if bare in ("_id", "identifier", "status", "_count", "_after"):
+        if bare in ("_id", "identifier", "status", "business-status", "_count", "_after"):
             found.setdefault(bare, []).extend(value.split(","))
         elif kind in _MEMBER and chained in ("", "identifier"):
             found.setdefault("member", []).extend(value.split(","))
@@ -63,6 +64,7 @@ def understood(parameters: Iterable[tuple[str, str]]) -> Query:
         tuple(found.get("member", ())),
         tuple(found.get("identifier", ())),
         tuple(found.get("status", ())),
+        tuple(found.get("business-status", ())),
         min(MOST, int(count)) if count.isdigit() else 20,
         found.get("_after", [""])[0],
         tuple(ignored),
@@ -138,6 +140,10 @@ def _matches(row: ResourceRow, query: Query) -> bool:
     resource = stored(row)
     if query.statuses and resource.get("status") not in query.statuses:
         return False
+    if query.business and not any(
+        _codes(resource.get("businessStatus"), token) for token in query.business
+    ):
+        return False
     return not query.identifiers or any(
         _bears(resource.get("identifier"), token) for token in query.identifiers
     )
@@ -153,6 +159,15 @@ def _bears(listed: Any, token: str) -> bool:
         if bar and identifier.get("system", "") == system and identifier.get("value") == value:
             return True
     return False
+
+
+def _codes(concept: Any, token: str) -> bool:
+    """Tell whether a CodeableConcept has the code of a token (`code`, `system|code`)."""
+    system, bar, code = token.rpartition("|")
+    return any(
+        coding.get("code") == code and (not bar or coding.get("system", "") == system)
+        for coding in (concept or {}).get("coding", ())
+    )
 
 
 def _entry(resource: Resource, base: str) -> Resource:

@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "decide": Command("decide", "decide", "Take one consent decision, with its trace."),
         "bench": Command("bench", "bench", "Measure the budgets of the design as ratios."),
         "ledger": Command("ledger", "app", "Look at, explain and move messages.", family=True),
+        "records": Command("records", "app", "Ask for records, and follow up.", family=True),
         "crosswalk": Command(
             "crosswalk", "app", "Say which identifiers mean the same.", family=True
         ),

@@ -23,6 +23,7 @@ def check(root: Node, config: Config | None, reading: Reading) -> None:
     _dialects(root, systems, reading)
     _routes(root, systems, reading)
     _acting(root, systems, reading)
+    _asked(root, systems, reading)
     check_media(root, reading)
     _types(root, reading)
     _own_identifiers(systems, reading)
@@ -102,6 +103,20 @@ def _acting(root: Node, systems: dict[str, Node], reading: Reading) -> None:
     acting = section.get("acting") if section is not None else None
     if acting is not None and isinstance(acting.value, str) and acting.value not in systems:
         reading.unknown("C114", acting.value, "system of this file", systems, acting.place)
+
+
+def _asked(root: Node, systems: dict[str, Node], reading: Reading) -> None:
+    """Let records be asked for only from systems of this file."""
+    section = root.get("coordination")
+    records = section.get("records") if section is not None else None
+    if records is None:
+        return
+    poll = records.get("poll")
+    polled = list(_texts(poll.get("systems"))) if poll is not None else []
+    formed = [(name, node.place) for name, node in _children(records, "form").items()]
+    for name, place in [*polled, *formed]:
+        if name not in systems:
+            reading.unknown("C114", name, "system of this file", systems, place)
 
 
 def _own_identifiers(systems: dict[str, Node], reading: Reading) -> None:

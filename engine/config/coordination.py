@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from engine.config.kinds import Listed, Section, Text
 from engine.config.media import Media, Preference
+from engine.config.records import Records
 from engine.config.settings import absent_or, optional, required
 
 
@@ -26,4 +27,7 @@ class Coordination:
     )
     preferences: tuple[Preference, ...] = optional(
         Listed(Section(Preference)), "Which media recipients want, beside their own records.", ()
+    )
+    records: Records = optional(
+        Section(Records), "How requests for records are tracked.", Records()
     )

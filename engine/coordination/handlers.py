@@ -6,14 +6,20 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
-from engine.coordination import reactions
+from engine.coordination import reactions, records_timers, records_watch
 from engine.project import Project
 from engine.store import TimerRow, Transaction
 from engine.timers import Handler
 
 Meaning = Callable[[Transaction, Project, TimerRow], None]
 
-MEANINGS: Mapping[str, Meaning] = MappingProxyType({reactions.KIND: reactions.react})
+MEANINGS: Mapping[str, Meaning] = MappingProxyType(
+    {
+        reactions.KIND: reactions.react,
+        records_timers.REMIND: records_watch.remind,
+        records_timers.DUE: records_watch.escalate,
+    }
+)
 """Every kind of timer, and what happens when one goes off."""
 
 

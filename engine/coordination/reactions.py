@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
+from engine.coordination.happening import Happening, Reaction
+from engine.coordination.records_watch import follow_records
 from engine.project import Project
-from engine.store import MessageRow, TimerRow, Transaction, UnitRow
+from engine.store import TimerRow, Transaction
 
 KIND = "react"
 """The kind of timer that a message with something to react to sets."""
 
 
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """Hold one accepted message and those of its units that are on record."""
-
-    message: MessageRow
-    units: tuple[UnitRow, ...]
-
-
-Reaction = Callable[[Transaction, Project, Happening], None]
-"""Look at what happened, and produce what coordination asks for (`engine.coordination.producing`).
-
-It may run again for the same message; what it produces has the same ids then.
-"""
-
-REACTIONS: tuple[Reaction, ...] = ()
+REACTIONS: tuple[Reaction, ...] = (follow_records,)
 """Every reaction, in order."""
 
 

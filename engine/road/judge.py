@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.message import Next, Outcome, Reject, Resource, Unit
+from engine.road.addressees import legs_of
 from engine.road.facts import Facts
 from engine.road.trip import Trip
 from engine.rules.consent.decide import decide
@@ -19,7 +20,7 @@ def judge(unit: Unit, trip: Trip) -> Outcome:
     """Decide for each destination; one deny refuses the unit, since every recipient must pass."""
     if unit.canonical is None or not trip.project.guarded(unit.canonical):
         return Next(unit)
-    legs = trip.project.legs(trip.system, unit.type)
+    legs = legs_of(unit, trip)
     decisions = {
         leg.destination: decision_for(unit.canonical, unit.member, leg.destination, trip)
         for leg in legs
@@ -41,7 +42,7 @@ def decision_for(canonical: Resource, member: str | None, destination: str, trip
         recipient_systems=[project.organization(destination, facts.links)],
         purpose=leg.purpose,
     )
-    actors = [project.entry(actor) for actor in facts.supporting.values()]
+    actors = tuple(facts.supporting.values())
     consents = [
         project.compiled(consent, leg.policy) for consent in facts.consents.get(member or "", ())
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.diagnostics import Diagnostic
 from engine.message import Draft, Hold, Next, Outcome, Reject, Resource, Unit
+from engine.road.addressees import legs_of
 from engine.road.canonicalise import stop
 from engine.road.conform import check_draft
 from engine.road.judge import told_of
@@ -19,7 +20,7 @@ from engine.rules.redact import carried_out
 def route(unit: Unit, trip: Trip) -> Outcome:
     """Write one draft for every destination that the routes lead to and no decision leaves out."""
     drafts, left_out = [], []
-    for leg in trip.project.legs(trip.system, unit.type):
+    for leg in legs_of(unit, trip):
         decision = unit.decisions.get(leg.destination)
         made = draft_for(unit, leg.destination, decision, trip)
         if isinstance(made, Draft):

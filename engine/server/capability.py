@@ -53,6 +53,8 @@ def _resource(name: str) -> Resource:
         "updateCreate": True,
         "searchParam": [{"name": name, "type": kind} for name, kind in _SEARCH],
     }
+    if name == "Task":
+        resource["searchParam"].append({"name": "business-status", "type": "token"})
     if name == "Consent":
         definition = "https://carelane.example/fhir/OperationDefinition/Consent-decide"
         resource["operation"] = [{"name": "decide", "definition": definition}]
