@@ -18,7 +18,7 @@ from engine.message import Resource
 from engine.rules.consent.compile import CompiledConsent, compile_consent
 from engine.rules.consent.decide import decide
 from engine.rules.consent.entry import Entry, entry_of
-from engine.rules.consent.policy import DEFAULT, Policy
+from engine.rules.consent.policy import DEFAULT, Policy, category_problems
 from engine.rules.decision import Decision
 from engine.rules.rule_files import load_rules
 from engine.rules.rulebook import EMPTY, RuleBook
@@ -283,22 +283,38 @@ def examine(
 
 def _policies(config: Config) -> tuple[dict[int, Policy], list[Diagnostic]]:
     """Parse the policy of each route (by its index) and the plain one (-1)."""
-    plain = config.rules.consent.policy
+    plain, categories = config.rules.consent.policy, config.rules.consent.by_category
     base, problems = _policy(plain, {})
     policies = {-1: base}
     for index, route in enumerate(config.routes):
         policies[index], found = _policy(route.policy, plain or {})
         problems += found
-    return policies, problems
+    for name, tree in categories.items():
+        found = list(category_problems(tree, f"by_category.{name}"))
+        problems += _placed(found, tree, f"by_category.{name}.")
+    if has_errors(problems):
+        return policies, problems
+    return {at: policy.with_categories(categories) for at, policy in policies.items()}, problems
 
 
 def _policy(tree: Tree | None, base: Mapping[str, Any]) -> tuple[Policy, list[Diagnostic]]:
     """Parse one policy over another; its problems point into config.yaml."""
     if tree is None:
         return (Policy.parse(dict(base))[0] or DEFAULT), []
+    if "by_category" in tree:
+        problem = Diagnostic(
+            "consent-policy",
+            "Policies by category stand beside the policy, not in it.",
+            path="policy.by_category",
+            remedy="move it to rules.consent.by_category.",
+        )
+        return DEFAULT, _placed([problem], tree, "policy.")
     policy, problems = Policy.parse({**base, **tree})
-    placed = [
-        replace(problem, place=tree.place_of((problem.path or "").removeprefix("policy.")))
+    return policy or DEFAULT, _placed(problems, tree, "policy.")
+
+
+def _placed(problems: Iterable[Diagnostic], tree: Tree, prefix: str) -> list[Diagnostic]:
+    return [
+        replace(problem, place=tree.place_of((problem.path or "").removeprefix(prefix)))
         for problem in problems
     ]
-    return policy or DEFAULT, placed

@@ -195,6 +195,18 @@ class ConsentRules:
         Subtree("a mapping of consent policy settings"),
         "How consents are read where laws and guides differ; see the consent policy reference.",
     )
+    by_category: Mapping[str, Tree] = optional(
+        Named(
+            Subtree("a mapping of consent policy settings"),
+            "a category of consents, as a code or `system|code`",
+            r"\S+",
+        ),
+        "Other settings for the consents of a category, over those of the route; of several "
+        "categories that fit, the first listed counts. Only what concerns one consent can differ: "
+        "`nested_type`, `nested_purpose`, `signature`, `grantor`, `absent_purpose`, "
+        "`several_purposes`, `majority_age`.",
+        MappingProxyType({}),
+    )
 
     def guards(self, resource_type: str) -> bool:
         """Tell whether resources of this type need a covering consent."""

@@ -16,7 +16,13 @@ from engine.rules.consent.evaluate import Finding, evaluate, evaluate_refusal
 from engine.rules.consent.explain import basis_of, considered_of
 from engine.rules.consent.match import ACTION, CONTENT, PERIOD, PURPOSE, RECIPIENT, SENDER
 from engine.rules.consent.policy import Policy
-from engine.rules.consent.question import Question, Recipient, flattened, read_question
+from engine.rules.consent.question import (
+    Question,
+    Recipient,
+    flattened,
+    read_question,
+    read_under_own_policy,
+)
 from engine.rules.consent.standing import Standing, standings
 from engine.rules.decision import (
     Basis,
@@ -170,6 +176,7 @@ def _finding(standing: Standing, question: Question, party: Party | None) -> Fin
     """Evaluate one consent; where that fails, it cannot permit and counts as unclear."""
     if standing.mode == "none":
         return None
+    question = read_under_own_policy(question, standing.consent.category)
     try:
         if standing.mode == "refusal":
             return evaluate_refusal(standing.consent, question, party)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from engine.diagnostics import Diagnostic, did_you_mean
+from engine.rules.consent.codings import Key
 
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -26,6 +27,17 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """The values of each switch, the default first."""
+
+PER_CATEGORY = (
+    "nested_type",
+    "nested_purpose",
+    "signature",
+    "grantor",
+    "absent_purpose",
+    "several_purposes",
+    "majority_age",
+)
+"""The switches about one consent; the others are about the decision as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,8 @@ class Policy:
     zone: IANA name of the time zone of dates that state none.
     majority_age: the age in years at which a guardian's or parent's consent stops.
     version: free text that names this policy in the record.
+    by_category: the policy under which consents of a category are read, in order of precedence;
+        a category is a code, or `system|code`.
     """
 
     default: str = "deny"
@@ -60,6 +74,7 @@ class Policy:
     zone: str = "UTC"
     majority_age: int = 18
     version: str | None = None
+    by_category: tuple[tuple[str, Policy], ...] = ()
 
     @classmethod
     def parse(cls, given: object) -> tuple[Policy | None, list[Diagnostic]]:
@@ -82,20 +97,82 @@ class Policy:
             ]
         values = {str(key).replace("-", "_"): value for key, value in given.items()}
         problems = [problem for key in values for problem in _problems(key, values[key])]
-        return (None, problems) if problems else (cls(**values), [])
+        if problems:
+            return None, problems
+        categories = values.pop("by_category", None) or {}
+        return cls(**values).with_categories(categories), []
+
+    def with_categories(self, categories: Mapping[str, Mapping[str, Any]]) -> Policy:
+        """Return this policy with other switches for the consents of some categories."""
+        if not categories:
+            return self
+        plain = replace(self, by_category=())
+        read = (
+            (str(name), replace(plain, **{str(k).replace("-", "_"): v for k, v in given.items()}))
+            for name, given in categories.items()
+        )
+        return replace(self, by_category=tuple(read))
+
+    def for_category(self, categories: Iterable[Key]) -> Policy:
+        """Return the policy under which a consent of these categories is read."""
+        for name, policy in self.by_category:
+            system, bar, code = name.rpartition("|")
+            if any(key.code == code and (not bar or key.system == system) for key in categories):
+                return policy
+        return self
 
     def to_json(self) -> dict[str, Any]:
-        """Return every switch with its value, as plain data."""
-        return {
+        """Return every switch with its value, as plain data; of categories what differs."""
+        out = {
             field.name: getattr(self, field.name)
             for field in fields(self)
-            if field.name != "version" or self.version is not None
+            if field.name != "by_category" and (field.name != "version" or self.version is not None)
         }
+        differing = {
+            name: {k: v for k, v in policy.to_json().items() if v != out.get(k)}
+            for name, policy in self.by_category
+        }
+        return out | ({"by_category": differing} if differing else {})
+
+
+def category_problems(switches: Mapping[str, Any], path: str) -> Iterable[Diagnostic]:
+    """Yield what is wrong with the switches of one category; paths start with `path`."""
+    for key, value in switches.items():
+        name = str(key).replace("-", "_")
+        found = _problems(name, value) if name in PER_CATEGORY else [_not_per_category(name)]
+        for problem in found:
+            yield replace(problem, path=f"{path}.{key}")
+
+
+def _not_per_category(key: str) -> Diagnostic:
+    return Diagnostic(
+        "consent-policy",
+        f"'{key}' cannot be set for one category of consents.",
+        path=key,
+        expected="one of " + ", ".join(PER_CATEGORY),
+        remedy=did_you_mean(key, PER_CATEGORY)
+        or "set it under rules.consent.policy or for a route.",
+    )
+
+
+def _category_problems(value: object) -> Iterable[Diagnostic]:
+    if not isinstance(value, Mapping):
+        yield _wrong("by_category", "a mapping from category to switches", None)
+        return
+    for name, switches in value.items():
+        path = f"policy.by_category.{name}"
+        if isinstance(switches, Mapping):
+            yield from category_problems(switches, path)
+        else:
+            problem = _wrong("by_category", "a mapping of switches for each category", None)
+            yield replace(problem, path=path)
 
 
 def _problems(key: str, value: object) -> Iterable[Diagnostic]:
     known = [field.name for field in fields(Policy)]
-    if key not in known:
+    if key == "by_category":
+        yield from _category_problems(value)
+    elif key not in known:
         yield Diagnostic(
             "consent-policy",
             f"The consent policy has no switch '{key}'.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.fhir.dates import Interval, moment, period
@@ -58,6 +58,14 @@ class Question:
     directory: Directory
     policy: Policy
     labels_part_2: bool
+
+
+def read_under_own_policy(question: Question, categories: frozenset[Key]) -> Question:
+    """Return the question under the policy for consents of these categories."""
+    if not question.policy.by_category:
+        return question
+    policy = question.policy.for_category(categories)
+    return question if policy is question.policy else replace(question, policy=policy)
 
 
 def read_question(

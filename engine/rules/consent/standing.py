@@ -11,7 +11,7 @@ from engine.rules.consent.codings import CONSENT_CATEGORY, CONSENT_SCOPE
 from engine.rules.consent.compile import CompiledConsent, Effect, Provision
 from engine.rules.consent.parties import comparable
 from engine.rules.consent.purposes import RESEARCH
-from engine.rules.consent.question import Question
+from engine.rules.consent.question import Question, read_under_own_policy
 from engine.rules.consent.signing import grantor_problem, signature_problem
 
 Mode = Literal["full", "deny-only", "refusal", "none"]
@@ -51,6 +51,7 @@ def _order(consent: CompiledConsent) -> tuple[Any, ...]:
 
 def _alone(consent: CompiledConsent, question: Question) -> Standing:
     """Judge one consent by itself."""
+    question = read_under_own_policy(question, consent.category)
     if not consent.resource:
         return Standing(consent, "none", "it is no Consent")
     patient = _patient(consent, question)
