@@ -40,6 +40,9 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "explain": Command("mapping", "explain", "Explain a diagnostic code."),
         "decide": Command("decide", "decide", "Take one consent decision, with its trace."),
         "bench": Command("bench", "bench", "Measure the budgets of the design as ratios."),
+        "consents": Command(
+            "consents", "consents", "Show a member's consents and what a revocation would stop."
+        ),
         "ledger": Command("ledger", "app", "Look at, explain and move messages.", family=True),
         "records": Command("records", "app", "Ask for records, and follow up.", family=True),
         "crosswalk": Command(
