@@ -37,6 +37,8 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "test": Command("mapping", "test", "Run the cases beside the mappings."),
         "map": Command("mapping", "map_", "Run one resource through one adapter."),
         "certify": Command("mapping", "certify", "Say what a mapping loses."),
+        "reload": Command("replacing", "reload", "Put the mappings folder into force."),
+        "rollback": Command("replacing", "rollback", "Put the mappings before these into force."),
         "explain": Command("mapping", "explain", "Explain a diagnostic code."),
         "decide": Command("decide", "decide", "Take one consent decision, with its trace."),
         "bench": Command("bench", "bench", "Measure the budgets of the design as ratios."),
@@ -45,6 +47,10 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         ),
         "ledger": Command("ledger", "app", "Look at, explain and move messages.", family=True),
         "records": Command("records", "app", "Ask for records, and follow up.", family=True),
+        "store": Command("store", "app", "Keep the record in order.", family=True),
+        "doctor": Command("doctor", "doctor", "Say what keeps the engine from working."),
+        "backup": Command("backup", "backup", "Copy the record to a file while it is in use."),
+        "restore": Command("backup", "restore", "Put a copy of the record in its place."),
         "crosswalk": Command(
             "crosswalk", "app", "Say which identifiers mean the same.", family=True
         ),

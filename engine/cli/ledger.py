@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from engine import ledger
+from engine import ledger, retention
 from engine.audit import Ends
 from engine.cli.ledger_text import trace_lines
 from engine.cli.loading import MISUSE, ConfigOption, open_project, open_store
@@ -271,6 +271,21 @@ def verify(
         print(f"Note this for the next check: --known {found.ends.last}:{found.ends.hash}")
     if not found.whole:
         raise typer.Exit(PROBLEMS)
+
+
+@app.command()
+def prune(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    """Remove now what the project keeps only for a while (`retention` in config.yaml)."""
+    with record(config, None) as (store, project):
+        assert project is not None
+        done = retention.prune(store, project.config.retention)
+    if as_json:
+        _print_json(done.counts)
+        return
+    if project.config.retention.nothing:
+        print("The project keeps everything for ever: set `retention` in config.yaml.")
+    for part, count in done.counts.items():
+        print(f"{part}: {count} removed")
 
 
 def _noted(text: str) -> Ends:

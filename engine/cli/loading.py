@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from engine.clock import SystemClock
+from engine.config.operations import Encryption
 from engine.diagnostics import Severity
 from engine.errors import ProjectError, StoreError
 from engine.project import Project, load
-from engine.store import Store
+from engine.store import PLAIN, Store, Vault
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The project's config.yaml.")]
 MISUSE = 2
@@ -34,7 +35,13 @@ def open_project(config: Path, *, to_run: bool = False) -> Project:
 def open_store(project: Project) -> Store:
     """Open the project's record, or say why not and end with exit code 2."""
     try:
-        return Store.open(project.config.store, clock=SystemClock())
+        vault = vault_of(project.config.encryption)
+        return Store.open(project.config.store, clock=SystemClock(), vault=vault)
     except StoreError as error:
         print(f"The record cannot be opened: {error}", file=sys.stderr)
         raise typer.Exit(MISUSE) from None
+
+
+def vault_of(encryption: Encryption | None) -> Vault:
+    """Return what seals and opens payloads as the project says; raises StoreError."""
+    return PLAIN if encryption is None else Vault(encryption.keys, encryption.active)

@@ -15,13 +15,14 @@ import typer
 import uvicorn
 from fastapi import FastAPI
 
-from engine import logs
+from engine import logs, retention
 from engine.cli.loading import ConfigOption, open_project, open_store
 from engine.clock import Clock, SystemClock
 from engine.coordination.handlers import handlers
 from engine.deliver.worker import Settings
 from engine.metrics import Metrics
 from engine.project import Project
+from engine.replacing import following, started
 from engine.sending import Sending, make_worker
 from engine.server import create_app
 from engine.store import Store
@@ -40,7 +41,7 @@ def serve(
 ) -> None:
     """Run the HTTP API, and deliveries beside it."""
     logs.configure()
-    project = open_project(config, to_run=True)
+    project = started(open_project(config, to_run=True), SystemClock().now())
     with open_store(project) as store:
         settings = project.config.server
         chosen = port if port is not None else settings.port
@@ -61,11 +62,13 @@ def served(project: Project, store: Store, *, deliver: bool = True) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        if not deliver:
-            yield
-            return
-        async with delivering(Sending(project, metrics), store, clock):
-            yield
+        sending = Sending(project, metrics)
+        async with following(project, (app.state.intake, sending)):
+            if not deliver:
+                yield
+                return
+            async with delivering(sending, store, clock):
+                yield
 
     return create_app(project, store, clock=clock, metrics=metrics, lifespan=lifespan)
 
@@ -73,7 +76,7 @@ def served(project: Project, store: Store, *, deliver: bool = True) -> FastAPI:
 def worker(config: ConfigOption = Path("config.yaml")) -> None:
     """Run deliveries alone, beside any number of servers and workers on the same record."""
     logs.configure()
-    project = open_project(config, to_run=True)
+    project = started(open_project(config, to_run=True), SystemClock().now())
     with open_store(project) as store:
         asyncio.run(_deliver(project, store))
 
@@ -83,7 +86,8 @@ async def _deliver(project: Project, store: Store) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with delivering(Sending(project), store, SystemClock()):
+    sending = Sending(project)
+    async with following(project, (sending,)), delivering(sending, store, SystemClock()):
         await stopping.wait()
 
 
@@ -91,7 +95,12 @@ async def _deliver(project: Project, store: Store) -> None:
 async def delivering(sending: Sending, store: Store, clock: Clock) -> AsyncIterator[None]:
     """Deliver, and let timers go off, for as long as the block lasts."""
     worker = make_worker(sending, store, clock, settings=_settings())
-    timers = TimerRunner(store, clock, handlers(lambda: sending.project))
+    meanings = {
+        **handlers(lambda: sending.project),
+        retention.KIND: retention.goes_off(lambda: sending.project.config),
+    }
+    timers = TimerRunner(store, clock, meanings)
+    await asyncio.wrap_future(store.write(retention.schedule))
     stopping = asyncio.Event()
     tasks = [asyncio.create_task(worker.run()), asyncio.create_task(timers.run(stopping))]
     try:

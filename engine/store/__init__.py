@@ -15,8 +15,10 @@ from engine.store.rows import (
 )
 from engine.store.store import Store
 from engine.store.transaction import Transaction
+from engine.store.vault import PLAIN, Vault
 
 __all__ = [
+    "PLAIN",
     "AttemptRow",
     "DecisionRow",
     "DeliveryRow",
@@ -30,4 +32,5 @@ __all__ = [
     "TimerRow",
     "Transaction",
     "UnitRow",
+    "Vault",
 ]

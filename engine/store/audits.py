@@ -131,15 +131,20 @@ class Audits:
         kept = self._session.execute(query).scalar()
         return kept == known.hash or (kept is None and known.last < self.ends().first)
 
-    def prune(self, before: str) -> int:
-        """Remove records made before an instant; return how many.
+    def prune(self, before: str, most: int | None = None) -> int:
+        """Remove records made before an instant, the oldest `most` of them; return how many.
 
         The hash of the last one removed stays as the start of the kept chain, and a record of the
         removal, with that hash, goes into the chain itself.
         """
-        first_kept = select(audit.c.sequence).where(audit.c.at >= before)
+        ends = self.ends()
+        first_kept = select(audit.c.sequence).where(
+            audit.c.at >= before, audit.c.sequence >= ends.first
+        )
         keep = self._session.execute(first_kept.order_by(audit.c.sequence).limit(1)).scalar()
-        last = self.ends().last if keep is None else keep - 1
+        last = ends.last if keep is None else keep - 1
+        if most is not None:
+            last = min(last, ends.first + most - 1)
         row = self._session.execute(select(audit.c.hash).where(audit.c.sequence == last)).first()
         if row is None:
             return 0

@@ -167,12 +167,13 @@ def _postgresql(url: URL, mode: Mode) -> Engine:
 
 
 def use_wal(engine: Engine) -> None:
-    """Switch a SQLite file to write-ahead logging; waits for others who do the same."""
+    """Switch a SQLite file to write-ahead logging, able to shrink; waits for others who do it."""
     until = time.monotonic() + BUSY_SECONDS
     while True:
         raw = engine.raw_connection()
         try:
             cursor = raw.cursor()
+            cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")  # heeded by a new file only
             cursor.execute("PRAGMA journal_mode=WAL")
             return
         except Exception as error:

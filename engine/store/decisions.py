@@ -41,7 +41,7 @@ class Decisions:
             "at": at,
             "decision": decision,
             "code": code,
-            "body": orjson.dumps(body).decode(),
+            "body": self._session.vault.seal_text(orjson.dumps(body).decode(), f"decision {id}"),
         }
         self._session.add(_ADD, [row])
         return id
@@ -49,17 +49,17 @@ class Decisions:
     def of_unit(self, unit: str) -> list[DecisionRow]:
         """Return every decision about a unit, in the order in which they were taken."""
         query = select(decision).where(decision.c.unit_id == unit).order_by(decision.c.id)
-        return [_decision(row) for row in self._session.execute(query)]
+        return [self._decision(row) for row in self._session.execute(query)]
 
     def of_delivery(self, delivery: str) -> list[DecisionRow]:
         """Return every decision at sending of a delivery."""
         query = select(decision).where(decision.c.delivery_id == delivery).order_by(decision.c.id)
-        return [_decision(row) for row in self._session.execute(query)]
+        return [self._decision(row) for row in self._session.execute(query)]
 
     def get(self, id: str) -> DecisionRow | None:
         """Return a decision by its id."""
         row = self._session.execute(select(decision).where(decision.c.id == id)).first()
-        return _decision(row) if row else None
+        return self._decision(row) if row else None
 
     def search(
         self,
@@ -91,10 +91,10 @@ class Decisions:
             query = query.where(decision.c.at >= since)
         if until is not None:
             query = query.where(decision.c.at < until)
-        return [_decision(row) for row in self._session.execute(query)]
+        return [self._decision(row) for row in self._session.execute(query)]
 
-
-def _decision(row: Sequence[Any]) -> DecisionRow:
-    *plain, body = row
-    values: list[Any] = [*plain, orjson.loads(body)]
-    return DecisionRow(*values)
+    def _decision(self, row: Sequence[Any]) -> DecisionRow:
+        *plain, body = row
+        opened = self._session.vault.open_text(body, f"decision {row[0]}")
+        values: list[Any] = [*plain, orjson.loads(opened)]
+        return DecisionRow(*values)

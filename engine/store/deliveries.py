@@ -24,11 +24,13 @@ from engine.store.outbox_queries import (
     ADD,
     BLOCKED,
     CLAIM,
+    CURRENT,
     ENTER,
     EXTEND,
     FIRST,
     LEASED,
     LEAVE,
+    NEWER,
     NEXT,
     OPEN,
     QUEUED,
@@ -36,6 +38,7 @@ from engine.store.outbox_queries import (
     REPORT,
     ROW,
     STANDING,
+    UNDER_WAY,
     WAS_DELIVERED,
 )
 from engine.store.rows import DeliveryRow, Depth, NewDelivery
@@ -88,7 +91,7 @@ class Deliveries:
                 "created": now,
                 "changed": now,
                 "envelope": orjson.dumps(new.envelope).decode(),
-                "body": new.body,
+                "body": session.vault.seal(new.body, f"delivery {id}"),
                 "queued": 1,
                 "blocking": 0,
             }
@@ -137,7 +140,7 @@ class Deliveries:
             count = min(limit - len(claimed), most - taken)
             if count > 0:
                 more = {"by": worker, "until": until, "count": count}
-                claimed += [_delivery(row) for row in session.run(CLAIM, {**values, **more})]
+                claimed += [self._delivery(row) for row in session.run(CLAIM, {**values, **more})]
         claimed.sort(key=lambda row: row.id)
         for row in claimed:
             self._record(
@@ -165,9 +168,39 @@ class Deliveries:
         """Let it be tried again from the instant `due` on; False where the lease was lost."""
         return self._report("retry", id, fence, due=due, reason=reason)
 
-    def give_back(self, id: str, fence: int) -> bool:
-        """Return it unsent, the claim not counted as an attempt; False where the lease was lost."""
-        return self._report("return", id, fence, due=self._session.now, uncounted=1)
+    def give_back(self, id: str, fence: int, due: str | None = None) -> bool:
+        """Return it unsent, the claim not counted as an attempt; False where the lease was lost.
+
+        It may be claimed again from the instant `due` on, or at once.
+        """
+        return self._report("return", id, fence, due=due or self._session.now, uncounted=1)
+
+    def supersede(self, id: str, fence: int) -> bool:
+        """Never send it: a newer version of the resource arrived. False where the lease was lost."""
+        return self._report("supersede", id, fence, reason="superseded")
+
+    def newer_arrived(self, destination: str, reference: str, version: int) -> bool:
+        """Tell whether a destination has a version of a resource (`Type/entity`) after this one."""
+        type_name, _, entity = reference.partition("/")
+        current = self._session.run(CURRENT, {"type": type_name, "id": entity}).scalar()
+        if current is None or current <= version:
+            return False
+        values = {"destination": destination, "reference": reference, "version": version}
+        return self._session.run(NEWER, values).first() is not None
+
+    def other_under_way(self, row: DeliveryRow, reference: str, version: int) -> bool:
+        """Tell whether another version of the same resource is on its way to that destination.
+
+        Of versions that were claimed in this transaction, only an older one counts.
+        """
+        values = {
+            "destination": row.destination,
+            "which": row.id,
+            "reference": reference,
+            "version": version,
+            "now": self._session.now,
+        }
+        return self._session.run(UNDER_WAY, values).first() is not None
 
     def hold(self, id: str, fence: int, reason: str) -> bool:
         """Withhold it with a reason; its line goes on. False where the lease was lost."""
@@ -346,17 +379,17 @@ class Deliveries:
     def get(self, id: str) -> DeliveryRow | None:
         """Return a delivery by its id."""
         row = self._session.execute(select(*ROW).where(delivery.c.id == id)).first()
-        return _delivery(row) if row else None
+        return self._delivery(row) if row else None
 
     def of_message(self, message: str) -> list[DeliveryRow]:
         """Return the deliveries that a message led to, in the order in which they were made."""
         query = select(*ROW).where(delivery.c.message_id == message).order_by(delivery.c.id)
-        return [_delivery(row) for row in self._session.execute(query)]
+        return [self._delivery(row) for row in self._session.execute(query)]
 
     def of_unit(self, unit: str) -> list[DeliveryRow]:
         """Return the deliveries that a unit led to."""
         query = select(*ROW).where(delivery.c.unit_id == unit).order_by(delivery.c.id)
-        return [_delivery(row) for row in self._session.execute(query)]
+        return [self._delivery(row) for row in self._session.execute(query)]
 
     def was_delivered(self, destination: str, reference: str) -> bool:
         """Tell whether a destination has been sent any version of a resource (`Type/entity`)."""
@@ -381,7 +414,7 @@ class Deliveries:
             query = query.where(delivery.c.destination == destination)
         if members is not None:
             query = query.where(delivery.c.member.in_(members))
-        return [_delivery(row) for row in self._session.execute(query)]
+        return [self._delivery(row) for row in self._session.execute(query)]
 
     def blocked(self) -> frozenset[str]:
         """Name the destinations that a dead letter stops altogether."""
@@ -422,8 +455,8 @@ class Deliveries:
             f"delivery.{state}", body, message=message, unit=unit, delivery=id, actor=actor
         )
 
-
-def _delivery(row: Sequence[Any]) -> DeliveryRow:
-    *plain, envelope, body = row
-    values: list[Any] = [*plain, orjson.loads(envelope), bytes(body)]
-    return DeliveryRow(*values)
+    def _delivery(self, row: Sequence[Any]) -> DeliveryRow:
+        *plain, envelope, body = row
+        opened = self._session.vault.open(bytes(body), f"delivery {row[0]}")
+        values: list[Any] = [*plain, orjson.loads(envelope), opened]
+        return DeliveryRow(*values)

@@ -89,7 +89,7 @@ class Messages:
             self._session.lock(f"key {system} {key}")
             row = self._session.run(_BY_KEY, {"system": system, "key": key}).first()
             if row:
-                found = MessageRow(*row)
+                found = self._message(row)
                 return Duplicate(found, "key", digest is None or found.digest == digest)
         return self._same_digest(system, digest, since) if digest else None
 
@@ -99,7 +99,7 @@ class Messages:
         row = self._session.run(_BY_DIGEST, values).first()
         if row is None:
             return None
-        found = MessageRow(*row)
+        found = self._message(row)
         overtaken = self._session.run(_OVERTAKEN, {"number": found.number}).scalar()
         return None if overtaken else Duplicate(found, "digest", True)
 
@@ -129,8 +129,8 @@ class Messages:
                 "correlation": correlation,
                 "state": state,
                 "status": status,
-                "response": response,
-                "body": new.body,
+                "response": self._seal(response, new.id),
+                "body": self._seal(new.body, new.id),
             },
         ).scalar_one()
         rows = [
@@ -140,15 +140,31 @@ class Messages:
         self._session.add(_TOUCH, rows)
         return number
 
+    def _seal(self, payload: bytes | None, id: str) -> bytes | None:
+        return None if payload is None else self._session.vault.seal(payload, f"message {id}")
+
+    def _message(self, row: Sequence[Any]) -> MessageRow:
+        *known, response, body = row
+        owner, opened = f"message {row[1]}", self._session.vault.open
+        values: list[Any] = [
+            *known,
+            *(
+                None if stored is None else opened(bytes(stored), owner)
+                for stored in (response, body)
+            ),
+        ]
+        return MessageRow(*values)
+
     def answer(self, id: str, *, state: str, status: int, response: bytes) -> None:
         """Store the answer that the sender got, so that a repeat gets the same."""
-        values = {"which": id, "state": state, "status": status, "response": response}
+        values = {"which": id, "state": state, "status": status}
+        values["response"] = self._seal(response, id)
         self._session.run(_ANSWER, values)
 
     def get(self, id: str) -> MessageRow | None:
         """Return a message by its id."""
         row = self._session.run(_BY_ID, {"id": id}).first()
-        return MessageRow(*row) if row else None
+        return self._message(row) if row else None
 
     def search(
         self,
@@ -176,13 +192,4 @@ class Messages:
             query = query.where(message.c.received >= since)
         if until is not None:
             query = query.where(message.c.received < until)
-        return [MessageRow(*row) for row in self._session.execute(query)]
-
-    def forget_bodies(self, before: str) -> int:
-        """Remove body and answer of messages received before an instant; return how many."""
-        query = (
-            update(message)
-            .where(message.c.received < before, message.c.body.is_not(None))
-            .values(body=None, response=None)
-        )
-        return self._session.changed(query)
+        return [self._message(row) for row in self._session.execute(query)]

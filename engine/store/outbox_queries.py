@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, func, literal_column, select, update
+from sqlalchemy import bindparam, func, literal_column, or_, select, update
 from sqlalchemy.sql import ClauseElement
 
 from engine.store.database import Insert, Listing, Statement
 from engine.store.rows import DeliveryRow
-from engine.store.tables import delivery, lane, unit
+from engine.store.tables import delivery, lane, resource, unit
 
 ROW = tuple(delivery.c[name] for name in DeliveryRow.__dataclass_fields__)
 
@@ -167,6 +167,40 @@ WAS_DELIVERED = Statement(
             unit.c.resource == bindparam("reference"),
             delivery.c.destination == bindparam("destination"),
             delivery.c.state == "delivered",
+        )
+        .limit(1)
+    )
+)
+CURRENT = Statement(
+    lambda _: select(resource.c.version).where(
+        resource.c.type == bindparam("type"), resource.c.id == bindparam("id")
+    )
+)
+NEWER = Statement(
+    lambda _: (
+        select(delivery.c.id)
+        .join(unit, unit.c.id == delivery.c.unit_id)
+        .where(
+            unit.c.resource == bindparam("reference"),
+            unit.c.version > bindparam("version"),
+            delivery.c.destination == bindparam("destination"),
+            delivery.c.state == "delivered",
+        )
+        .limit(1)
+    )
+)
+# Of those claimed at once the oldest version goes; one that left before is waited for.
+UNDER_WAY = Statement(
+    lambda _: (
+        select(delivery.c.id)
+        .join(unit, unit.c.id == delivery.c.unit_id)
+        .where(
+            delivery.c.destination == bindparam("destination"),
+            delivery.c.lease_until.is_not(None),
+            delivery.c.state == "leased",
+            delivery.c.id != bindparam("which"),
+            unit.c.resource == bindparam("reference"),
+            or_(unit.c.version < bindparam("version"), delivery.c.changed < bindparam("now")),
         )
         .limit(1)
     )

@@ -84,7 +84,7 @@ class Resources:
             "member": member,
             "system": system,
             "deleted": int(deleted),
-            "body": body,
+            "body": self._session.vault.seal(body, f"{type}/{id}"),
         }
         self._spoil(type, id, member)
         version: int = self._session.run(_PUT, values).scalar_one()
@@ -110,7 +110,7 @@ class Resources:
         found: ResourceRow | None = recall.recall((type, id))
         if found is ABSENT:
             row = self._session.run(_GET, {"type": type, "id": id}).first()
-            found = _resource(row) if row else None
+            found = self._resource(row) if row else None
             if type in REMEMBERED:
                 recall.keep((type, id), found)
         return found
@@ -119,12 +119,14 @@ class Resources:
         """Return one version, also an old one."""
         values = {"type": type, "id": id, "version": version}
         row = self._session.run(_VERSION, values).first()
-        return _resource(row) if row else None
+        return self._resource(row) if row else None
 
     def versions(self, type: str, id: str) -> list[ResourceRow]:
         """Return every version, oldest first."""
         query = select(history).where(history.c.type == type, history.c.id == id)
-        return [_resource(row) for row in self._session.execute(query.order_by(history.c.version))]
+        return [
+            self._resource(row) for row in self._session.execute(query.order_by(history.c.version))
+        ]
 
     def of_member(self, type: str, members: Iterable[str]) -> list[ResourceRow]:
         """Return the current resources of one type about a member, ordered by id.
@@ -134,7 +136,7 @@ class Resources:
         found: list[ResourceRow] = []
         for member in dict.fromkeys(members):
             rows = self._session.run(_OF_MEMBER, {"member": member, "type": type})
-            found.extend(_resource(row) for row in rows)
+            found.extend(self._resource(row) for row in rows)
         return found
 
     def consents(self, members: Iterable[str]) -> list[ResourceRow]:
@@ -168,15 +170,15 @@ class Resources:
         """Return everything current about a member, by type and id."""
         query = select(resource).where(resource.c.member.in_(members))
         query = query.order_by(resource.c.type, resource.c.id)
-        return [_resource(row) for row in self._session.execute(query)]
+        return [self._resource(row) for row in self._session.execute(query)]
 
     def of_type(self, type: str, *, after: str = "", limit: int = 100) -> list[ResourceRow]:
         """Return one page of the current resources of a type: those with ids behind `after`."""
         query = select(resource).where(resource.c.type == type, resource.c.id > after)
         query = query.order_by(resource.c.id).limit(limit)
-        return [_resource(row) for row in self._session.execute(query)]
+        return [self._resource(row) for row in self._session.execute(query)]
 
-
-def _resource(row: Sequence[Any]) -> ResourceRow:
-    type_, id_, version, at, member, system, deleted, body = row
-    return ResourceRow(type_, id_, version, at, member, system, bool(deleted), bytes(body))
+    def _resource(self, row: Sequence[Any]) -> ResourceRow:
+        type_, id_, version, at, member, system, deleted, body = row
+        opened = self._session.vault.open(bytes(body), f"{type_}/{id_}")
+        return ResourceRow(type_, id_, version, at, member, system, bool(deleted), opened)

@@ -14,6 +14,7 @@ from engine.clock import Clock
 from engine.store.database import Insert, Statement
 from engine.store.ids import Ids
 from engine.store.memory import Memory, Recall
+from engine.store.vault import PLAIN, Vault
 
 
 class Rows:
@@ -54,12 +55,18 @@ class Session:
     """Run statements inside one open transaction; `work` is set by what gives workers work."""
 
     def __init__(
-        self, connection: Connection, clock: Clock, ids: Ids, memory: Memory | None = None
+        self,
+        connection: Connection,
+        clock: Clock,
+        ids: Ids,
+        memory: Memory | None = None,
+        vault: Vault = PLAIN,
     ) -> None:
         self.connection = connection
         self.clock = clock
         self.ids = ids
         self.recall = Recall(memory)
+        self.vault = vault
         self.work = False
         self._kept: dict[Insert, list[Mapping[str, Any]]] = {}
         self._kept_tables: set[str] = set()

@@ -18,6 +18,7 @@ from engine.store.ids import Ids
 from engine.store.migrate import migrate
 from engine.store.signal import Signal, watch_channel, watch_file
 from engine.store.transaction import Transaction
+from engine.store.vault import PLAIN, Vault
 from engine.store.writer import Checkpoint, Writer
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ class Store:
         capacity: int = CAPACITY,
         batch: int = BATCH,
         checkpoint: Checkpoint = lambda name: None,
+        vault: Vault = PLAIN,
     ) -> None:
         self.clock = clock
         self.signal = signal
@@ -52,7 +54,9 @@ class Store:
             capacity=capacity,
             batch=batch,
             checkpoint=checkpoint,
+            vault=vault,
         )
+        self._vault = vault
 
     @classmethod
     def open(
@@ -63,11 +67,13 @@ class Store:
         capacity: int = CAPACITY,
         batch: int = BATCH,
         checkpoint: Checkpoint = lambda name: None,
+        vault: Vault = PLAIN,
     ) -> Store:
         """Open the record at `sqlite:///path` or `postgresql://...`; bring its schema up to date.
 
         `capacity` bounds the writes that may wait, `batch` how many share a commit; `checkpoint`
-        is told when a commit begins and ends (for tests that crash there). Raises StoreError.
+        is told when a commit begins and ends (for tests that crash there), `vault` seals payloads.
+        Raises StoreError.
         """
         address = parse_url(url)
         try:
@@ -92,6 +98,7 @@ class Store:
             capacity=capacity,
             batch=batch,
             checkpoint=checkpoint,
+            vault=vault,
         )
 
     def write(self, run: Callable[[Transaction], T]) -> Future[T]:
@@ -108,7 +115,7 @@ class Store:
         """Run `run` on one snapshot of what is durable now; it cannot write."""
         try:
             with self._reading.connect() as connection, connection.begin():
-                return run(Transaction(connection, self.clock, self.ids))
+                return run(Transaction(connection, self.clock, self.ids, vault=self._vault))
         except SQLAlchemyError as error:
             raise StoreError(f"the store cannot be read: {_said(error)}") from error
 

@@ -96,6 +96,7 @@ unit = Table(
     Index("ix_unit_message_id_entry", "message_id", "entry"),
     _partial("ix_unit_member", "member", "id", where="member IS NOT NULL"),
     _partial("ix_unit_resource", "resource", "id", where="resource IS NOT NULL"),
+    _partial("ix_unit_version", "resource", "version", where="version IS NOT NULL"),
     _partial("ix_unit_held", "reason", "id", where="state = 'held'"),
 )
 """One resource of a message, its state and the mapping that read it."""

@@ -14,6 +14,7 @@ from engine.store.resources import Resources
 from engine.store.session import Session
 from engine.store.timers import Timers
 from engine.store.units import Units
+from engine.store.upkeep import Upkeep
 
 
 class Transaction(Session):
@@ -61,6 +62,11 @@ class Transaction(Session):
     def timers(self) -> Timers:
         """What is to happen once at an instant."""
         return Timers(self)
+
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        """What keeps the record in order."""
+        return Upkeep(self)
 
     @cached_property
     def audit(self) -> Audits:

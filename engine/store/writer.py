@@ -26,6 +26,7 @@ from engine.store.ids import Ids
 from engine.store.memory import Memory
 from engine.store.signal import CHANNEL
 from engine.store.transaction import Transaction
+from engine.store.vault import PLAIN, Vault
 
 T = TypeVar("T")
 Checkpoint = Callable[[str], None]
@@ -61,6 +62,7 @@ class Writer:
         capacity: int,
         batch: int,
         checkpoint: Checkpoint,
+        vault: Vault = PLAIN,
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -68,6 +70,7 @@ class Writer:
         self._committed = committed
         self._batch = batch
         self._checkpoint = checkpoint
+        self._vault = vault
         self._memory = Memory()
         self._queue: queue.Queue[_Job | None] = queue.Queue(capacity)
         self._connection: Connection | None = None
@@ -165,7 +168,7 @@ class Writer:
             return error, False
 
     def _run(self, jobs: list[_Job], memory: Memory | None) -> Transaction:
-        transaction = Transaction(self._connect(), self._clock, self._ids, memory)
+        transaction = Transaction(self._connect(), self._clock, self._ids, memory, self._vault)
         known = transaction.audit.changes()
         if memory is not None:
             memory.at(known)

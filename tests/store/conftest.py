@@ -50,7 +50,7 @@ def _create(address: str, name: str, template: str = "template1") -> str:
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the address of a database without any table."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/store.db"
+        return f"sqlite:///{tmp_path}/empty.db"
     name = f"empty_{uuid.uuid4().hex}"
     return _create(request.getfixturevalue("postgresql"), name)
 

@@ -43,7 +43,11 @@ def accept(tx: Transaction, **known: Any) -> str:
     """Store a message whose fields are made up where the test does not care."""
     id = tx.ids.new()
     touches = known.pop("touches", ())
-    more = {name: known.pop(name) for name in ("correlation", "state") if name in known}
+    more = {
+        name: known.pop(name)
+        for name in ("correlation", "state", "status", "response")
+        if name in known
+    }
     values = {
         "id": id,
         "system": "mercy",

@@ -112,6 +112,6 @@ def test_retention_removes_bodies_and_keeps_the_record(desk: Desk, clock: Manual
     old = desk.accept()
     clock.advance(100)
     new = desk.accept()
-    assert desk.write(lambda tx: tx.messages.forget_bodies(clock.now())) == 1
+    assert desk.write(lambda tx: tx.upkeep.forget_messages(clock.now(), 10)) == 1
     rows = [desk.store.read(lambda tx, id=id: tx.messages.get(id)) for id in (old, new)]
     assert [row.body is None for row in rows if row] == [True, False]

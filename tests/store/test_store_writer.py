@@ -104,7 +104,7 @@ def test_closed_store_finishes_what_was_queued(store_url: str) -> None:
 def test_reading_cannot_write(desk: Desk) -> None:
     """The read side refuses to change anything."""
     with pytest.raises(StoreError):
-        desk.store.read(lambda tx: tx.audit.prune("9999") or tx.messages.forget_bodies("9999"))
+        desk.store.read(lambda tx: tx.audit.prune("9999") or tx.upkeep.forget_messages("9999", 10))
     with pytest.raises(StoreError):
         desk.store.read(accept)
 
