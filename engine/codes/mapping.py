@@ -378,6 +378,13 @@ _MESSAGES: tuple[tuple[str, str, str, str], ...] = (
         "The condition of the rule does not hold and it says `otherwise: reject`, or more items "
         "came than the other side takes and it says `rest: reject`.",
     ),
+    (
+        "T020",
+        "A carried value stays on record",
+        "informational",
+        "A value carried from one dialect is text that no rule about content can read. It leaves "
+        "only towards the dialect that it came from; towards any other it stays on record.",
+    ),
 )
 
 CODES: tuple[Code, ...] = tuple(Code(*row) for row in (*_FILES, *_MESSAGES))

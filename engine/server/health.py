@@ -37,7 +37,8 @@ class HealthEndpoints:
             adapter.name: {"version": adapter.version, "hash": adapter.hash}
             for adapter in adapters.mapped.values()
         }
-        return JSONResponse({"status": "ok", "version": __version__, "mappings": mappings})
+        told = {"status": "ok", "version": __version__, "mappings": mappings}
+        return JSONResponse({**told, "mapping_set": adapters.set_hash or None})
 
     async def ready(self, request: Request) -> Response:
         """Say whether the record can be written now: it is tried, not assumed."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from engine.diagnostics import Diagnostic, Place, Severity
+from engine.fhir.json import dumps
 from engine.message import Resource
 from engine.transform.compile import Compiled, compiled
 from engine.transform.cross_version import Codec, Codecs
 from engine.transform.defaults import without_defaults
-from engine.transform.holding import holds_references
+from engine.transform.holding import text_holds_references
+from engine.transform.home import home, leaving, mentions, received
 from engine.transform.load import KnownProfiles, Loaded, load_folder
 from engine.transform.mapping import DIRECTIONS, Direction, other
 from engine.transform.passthrough import PassThrough
@@ -72,9 +74,25 @@ class Adapter:
         way = self._ways.get(direction) or self._way(direction)
         if resource.get("resourceType") != way.type_name:
             return Result(None, (self._other_type(way.type_name),))
-        deep = crosswalk is not IDENTITY
-        far = deep and holds_references(resource)
-        run = Run(self.name, direction, crosswalk, deep, way.codecs, far)
+        if crosswalk is IDENTITY:
+            return self._made(
+                resource,
+                way,
+                direction,
+                Run(self.name, direction, crosswalk, False, way.codecs, False),
+            )
+        text = dumps(resource)
+        run = Run(self.name, direction, crosswalk, True, way.codecs, text_holds_references(text))
+        if not mentions(text):
+            return self._made(resource, way, direction, run)
+        if direction == "to_canonical":
+            return self._made(received(resource, self.name), way, direction, run)
+        resource, stayed = leaving(resource, self.name)
+        result = self._made(resource, way, direction, run)
+        made = home(result.resource) if result.resource is not None else None
+        return Result(made, (*result.diagnostics, *stayed), result.unresolved)
+
+    def _made(self, resource: Resource, way: _Way, direction: Direction, run: Run) -> Result:
         if "extension" in resource and self._defaulted[direction]:
             resource = without_defaults(resource, self.name, direction)
         try:
@@ -122,10 +140,16 @@ def _result(made: dict[str, Any], run: Run) -> Result:
 
 @dataclass(frozen=True)
 class Adapters:
-    """Hold the adapters of every dialect of a project."""
+    """Hold the adapters of every dialect of a project.
+
+    `retired` are those that were in force before, by name, version and start of the hash, for what
+    they wrote and is still on its way; `set_hash` names the whole set where it is kept.
+    """
 
     mapped: Mapping[tuple[str, str], Adapter]
     dialects: frozenset[str]
+    retired: Mapping[str, Adapter] = field(default_factory=dict)
+    set_hash: str = ""
 
     def get(self, dialect: str, resource_type: str) -> Adapter | PassThrough | None:
         """Return the adapter of a dialect for a type; unmapped types pass through.

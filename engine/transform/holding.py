@@ -47,4 +47,9 @@ def holds_references(resource: dict[str, Any]) -> bool:
 
     Writing the resource as JSON and searching it costs far less than walking it.
     """
-    return _in_extensions().search(dumps(resource)) is not None
+    return text_holds_references(dumps(resource))
+
+
+def text_holds_references(text: bytes) -> bool:
+    """Tell the same of a resource that was written as JSON already."""
+    return _in_extensions().search(text) is not None

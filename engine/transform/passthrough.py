@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from engine.diagnostics import Diagnostic, has_errors
+from engine.fhir.json import dumps
 from engine.fhir.references import iter_references
 from engine.message import Resource
+from engine.transform.home import home, leaving, mentions, received
 from engine.transform.mapping import Direction
 from engine.transform.references import IDENTITY, Crosswalk, Unresolved, is_local
 from engine.transform.result import Result
@@ -37,9 +39,16 @@ class PassThrough:
     def _take(self, resource: Resource, direction: Direction, crosswalk: Crosswalk) -> Result:
         if crosswalk is IDENTITY:
             return Result(resource, ())
+        stayed: list[Diagnostic] = []
+        if mentions(dumps(resource)):
+            if direction == "to_canonical":
+                resource = received(resource, self.name)
+            else:
+                resource, stayed = leaving(resource, self.name)
+                resource = home(resource)
         way = crosswalk.to_canonical if direction == "to_canonical" else crosswalk.to_dialect
         changed: dict[int, dict[str, Any]] = {}
-        diagnostics: list[Diagnostic] = []
+        diagnostics = stayed
         unresolved: list[Unresolved] = []
         for path, reference in iter_references(resource):
             if is_local(reference):

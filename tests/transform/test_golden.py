@@ -10,7 +10,8 @@ import pytest
 
 from engine.codes.mapping import CODES
 from engine.diagnostics import Diagnostic, in_order
-from engine.transform.cases import run_cases
+from engine.transform.carry import carried
+from engine.transform.cases import _Forgetful, run_cases
 from engine.transform.certify import stale
 from engine.transform.load import load_folder
 from engine.transform.mapping import Direction
@@ -19,6 +20,12 @@ from makings import HEAD, STATUS, TABLE, adapter, load, mapping, under, write  #
 
 GOLDEN = Path(__file__).parent / "golden"
 Make = Callable[[Path], list[Diagnostic]]
+
+
+def _on_the_road(root: Path) -> list[Diagnostic]:
+    strange = carried("other/careteam", "dialect", "note", [{"text": "x"}])
+    team = {"resourceType": "CareTeam", "extension": [strange]}
+    return list(adapter(root, mapping()).to_dialect(team, _Forgetful(frozenset())).diagnostics)
 
 
 def _file(text: str, more: Mapping[str, str] | None = None) -> Make:
@@ -161,6 +168,7 @@ MAKINGS: Mapping[str, Make] = {
                      {"period": {"end": "2100-12-31"}}),
     "T019": _message(mapping({"note": "{when: \"status = 'active'\", otherwise: reject}"}),
                      {"note": [{"text": "x"}]}),
+    "T020": _on_the_road,
 }  # fmt: skip
 
 
