@@ -42,7 +42,7 @@ def decision_for(canonical: Resource, member: str | None, destination: str, trip
         recipient_systems=[project.organization(destination, facts.links)],
         purpose=leg.purpose,
     )
-    actors = tuple(facts.supporting.values())
+    actors = [project.entry(actor) for actor in facts.supporting.values()]
     consents = [
         project.compiled(consent, leg.policy) for consent in facts.consents.get(member or "", ())
     ]

@@ -75,7 +75,7 @@ def question_about(
 
     In a Task that was answered (`output`), its owner tells its requester, not the other way round.
     """
-    resource = told.labelled
+    resource = told.resource
     kind = str(resource.get("resourceType"))
     answers = kind == "Task" and bool(resource.get("output"))
     tellers, listeners = ("owner",), ("requester", "restriction")
@@ -107,7 +107,7 @@ def _patient(resource: Resource, shelf: Shelf) -> dict[str, Any]:
     pending: list[Mapping[str, Any]] = [stated]
     seen: set[str] = set()
     while pending:
-        record = shelf.find(pending.pop())
+        record = shelf.record(pending.pop())
         if record is None or record.get("resourceType") != "Patient" or _name(record) in seen:
             continue
         seen.add(_name(record))
