@@ -95,6 +95,7 @@ DELIVERY = Machine(
         State("dead", "dead letter that stops its line until someone moves it", blocks=True),
         State("skipped", "dead letter that lets its line pass"),
         State("discarded", "given up by a person, with their reason", final=True),
+        State("superseded", "never sent: the destination has a newer version", final=True),
     ),
     (
         Transition("waiting", "claim", "leased", "a worker takes it, with a new fencing number"),
@@ -102,6 +103,7 @@ DELIVERY = Machine(
         Transition("leased", "return", "waiting", "the worker gives it back without a result"),
         Transition("leased", "accept", "delivered", "the destination answered that it has it"),
         Transition("leased", "retry", "waiting", "the attempt failed in a way that may pass"),
+        Transition("leased", "supersede", "superseded", "a newer version of it arrived there"),
         Transition("leased", "withhold", "held", "the decision at sending does not permit it"),
         Transition("leased", "die", "dead", "refused, or tried too often; policy `park`"),
         Transition("leased", "skip", "skipped", "refused, or tried too often; policy `skip`"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
 import structlog
 
+from engine.clock import after
 from engine.deliver.answer import Answer
 from engine.deliver.destination import Destination, Destinations
 from engine.deliver.ports import Delivered, Delivery, Judge, Permit, Ruling, Withhold
@@ -19,6 +20,9 @@ _log = structlog.get_logger(__name__)
 
 Event = Literal["accept", "retry", "die", "return"]
 """What ends a lease (see `engine.deliver.outbox.DELIVERY`)."""
+
+PAUSE = 0.25
+"""Seconds that a delivery gives way to another version of its resource that is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +66,11 @@ class Task:
 class Turned:
     """Hold what a turn gave: what to send, how many were claimed, when the next one is due.
 
-    `at` is the instant of the claim.
+    `at` is the instant of the claim, `renewed` names the deliveries whose lease goes on.
     """
 
     tasks: list[Task] = field(default_factory=list)
+    renewed: frozenset[str] = frozenset()
     claimed: int = 0
     at: str = ""
     next_due: str | None = None
@@ -108,12 +113,17 @@ class Desk:
         return self.destinations[delivery.destination]
 
     def turn(
-        self, results: Sequence[Result], most: Mapping[str, int], horizon: str | None = None
+        self,
+        results: Sequence[Result],
+        most: Mapping[str, int],
+        horizon: str | None = None,
+        waning: Sequence[Delivery] = (),
     ) -> Callable[[Any], Turned]:
         """Return the work of one turn; all of it is durable together or nothing is.
 
         `most` is how many leases each destination may have at once. After the wall clock was set
-        back, `horizon` is the instant behind which no lease or retry can really end.
+        back, `horizon` is the instant behind which no lease or retry can really end. `waning` are
+        deliveries under way whose leases are to last longer.
         """
 
         def work(transaction: Any) -> Turned:
@@ -121,9 +131,17 @@ class Desk:
                 transaction.deliveries.rearm(horizon)
             for result in results:
                 self.settle(transaction, result)
-            return self._claim(transaction, most) if most else Turned()
+            renewed = frozenset(self._renew(transaction, waning))
+            turned = self._claim(transaction, most) if most else Turned()
+            turned.renewed = renewed
+            return turned
 
         return work
+
+    def _renew(self, transaction: Any, waning: Sequence[Delivery]) -> Iterator[str]:
+        for delivery in waning:
+            if transaction.deliveries.extend(delivery.id, delivery.fence, self.lease):
+                yield delivery.id
 
     def settle(self, transaction: Any, result: Result) -> bool:
         """Record one result; False where a successor holds the delivery by now."""
@@ -152,10 +170,31 @@ class Desk:
         claimed = transaction.deliveries.claim(self.name, self.batch, most, self.lease)
         turned = Turned(claimed=len(claimed), at=transaction.now)
         for delivery in claimed:
-            if task := self._decide(transaction, delivery):
+            if self._may_go(transaction, delivery) and (
+                task := self._decide(transaction, delivery)
+            ):
                 turned.tasks.append(task)
         turned.next_due = transaction.deliveries.next_due(tuple(most))
         return turned
+
+    def _may_go(self, transaction: Any, delivery: Delivery) -> bool:
+        """Tell whether no other version of the same resource stands in the way.
+
+        A resource of several members stands in several lines, and a line's earlier delivery may be
+        released after its later ones: an older version must never follow a newer one.
+        """
+        deliveries, version = transaction.deliveries, delivery.envelope.get("version")
+        if version is None:
+            return True
+        reference = f"{delivery.type}/{delivery.envelope['entity']}"
+        if deliveries.newer_arrived(delivery.destination, reference, version):
+            deliveries.supersede(delivery.id, delivery.fence)
+            return False
+        if deliveries.other_under_way(delivery, reference, version):
+            due = after(transaction.now, PAUSE)
+            deliveries.give_back(delivery.id, delivery.fence, due)
+            return False
+        return True
 
     def _decide(self, transaction: Any, delivery: Delivery) -> Task | None:
         """Ask the judge and record what it says; only what it permits becomes a task."""

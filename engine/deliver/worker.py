@@ -15,6 +15,7 @@ from engine.clock import Clock, after, seconds_between
 from engine.deliver.answer import Answer, read
 from engine.deliver.breaker import Breaker
 from engine.deliver.destination import Destination, Destinations
+from engine.deliver.leases import Lease, Leases
 from engine.deliver.ports import Delivered, Judge, Store, Timer, nothing_more
 from engine.deliver.request import Parcel, Request, build
 from engine.deliver.retry import Random
@@ -28,6 +29,9 @@ HEARTBEAT = 30.0
 RECOVERY = 1.0
 """Seconds between tries to reach a store that failed, or work that others seem to hold."""
 
+LAST_TRIES = 3
+"""How often results are tried to be recorded at shutdown; what is not is sent again, same key."""
+
 STEP = 2.0
 """Seconds by which the wall clock must be set back before waits are mended."""
 
@@ -38,12 +42,13 @@ _log = structlog.get_logger(__name__)
 class Settings:
     """Set how one worker works.
 
-    `margin`: seconds that a lease outlasts the longest time-out. `grace`: seconds that sends under
-    way are given at shutdown. `batch`: deliveries claimed in one turn.
+    `lease`: seconds that a claim holds unless it is renewed, and so how long what a dead worker had
+    claimed stays out of reach. `grace`: seconds that sends under way are given at shutdown.
+    `batch`: deliveries claimed in one turn.
     """
 
     name: str = "worker"
-    margin: float = 10.0
+    lease: float = 10.0
     grace: float = 10.0
     batch: int = 64
 
@@ -78,8 +83,7 @@ class Worker:
         timer: Timer | None = None,
     ) -> None:
         settings = settings or Settings()
-        longest = max((d.timeout for d in destinations.values()), default=0.0)
-        lease = longest + settings.margin
+        lease = settings.lease
         self._desk = Desk(
             settings.name, judge, delivered, destinations, random, lease, settings.batch
         )
@@ -97,6 +101,7 @@ class Worker:
         self._stopping = False
         caps = [destination.retry.cap for destination in destinations.values()]
         self._reach = max([lease, *caps])
+        self._leases = Leases(lease, clock)
         self._offset = clock.time() - clock.monotonic()
 
     def stop(self) -> None:
@@ -147,16 +152,17 @@ class Worker:
     async def _cycle(self) -> float | None:
         """Do one turn where there is anything to do; return how long to rest after it."""
         most = self._most()
-        if not self._results and not most:
-            return self._until_reopening()
+        if not self._results and not most and not self._leases.waning():
+            return _least(self._until_reopening(), self._leases.until_waning())
+        since = self._clock.monotonic()
         turned = await self._turn(most)
         if turned is None:
             return RECOVERY
         for task in turned.tasks:
-            self._start(task)
+            self._start(task, since)
         if turned.claimed > len(turned.tasks) or turned.claimed >= self._settings.batch:
             self._wake.set()  # what was withheld makes room, and a full batch promises more
-        return _least(self._until_due(turned), self._until_reopening())
+        return _least(self._until_due(turned), self._until_reopening(), self._leases.until_waning())
 
     def _most(self) -> dict[str, int]:
         """Return how many leases each destination that has room may have at once."""
@@ -188,10 +194,13 @@ class Worker:
     async def _turn(self, most: Mapping[str, int]) -> Turned | None:
         """Do one durable turn; None where it failed, and what it would have recorded is kept."""
         results, self._results = self._results, []
+        since, waning = self._clock.monotonic(), self._leases.waning()
         try:
-            horizon, offset = self._horizon(), self._clock.time() - self._clock.monotonic()
-            turned = await self._write(self._desk.turn(results, most, horizon))
+            horizon, offset = self._horizon(), self._clock.time() - since
+            turned = await self._write(self._desk.turn(results, most, horizon, waning))
             self._offset = offset
+            for delivery in waning:
+                self._leases.renewed(delivery, since, delivery.id in turned.renewed)
             return turned
         except StoreBusy:
             self._results = results + self._results
@@ -226,45 +235,47 @@ class Worker:
     async def _write(self, work: Callable[[Any], Turned]) -> Turned:
         return await asyncio.wrap_future(self._store.write(work))
 
-    def _start(self, task: Task) -> None:
+    def _start(self, task: Task, since: float) -> None:
         self._in_flight[task.delivery.destination] += 1
-        send = asyncio.create_task(self._send(task))
+        lease = self._leases.begin(task.delivery, since)
+        send = asyncio.create_task(self._send(task, lease))
         self._sends.add(send)
         send.add_done_callback(self._sends.discard)
 
-    async def _send(self, task: Task) -> None:
+    async def _send(self, task: Task, lease: Lease) -> None:
         started = self._clock.now()
         try:
-            result = await self._exchange(task, started)
-        except asyncio.CancelledError:
+            result = await self._exchange(task, started, lease)
+        except (asyncio.CancelledError, TimeoutError):  # shut down, or its lease has ended
             result = self._interrupted(task, started)
         except Exception as error:
             _log.error("deliver.failed", delivery=task.delivery.id, error=type(error).__name__)
             answer = Answer("again", "D012")
             result = self._desk.conclude(task.delivery, answer, started, self._clock.now())
+        self._leases.end(lease)
         self._in_flight[task.delivery.destination] -= 1
         self._results.append(result)
         self._wake.set()
 
-    async def _exchange(self, task: Task, started: str) -> Result:
-        """Send one delivery and return its result; unsent where its lease would end too soon."""
+    async def _exchange(self, task: Task, started: str, lease: Lease) -> Result:
+        """Send one delivery and return its result; unsent where its lease has ended already."""
         delivery = task.delivery
         destination = self._destinations[delivery.destination]
-        until = delivery.lease_until
-        if until is not None and after(started, destination.timeout) > until:
+        if self._leases.ended(lease):
             return Result(delivery, "return")
         parcel = Parcel(task.body, delivery.idempotency_key, delivery.id, delivery.message_id)
         request = build(destination, parcel)
         if not isinstance(request, Request):
             answer = Answer("refused", request.code)
         else:
-            reply = await self._transport.send(destination, request)
+            async with self._leases.cutting(lease):
+                reply = await self._transport.send(destination, request)
             answer = read(reply, request.type, self._clock.time())
             self._judge_destination(destination, answer)
         return self._desk.conclude(delivery, answer, started, self._clock.now())
 
     def _interrupted(self, task: Task, started: str) -> Result:
-        """Return the result of a send that shutdown cut off: nobody knows whether it arrived."""
+        """Return the result of a send that was cut off: nobody knows whether it arrived."""
         now = self._clock.now()
         attempt = self._desk.conclude(task.delivery, Answer("again", "D003"), started, now).attempt
         return Result(task.delivery, "retry", attempt, now, "D003")
@@ -282,14 +293,19 @@ class Worker:
 
     async def _wind_down(self) -> None:
         """Let sends finish within the grace, cut the rest off, and record everything."""
-        if self._sends:
-            await asyncio.wait(self._sends, timeout=self._settings.grace)
+        until = self._clock.monotonic() + self._settings.grace
+        while self._sends and (rest := until - self._clock.monotonic()) > 0:
+            wait = _least(rest, self._leases.until_waning())
+            await asyncio.wait(self._sends, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+            if self._results or self._leases.waning():
+                await self._turn({})
         for send in self._sends:
             send.cancel()
         if self._sends:
             await asyncio.wait(self._sends)
-        if self._results:
-            await self._turn({})
+        for _ in range(LAST_TRIES):
+            if not self._results or await self._turn({}) is not None:
+                break
 
 
 def _least(*seconds: float | None) -> float | None:

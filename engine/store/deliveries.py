@@ -176,7 +176,7 @@ class Deliveries:
         return self._report("return", id, fence, due=due or self._session.now, uncounted=1)
 
     def supersede(self, id: str, fence: int) -> bool:
-        """Never send it: a newer version of the resource arrived. False where the lease was lost."""
+        """Never send it: a newer version is there. False where the lease was lost."""
         return self._report("supersede", id, fence, reason="superseded")
 
     def newer_arrived(self, destination: str, reference: str, version: int) -> bool:

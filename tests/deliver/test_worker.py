@@ -344,10 +344,10 @@ def test_a_stalled_worker_cannot_write_over_its_successor(tmp_path: Path) -> Non
     async def acts(rig: Rig, server: Scripted) -> None:
         id = rig.enqueue("hub")
         hub = rig.destination("hub", server.url, timeout=60.0)
-        first = rig.start(hub, settings=Settings("first", margin=1))
+        first = rig.start(hub, settings=Settings("first", lease=1))
         await server.count(1)
-        rig.advance(61.5)
-        rig.start(hub, settings=Settings("second", margin=1))
+        rig.clock.advance(1.5)
+        rig.start(hub, settings=Settings("second", lease=1))
         await rig.until({id: "delivered"})
         fence = rig.row(id).fence
         late.set()

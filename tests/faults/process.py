@@ -32,7 +32,7 @@ from engine.store import NewDelivery, Store, Transaction, UnitRow
 
 RETRY = RetryPolicy(attempts=10_000, first=0.02, cap=0.2, patience=0.2)
 TIMEOUT = 1.0
-MARGIN = 1.0
+LEASE = 2.0
 POISON_EVERY = 100
 
 
@@ -79,7 +79,7 @@ async def work(given: dict[str, Any], store: Store, doom: Doom) -> None:
         name: Destination(name, url, timeout=TIMEOUT, concurrency=8, retry=RETRY)
         for name, url in given["destinations"].items()
     }
-    settings = Settings(name=given["name"], margin=MARGIN)
+    settings = Settings(name=given["name"], lease=LEASE)
     worker = Worker(
         store, destinations, judge, DoomedTransport(doom), SystemClock(), settings=settings
     )

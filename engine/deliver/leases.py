@@ -1,0 +1,89 @@
+"""Keep the leases of one worker: renewed while a send lasts, cut off where they cannot be.
+
+A lease is short, so that what a dead worker had taken is soon free again; a send may last longer.
+Its end is counted on the monotonic clock from before the claim, so it never ends too late here,
+whatever happens to the wall clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from engine.clock import Clock
+from engine.deliver.ports import Delivery
+
+_RENEWED = 2 / 3
+"""A lease with less than this part of its time left is renewed with the next turn."""
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """Hold one delivery until the instant `until` of the monotonic clock."""
+
+    delivery: Delivery
+    until: float
+    cut: asyncio.Timeout | None = None
+
+
+@dataclass(slots=True)
+class Leases:
+    """Hold what is under way; each lease lasts `seconds` from its claim or renewal."""
+
+    seconds: float
+    clock: Clock
+    _held: dict[str, Lease] = field(default_factory=dict)
+
+    def begin(self, delivery: Delivery, since: float) -> Lease:
+        """Keep the lease of a delivery that was claimed at the instant `since`."""
+        lease = self._held[delivery.id] = Lease(delivery, since + self.seconds)
+        return lease
+
+    def end(self, lease: Lease) -> None:
+        """Keep it no more."""
+        if self._held.get(lease.delivery.id) is lease:
+            del self._held[lease.delivery.id]
+
+    def cutting(self, lease: Lease) -> asyncio.Timeout:
+        """Return a block that raises TimeoutError when the lease ends; renewing moves its end."""
+        lease.cut = asyncio.timeout(max(0.0, self._left(lease)))
+        return lease.cut
+
+    def waning(self) -> list[Delivery]:
+        """Return the deliveries whose lease should be renewed; cut off those it has ended for."""
+        found = []
+        for lease in self._held.values():
+            if self._left(lease) <= 0:
+                self._cut(lease)
+            elif self._left(lease) < self.seconds * _RENEWED:
+                found.append(lease.delivery)
+        return found
+
+    def renewed(self, delivery: Delivery, since: float, ours: bool) -> None:
+        """Let a lease last from `since` on, or cut its send off where a successor has it."""
+        lease = self._held.get(delivery.id)
+        if lease is None or lease.delivery.fence != delivery.fence:
+            return
+        if not ours:
+            self._cut(lease)
+            return
+        lease.until = since + self.seconds
+        if lease.cut is not None and not lease.cut.expired():
+            lease.cut.reschedule(asyncio.get_running_loop().time() + max(0.0, self._left(lease)))
+
+    def ended(self, lease: Lease) -> bool:
+        """Tell whether a lease has ended."""
+        return self._left(lease) <= 0
+
+    def until_waning(self) -> float | None:
+        """Return the seconds until the next lease should be renewed, None where there is none."""
+        left = min(map(self._left, self._held.values()), default=None)
+        return None if left is None else max(0.0, left - self.seconds * _RENEWED)
+
+    def _left(self, lease: Lease) -> float:
+        return lease.until - self.clock.monotonic()
+
+    def _cut(self, lease: Lease) -> None:
+        lease.until = self.clock.monotonic()
+        if lease.cut is not None and not lease.cut.expired():
+            lease.cut.reschedule(asyncio.get_running_loop().time())
