@@ -19,6 +19,7 @@ from engine import logs, retention
 from engine.cli.loading import ConfigOption, open_project, open_store
 from engine.clock import Clock, SystemClock
 from engine.coordination.handlers import handlers
+from engine.coordination.records_polling import RecordsPolling
 from engine.deliver.worker import Settings
 from engine.metrics import Metrics
 from engine.project import Project
@@ -93,7 +94,7 @@ async def _deliver(project: Project, store: Store) -> None:
 
 @asynccontextmanager
 async def delivering(sending: Sending, store: Store, clock: Clock) -> AsyncIterator[None]:
-    """Deliver, and let timers go off, for as long as the block lasts."""
+    """Deliver, let timers go off, and poll, for as long as the block lasts."""
     worker = make_worker(sending, store, clock, settings=_settings())
     meanings = {
         **handlers(lambda: sending.project),
@@ -102,7 +103,9 @@ async def delivering(sending: Sending, store: Store, clock: Clock) -> AsyncItera
     timers = TimerRunner(store, clock, meanings)
     await asyncio.wrap_future(store.write(retention.schedule))
     stopping = asyncio.Event()
-    tasks = [asyncio.create_task(worker.run()), asyncio.create_task(timers.run(stopping))]
+    polling = RecordsPolling(lambda: sending.project, store, clock)
+    running = (worker.run(), timers.run(stopping), polling.run(stopping))
+    tasks = [asyncio.create_task(each) for each in running]
     try:
         yield
     finally:

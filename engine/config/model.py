@@ -188,8 +188,9 @@ class ConsentRules:
     applies_to: tuple[str, ...] = optional(
         Listed(_type_name),
         "The types that need a covering consent. Communication always does, listed or not; "
-        "CommunicationRequest and Task are guarded where they carry content.",
-        ("Communication", "CommunicationRequest", "Task"),
+        "CommunicationRequest and Task are guarded where they carry content. A Binary names no "
+        "member, so it is refused on its own: send its content in a DocumentReference.",
+        ("Communication", "CommunicationRequest", "Task", "DocumentReference", "Binary"),
     )
     policy: Tree | None = absent_or(
         Subtree("a mapping of consent policy settings"),
