@@ -5,9 +5,11 @@ from __future__ import annotations
 import json as standard
 import re
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 import msgspec
+import orjson
 
 MAX_DEPTH = 64
 """How deep objects and lists may nest unless the caller says otherwise."""
@@ -59,9 +61,14 @@ def loads(data: bytes, depth: int = MAX_DEPTH) -> Any:
     Refuses repeated keys, NaN and infinities, lone surrogates and nesting beyond `depth`, each
     as a JSONError. The tree goes back to the same numbers by `dumps`.
     """
-    if not _within(data, depth):
-        raise JSONError("depth", f"the nesting is deeper than {depth}")
-    tree = _decode(data)
+    try:
+        tree = _decode(data)
+    except JSONError:
+        _check_depth(data, depth)
+        raise
+    if _is_plain(data, tree, depth):
+        return tree
+    _check_depth(data, depth)
     if _NEGATIVE_ZERO.search(data) or _repeats(data, tree):
         return _decode_slowly(data)
     return tree
@@ -72,6 +79,7 @@ def dumps(tree: Any) -> bytes:
     return _ENCODER.encode(tree)
 
 
+@lru_cache(maxsize=4096)
 def _number(text: str) -> Decimal:
     try:
         number = Decimal(text)
@@ -128,6 +136,22 @@ def _bad_byte(data: bytes) -> int | None:
     except UnicodeDecodeError as error:
         return error.start
     return None
+
+
+# --- the quick look ------------------------------------------------------------------------
+# Nearly every text is plain: no key twice, no `-0`, not deep. The tree written again with an
+# indent shows it: as many colons as the text (see below), and no line is indented so far that
+# something may begin there which is nested too deep.
+
+
+def _is_plain(data: bytes, tree: Any, depth: int) -> bool:
+    if not depth or b"\\u003" in data or _NEGATIVE_ZERO.search(data):
+        return False
+    try:
+        written = orjson.dumps(tree, default=str, option=orjson.OPT_INDENT_2)
+    except TypeError:  # orjson writes no whole numbers beyond 64 bits and no 255 levels
+        return False
+    return data.count(b":") == written.count(b":") and b"\n" + b"  " * depth not in written
 
 
 # --- repeated keys -------------------------------------------------------------------------
@@ -209,6 +233,11 @@ _KEPT = bytes.maketrans(b"{}", b"[]")
 _DROPPED = bytes(set(range(256)) - set(b'[]{}"'))
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _QUOTED = re.compile(rb'"[^"]*"')
+
+
+def _check_depth(data: bytes, depth: int) -> None:
+    if not _within(data, depth):
+        raise JSONError("depth", f"the nesting is deeper than {depth}")
 
 
 def _within(data: bytes, depth: int) -> bool:

@@ -32,7 +32,8 @@ def identify_units(units: Sequence[Unit], system: str, naming: Naming, facts: Fa
     local: dict[str, str] = {}
     found: dict[Key, str] = {}
     for unit in units:
-        known = identify(naming.own_keys(system, unit.source), entities, _fallback(system, unit))
+        keys = naming.own_keys(system, unit.source)
+        known = identify(keys, entities, keys[0] if keys else _fallback(system, unit))
         named = replace(unit, entity=known.entity)
         if known.conflict:
             outcomes.append(_conflict(named, known))

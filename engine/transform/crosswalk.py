@@ -222,15 +222,24 @@ class SystemCrosswalk:
 
     def _to_canonical(self, reference: dict[str, Any]) -> dict[str, Any] | Unresolved:
         target = reference.get("reference")
-        if isinstance(target, str) and target.startswith("#"):
-            return dict(reference)
-        if isinstance(target, str) and (entry := self.local.get(target)):
-            return {**reference, "reference": entry}
+        if isinstance(target, str):
+            if target.startswith("#"):
+                return dict(reference)
+            if entry := self.local.get(target):
+                return {**reference, "reference": entry}
+            if entity := self._known(target):
+                return {**reference, "reference": f"{target.partition('/')[0]}/{entity}"}
         keys = self.naming.reference_keys(self.system, reference)
         for key in keys:
             if entity := self.links.entities.get(key):
                 return {**reference, "reference": f"{key.type}/{entity}"}
         return self._unknown(reference, keys)
+
+    def _known(self, target: str) -> str | None:
+        """Return the entity of a relative reference without version, as nearly all are."""
+        if ":" in target:
+            return None
+        return self.links.entities.get(Key(self.system, "reference", target))
 
     def _unknown(
         self, reference: dict[str, Any], keys: Sequence[Key]
@@ -280,7 +289,7 @@ class SystemCrosswalk:
             return dict(reference)
         keys = self.links.known.get(found.id, ())
         for key in keys:
-            if key.kind == "reference" and key.system == self.system and key.type == found.type:
+            if key.system == self.system and key.kind == "reference" and key.type == found.type:
                 return {**reference, "reference": key.value}
         for key in keys:
             if key.kind == "identifier" and key.type == found.type:
@@ -315,9 +324,8 @@ def _remembered(
     target = reference.get("reference")
     if not isinstance(target, str) or "identifier" in reference:
         return rewrite(reference)
-    known = memory.get(target)
-    if known is not None:
-        return {**reference, "reference": known}
+    if target in memory:
+        return {**reference, "reference": memory[target]}
     rewritten = rewrite(reference)
     if not isinstance(rewritten, Unresolved) and "identifier" not in rewritten:
         memory[target] = rewritten["reference"]

@@ -106,6 +106,7 @@ class Journey:
 
     __slots__ = (
         "codecs",
+        "crossed",
         "deep",
         "diagnostics",
         "direction",
@@ -131,6 +132,7 @@ class Journey:
         self.deep = deep
         self.far = far
         self.codecs = codecs
+        self.crossed: dict[tuple[Any, frozenset[str]], str] = {}
         self.diagnostics: list[Diagnostic] = []
         self.unresolved: list[Unresolved] = []
 
@@ -142,28 +144,44 @@ class Journey:
         place: Place | None,
         stops: bool = True,
         remedy: str | None = None,
+        table: str | None = None,
     ) -> None:
         """Add a diagnostic; `stops` makes it an error."""
         severity = Severity.ERROR if stops else Severity.INFORMATION
         if code == "T004":
             severity = Severity.WARNING
         self.diagnostics.append(
-            Diagnostic(code, message, severity, place, path_of(spec), remedy=remedy)
+            Diagnostic(code, message, severity, place, path_of(spec), remedy=remedy, table=table)
         )
 
     def reference(self, reference: Tree, targets: frozenset[str], spec: Spec, place: Place) -> Tree:
-        """Take one reference through the crosswalk, noting a type that does not belong there."""
+        """Take one reference through the crosswalk, noting a type that does not belong there.
+
+        One whose literal decides alone is worked out once for each element that it may stand in.
+        """
         literal = reference.get("reference")
-        if targets and (literal is None or literal.partition("/")[0] not in targets):
+        bare = _BARE.issuperset(reference)
+        if bare and (known := self.crossed.get((literal, targets))) is not None:
+            return {**reference, "reference": known}
+        fits = not targets or (literal is not None and literal.partition("/")[0] in targets)
+        if not fits:
             kind = _type_of(reference)
             if kind is not None and kind not in targets:
                 said = f"It points to {kind}."
                 self.note("T010", said, spec, place, remedy=f"one of {', '.join(sorted(targets))}")
         if not self.deep or is_local(reference):
             return reference
-        if len(reference) > 1 and any(isinstance(v, dict | list) for v in reference.values()):
+        if not bare:
             reference = self.within(reference, spec)
-        return self.crossed(reference, targets, spec)
+        found = self.way(reference, targets)
+        if isinstance(found, Unresolved):
+            self.unresolved.append(found.at(path_of(spec)))
+            said = f"The crosswalk does not know this reference: {found.reason}"
+            self.note("K001", said, spec, None)
+            return reference
+        if fits and bare and literal is not None and found.keys() == reference.keys():
+            self.crossed[literal, targets] = found["reference"]
+        return found
 
     def within(self, tree: Tree, spec: Spec) -> Tree:
         """Return an object with the references inside its children taken across."""
@@ -174,14 +192,6 @@ class Journey:
                 if new is not value:
                     changed[name] = new
         return {**tree, **changed} if changed else tree
-
-    def crossed(self, reference: Tree, targets: frozenset[str], spec: Spec) -> Tree:
-        found = self.way(reference, targets)
-        if not isinstance(found, Unresolved):
-            return found
-        self.unresolved.append(found.at(path_of(spec)))
-        self.note("K001", f"The crosswalk does not know this reference: {found.reason}", spec, None)
-        return reference
 
     def rewritten(self, value: Any, spec: Spec) -> Any:
         """Return a value with every Reference inside it taken through the crosswalk.
@@ -215,6 +225,8 @@ class Journey:
 
 
 _NOWHERE = Place("", 0, 0)
+_BARE = frozenset({"reference", "display"})
+"""What a Reference holds of which nothing but its literal says what it means."""
 _TYPES = schema("R4").resources | schema("R5").resources
 
 
