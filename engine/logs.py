@@ -12,7 +12,12 @@ import structlog
 
 
 def configure(level: int = logging.INFO) -> None:
-    """Write structured logs to standard error; call it once, at the start of a process."""
+    """Write structured logs to standard error; call it once, at the start of a process.
+
+    What the web server and the event loop log of exceptions of ours loses their text.
+    """
+    for name in _FOREIGN:
+        logging.getLogger(name).addFilter(_without_text)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -25,6 +30,20 @@ def configure(level: int = logging.INFO) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+_FOREIGN = ("uvicorn.error", "asyncio")
+
+
+def _without_text(record: logging.LogRecord) -> bool:
+    """Name the type and the frames of a logged exception; its text may hold a payload."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None:
+        frames = traceback.extract_tb(error.__traceback__)
+        where = "; ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-5:])
+        record.msg, record.args = f"{type(error).__name__} at {where}", ()
+        record.exc_info = None
+    return True
 
 
 def _frames_only(

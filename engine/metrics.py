@@ -71,7 +71,7 @@ class Metrics:
         return generate_latest(self.registry) + generate_latest(standing)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Queues(Collector):
     """Show the queues as they stood when they were read."""
 

@@ -18,6 +18,29 @@ except ValueError as error:
 """
 
 
+FOREIGN = """
+import logging
+from engine import logs
+logging.basicConfig()
+logs.configure()
+secret = "Avery Lindqvist"
+try:
+    raise ValueError(secret)
+except ValueError as error:
+    logging.getLogger("uvicorn.error").error("Exception in ASGI application", exc_info=error)
+    logging.getLogger("asyncio").error("Task %r", secret, exc_info=(type(error), error, None))
+"""
+
+
+def test_the_web_server_logs_no_text_of_our_exceptions() -> None:
+    """What uvicorn and asyncio say of an exception names its type and place only."""
+    done = subprocess.run(
+        [sys.executable, "-c", FOREIGN], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stderr.count("ValueError at ") == 2
+    assert "Avery" not in done.stderr
+
+
 def test_an_exception_is_logged_without_its_text_or_values() -> None:
     """The log line names the exception's type and frames, never its message or local values."""
     done = subprocess.run(
