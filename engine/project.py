@@ -13,6 +13,7 @@ from engine.config import Config, load_config
 from engine.config.kinds import Tree
 from engine.diagnostics import Diagnostic, Severity, has_errors, in_order
 from engine.errors import ProjectError
+from engine.fhir.decoders import inner_resources
 from engine.fhir.profiles import Profile, Profiles, load_profiles
 from engine.message import Resource
 from engine.rules.consent.compile import CompiledConsent, compile_consent
@@ -34,6 +35,7 @@ FhirVersion = Literal["R4", "R5"]
 _ALWAYS = frozenset({"Communication", "DetectedIssue"})
 """Always guarded: a finding of ours tells one system what another one wrote."""
 
+_WRAPPERS = frozenset({"Bundle", "Parameters"})
 _CONTENT = {
     "CommunicationRequest": ("payload",),
     "Task": ("input", "output"),
@@ -110,7 +112,21 @@ class Project:
         return tuple(dict.fromkeys(types))
 
     def guarded(self, resource: Resource) -> bool:
-        """Tell whether the consent rule guards a resource (CONSENT.md, "How a Communication")."""
+        """Tell whether the consent rule guards a resource (CONSENT.md, "How a Communication").
+
+        What holds a guarded resource, contained or as an entry, is guarded like it: nothing gets
+        out by being wrapped.
+        """
+        if self._guards(resource):
+            return True
+        if "contained" not in resource and resource["resourceType"] not in _WRAPPERS:
+            return False
+        return any(
+            isinstance(inner, dict) and "resourceType" in inner and self.guarded(inner)
+            for _, inner in inner_resources(resource, "")
+        )
+
+    def _guards(self, resource: Resource) -> bool:
         type_name = resource["resourceType"]
         if type_name in _ALWAYS:
             return True

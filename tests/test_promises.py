@@ -195,6 +195,25 @@ def test_the_permit_is_on_record_before_the_bytes_leave(place: Town) -> None:
     assert seen == [["permit"]]
 
 
+@pytest.mark.parametrize("wrapped", ["contained", "nested"])
+def test_a_communication_does_not_leave_inside_something_else(place: Town, wrapped: str) -> None:
+    """What holds a Communication is guarded like one: a revoked consent stops it too."""
+    assert place.send("mercy", "POST", "/fhir", sample("08-revocation")).status_code == 200
+    place.deliver()
+    inner = {name: value for name, value in outreach().items() if name != "meta"}
+    middle = {"resourceType": "Parameters", "parameter": [{"name": "x", "resource": inner}]}
+    plan = json.loads(sample("02-team-and-plan"))["entry"][-1]["resource"]
+    held = inner if wrapped == "contained" else middle
+    carrier = {
+        **plan,
+        "contained": [{**held, "id": "c1"}],
+        "supportingInfo": [{"reference": "#c1"}],
+    }
+    response = place.post("mercy", carrier)
+    assert response.status_code in (403, 422), response.text
+    assert place.deliver() == []
+
+
 # 5. No silent loss.
 
 
