@@ -20,6 +20,7 @@ from engine.cli.loading import ConfigOption, open_project, open_store
 from engine.clock import Clock, SystemClock
 from engine.coordination.handlers import handlers
 from engine.coordination.records_polling import RecordsPolling
+from engine.deliver.transport import Transport
 from engine.deliver.worker import Settings
 from engine.metrics import Metrics
 from engine.project import Project
@@ -57,7 +58,14 @@ def serve(
         )
 
 
-def served(project: Project, store: Store, *, deliver: bool = True) -> FastAPI:
+def served(
+    project: Project,
+    store: Store,
+    *,
+    deliver: bool = True,
+    transport: Transport | None = None,
+    settings: Settings | None = None,
+) -> FastAPI:
     """Return the application; with `deliver`, a worker lives as long as it does."""
     clock, metrics = SystemClock(), Metrics()
 
@@ -68,7 +76,7 @@ def served(project: Project, store: Store, *, deliver: bool = True) -> FastAPI:
             if not deliver:
                 yield
                 return
-            async with delivering(sending, store, clock):
+            async with delivering(sending, store, clock, transport, settings):
                 yield
 
     return create_app(project, store, clock=clock, metrics=metrics, lifespan=lifespan)
@@ -93,9 +101,16 @@ async def _deliver(project: Project, store: Store) -> None:
 
 
 @asynccontextmanager
-async def delivering(sending: Sending, store: Store, clock: Clock) -> AsyncIterator[None]:
+async def delivering(
+    sending: Sending,
+    store: Store,
+    clock: Clock,
+    transport: Transport | None = None,
+    settings: Settings | None = None,
+) -> AsyncIterator[None]:
     """Deliver, let timers go off, and poll, for as long as the block lasts."""
-    worker = make_worker(sending, store, clock, settings=_settings())
+    settings = settings or _settings()
+    worker = make_worker(sending, store, clock, transport=transport, settings=settings)
     meanings = {
         **handlers(lambda: sending.project),
         retention.KIND: retention.goes_off(lambda: sending.project.config),
