@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from engine.clock import Clock
 from engine.config import Config
+from engine.coordination import outreach_sending
+from engine.coordination.findings import HELD
+from engine.coordination.holding import on_hold
+from engine.coordination.outreach import PREFIX, media_of
+from engine.coordination.outreach_tasks import Assigner
 from engine.deliver.destination import Destination, Destinations, Interaction
 from engine.deliver.ports import Delivery, Permit, Ruling, Withhold
 from engine.deliver.retry import Poison, RetryPolicy
@@ -16,7 +22,9 @@ from engine.fhir.json import dumps, loads
 from engine.gather import gather_canonical, renamed
 from engine.message import Draft, Resource, Unit
 from engine.metrics import Metrics
+from engine.outreach.transport import MediaTransport
 from engine.project import Project
+from engine.replacing import as_written
 from engine.road.identify import member_of
 from engine.road.judge import decision_for
 from engine.road.route import draft_for
@@ -39,14 +47,19 @@ class Sending:
     def judge(self, tx: Transaction, delivery: Delivery) -> Permit | Withhold:
         """Decide about a claimed delivery from the Consents as they stand in this transaction."""
         envelope = delivery.envelope
+        if "outreach" in envelope:
+            return self._judge_outreach(tx, delivery)
         row = tx.resources.version(delivery.type, envelope["entity"], envelope["version"])
         if row is None:
             return Withhold("record-missing")
+        if on_hold(tx, self.project, delivery):
+            return Withhold(HELD)
         canonical: Resource = renamed(tx, loads(row.body))
         if not self.project.guarded(canonical):
             return Permit()
         facts = gather_canonical(tx, self.project, canonical, at=tx.now)
-        trip = Trip(self.project, facts, envelope["source"])
+        written = as_written(self.project, envelope, delivery.type)
+        trip = Trip(written, facts, envelope["source"])
         decision = decision_for(canonical, member_of(canonical), delivery.destination, trip)
         self.metrics.decided.labels("sending", decision.decision, decision.code or "").inc()
         record = decision.record(delivery.destination)
@@ -54,6 +67,13 @@ class Sending:
         if decision.decision != "permit":
             return Withhold(WITHDRAWN, ruling)
         return self._anew(delivery, canonical, decision, ruling, trip)
+
+    def _judge_outreach(self, tx: Transaction, delivery: Delivery) -> Permit | Withhold:
+        verdict = outreach_sending.judge(tx, self.project, delivery)
+        if verdict.ruling is not None:
+            given = verdict.ruling
+            self.metrics.decided.labels("sending", given.decision, given.code or "").inc()
+        return verdict
 
     def _anew(
         self,
@@ -81,10 +101,27 @@ class Sending:
     def delivered(self, tx: Transaction, delivery: Delivery, own: str | None) -> None:
         """Remember under which id the destination keeps the resource."""
         self.metrics.delivered.labels(delivery.destination).inc()
+        self._tell_outreach(tx, delivery)
+        if "outreach" in delivery.envelope:
+            return
         if own is None or own == delivery.envelope["reference"]:
             return
         key = reference_key(delivery.destination, own)
         tx.crosswalk.link({key: delivery.envelope["entity"]}, source=delivery.destination)
+
+    def _tell_outreach(self, tx: Transaction, delivery: Delivery, died: str | None = None) -> None:
+        """Keep what is known of a Communication true after a delivery of it ended."""
+        if delivery.type != "Communication" or media_of(self.project) is None:
+            return
+        row = tx.deliveries.get(delivery.id)
+        if row is not None and died is None:
+            outreach_sending.delivered(tx, row)
+        elif row is not None and died is not None:
+            outreach_sending.gave_up(tx, row, died)
+
+    def gave_up(self, tx: Transaction, delivery: Delivery, reason: str) -> None:
+        """Let outreach go another way where this one failed for good."""
+        self._tell_outreach(tx, delivery, reason)
 
 
 def destinations(config: Config) -> Destinations:
@@ -99,7 +136,7 @@ def destinations(config: Config) -> Destinations:
         patience=retry.patience,
         poison=cast("Poison", retry.poison),
     )
-    return {
+    systems = {
         name: Destination(
             name,
             system.base_url,
@@ -112,6 +149,27 @@ def destinations(config: Config) -> Destinations:
         )
         for name, system in config.systems.items()
     }
+    return systems | {one.name: one for one in _media(config, replace(policy, poison="skip"))}
+
+
+_BY_PEOPLE_TIMEOUT = 60.0
+
+
+def _media(config: Config, policy: RetryPolicy) -> Iterator[Destination]:
+    """Yield the media; what fails there stops nothing behind it, since another medium follows."""
+    media = config.coordination.media if config.coordination is not None else None
+    if media is None:
+        return
+    for name in sorted(media.offered() - {"fhir"}):
+        settings = getattr(media, name)
+        yield Destination(
+            f"{PREFIX}{name}",
+            getattr(settings, "gateway", None) or "",
+            "medium",
+            concurrency=getattr(settings, "concurrency", 4),
+            timeout=getattr(settings, "timeout", _BY_PEOPLE_TIMEOUT),
+            retry=policy,
+        )
 
 
 def make_worker(
@@ -123,12 +181,19 @@ def make_worker(
     settings: Settings | None = None,
 ) -> Worker:
     """Return a worker that delivers what the project's routes have put into the outbox."""
+    project = sending.project
+    media = media_of(project)
+    transport = transport or HttpTransport()
+    if media is not None:
+        assign = Assigner(store, lambda: sending.project)
+        transport = MediaTransport(transport, media, project.config.root, assign)
     return Worker(
         store,
-        destinations(sending.project.config),
+        destinations(project.config),
         sending.judge,
-        transport or HttpTransport(),
+        transport,
         clock,
         delivered=sending.delivered,
+        gave_up=sending.gave_up,
         settings=settings,
     )

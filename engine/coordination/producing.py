@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from engine.coordination import outreach
 from engine.fhir.json import dumps, loads
 from engine.gather import gather_canonical
 from engine.keeping import keep_message, keep_units
@@ -77,6 +78,9 @@ def produce(
     keep_message(tx, message, travelled, told, cause)
     keep_units(tx, message, travelled)
     tx.crosswalk.link(dict(travelled.links), source="engine")
+    for row in tx.units.of_message(message.id):
+        if row.type == "Communication" and row.state in ("accepted", "routed"):
+            outreach.plan(tx, project, row)
     return Produced(message.id, travelled.outcomes)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from engine.coordination import outreach, outreach_tasks
 from engine.coordination.happening import Happening, Reaction
 from engine.coordination.records_watch import follow_records
+from engine.coordination.review import review_after
 from engine.project import Project
 from engine.store import TimerRow, Transaction
 
@@ -11,7 +13,12 @@ KIND = "react"
 """The kind of timer that a message with something to react to sets."""
 
 
-REACTIONS: tuple[Reaction, ...] = (follow_records,)
+REACTIONS: tuple[Reaction, ...] = (
+    follow_records,
+    outreach_tasks.react,
+    outreach.react,
+    review_after,
+)
 """Every reaction, in order."""
 
 

@@ -8,8 +8,11 @@ from typing import Literal
 
 from engine.deliver.retry import RetryPolicy
 
-Interaction = Literal["update", "create", "transaction"]
-"""How resources are written: PUT by id, POST by type, or a transaction Bundle with one PUT."""
+Interaction = Literal["update", "create", "transaction", "medium"]
+"""How resources are written: PUT by id, POST by type, or a transaction Bundle with one PUT.
+
+`medium` is none of a FHIR endpoint: fax, mail, a call or a meeting (`engine.outreach`).
+"""
 
 
 @dataclass(frozen=True, slots=True)

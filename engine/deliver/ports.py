@@ -109,6 +109,14 @@ def nothing_more(_transaction: Any, _delivery: Delivery, _own: str | None) -> No
     """Do nothing about an arrival beyond recording it."""
 
 
+GaveUp = Callable[[Any, Delivery, str], None]
+"""Be told, in the transaction that records it, that a delivery is a dead letter, and its code."""
+
+
+def nobody_minds(_transaction: Any, _delivery: Delivery, _reason: str) -> None:
+    """Do nothing about a dead letter beyond recording it."""
+
+
 class Cancel(Protocol):
     """Take back a call that has not happened yet."""
 

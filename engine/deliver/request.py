@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -61,8 +61,10 @@ def build(destination: Destination, parcel: Parcel) -> Request | Diagnostic:
 
     Update: PUT [base]/[type]/[id]; create: POST [base]/[type] with If-None-Exist where the resource
     has an identifier (http://hl7.org/fhir/R4/http.html#ccreate); transaction: POST [base] with a
-    Bundle of one entry.
+    Bundle of one entry. What goes by another medium is rendered by its transport.
     """
+    if destination.interaction == "medium":
+        return Request("", "", {}, parcel.resource, "Communication")
     head = _head.decode(parcel.resource)
     if destination.interaction != "create" and not head.id:
         return _no_id(head)
@@ -106,7 +108,11 @@ def _transaction(destination: Destination, parcel: Parcel, head: Head) -> Reques
     return Request("POST", _base(destination), headers, content, head.resource_type)
 
 
-_BUILD = {"update": _update, "create": _create, "transaction": _transaction}
+_BUILD: Mapping[str, Callable[[Destination, Parcel, Head], Request]] = {
+    "update": _update,
+    "create": _create,
+    "transaction": _transaction,
+}
 
 
 def _base(destination: Destination) -> str:

@@ -12,7 +12,16 @@ import structlog
 from engine.clock import after
 from engine.deliver.answer import Answer
 from engine.deliver.destination import Destination, Destinations
-from engine.deliver.ports import Delivered, Delivery, Judge, Permit, Ruling, Withhold
+from engine.deliver.ports import (
+    Delivered,
+    Delivery,
+    GaveUp,
+    Judge,
+    Permit,
+    Ruling,
+    Withhold,
+    nobody_minds,
+)
 from engine.deliver.retry import Random
 from engine.errors import StoreError
 
@@ -90,6 +99,7 @@ class Desk:
     random: Random
     lease: float
     batch: int
+    gave_up: GaveUp = nobody_minds
 
     def conclude(self, delivery: Delivery, answer: Answer, started: str, ended: str) -> Result:
         """Return the result that an answer amounts to under the destination's retry policy."""
@@ -150,6 +160,8 @@ class Desk:
             transaction.attempts.add(result.attempt)
         if ours and result.event == "accept":
             self.delivered(transaction, result.delivery, result.own)
+        if ours and result.event == "die":
+            self.gave_up(transaction, result.delivery, result.reason or "")
         return ours
 
     def _report(self, deliveries: Any, result: Result) -> bool:

@@ -16,7 +16,15 @@ from engine.deliver.answer import Answer, read
 from engine.deliver.breaker import Breaker
 from engine.deliver.destination import Destination, Destinations
 from engine.deliver.leases import Lease, Leases
-from engine.deliver.ports import Delivered, Judge, Store, Timer, nothing_more
+from engine.deliver.ports import (
+    Delivered,
+    GaveUp,
+    Judge,
+    Store,
+    Timer,
+    nobody_minds,
+    nothing_more,
+)
 from engine.deliver.request import Parcel, Request, build
 from engine.deliver.retry import Random
 from engine.deliver.transport import Transport
@@ -78,6 +86,7 @@ class Worker:
         clock: Clock,
         *,
         delivered: Delivered = nothing_more,
+        gave_up: GaveUp = nobody_minds,
         settings: Settings | None = None,
         random: Random = randomness.random,
         timer: Timer | None = None,
@@ -85,7 +94,14 @@ class Worker:
         settings = settings or Settings()
         lease = settings.lease
         self._desk = Desk(
-            settings.name, judge, delivered, destinations, random, lease, settings.batch
+            settings.name,
+            judge,
+            delivered,
+            destinations,
+            random,
+            lease,
+            settings.batch,
+            gave_up,
         )
         self._store = store
         self._destinations = destinations
@@ -217,7 +233,7 @@ class Worker:
 
     async def _record_alone(self, result: Result) -> None:
         """Record one result by itself, so that one which cannot be recorded spoils no other."""
-        for desk in (self._desk, replace(self._desk, delivered=nothing_more)):
+        for desk in (self._desk, replace(self._desk, delivered=nothing_more, gave_up=nobody_minds)):
             try:
                 await self._write(desk.turn([result], {}))
                 return

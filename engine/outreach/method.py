@@ -219,8 +219,9 @@ class _Question:
         usual = DEFAULTS[self.party.kind in FACILITIES]
         order = {"table": self.wish.prefer, "stated": self.party.prefers, "asked": self.asked}
         listed: Sequence[str] = order.get(way.reason, usual)
-        points = [p for p in self.party.points if usable(p) == way.address]
-        rank = min((p.rank or 99 for p in points), default=99)
+        named = self.party.points if way.medium != "meeting" else ()
+        points = [point for point in named if usable(point) == way.address]
+        rank = min((point.rank or 99 for point in points), default=99)
         return (
             _ORDER.index(way.reason),
             rank if way.reason == "usual" and rank < 99 else 99,

@@ -1,0 +1,144 @@
+"""Outreach at the moment of sending: decided again, written anew, and what became of it."""
+
+from __future__ import annotations
+
+from engine.coordination import outreach, outreach_truth
+from engine.coordination.outreach_decision import Told, tell
+from engine.coordination.outreach_people import addressee_of
+from engine.deliver.ports import Delivery, Permit, Ruling, Withhold
+from engine.fhir.json import loads
+from engine.message import Resource
+from engine.outreach.dispatch import Dispatch, name, notices, paragraphs
+from engine.outreach.method import usable
+from engine.outreach.recipients import Addressee, name_in
+from engine.outreach.tasks import due_of, start_of
+from engine.project import Project
+from engine.road.identify import member_of
+from engine.store import DeliveryRow, Transaction
+
+WITHDRAWN = "consent-withdrawn"
+ENDED = "communication-ended"
+MOVED = "address-changed"
+RESTRICTED = "medium-restricted"
+
+
+def judge(tx: Transaction, project: Project, delivery: Delivery) -> Permit | Withhold:
+    """Decide about what goes by a medium, and write it as it may be told now."""
+    envelope = delivery.envelope
+    outreach_of = envelope["outreach"]
+    row = tx.resources.version("Communication", envelope["entity"], envelope["version"])
+    current = tx.resources.get("Communication", envelope["entity"])
+    media = outreach.media_of(project)
+    if row is None or current is None or media is None:
+        return Withhold("record-missing")
+    if outreach_truth.is_ended(loads(current.body)):
+        return _withhold(tx, delivery, ENDED)
+    communication: Resource = loads(row.body)
+    recipient, via = outreach_of["recipient"], outreach_of["via"]
+    who = addressee_of(tx, project, communication, recipient, via)
+    medium = outreach_of["medium"]
+    coordination = project.config.coordination
+    by = coordination.acting if coordination and medium in ("phone", "meeting") else None
+    told = tell(tx, project, communication, who, envelope["source"], by=by)
+    ruling = Ruling(told.decision.decision, told.decision.code, told.decision.to_json())
+    if told.words is None:
+        return _withhold(tx, delivery, WITHDRAWN, ruling)
+    if told.restricted and medium not in media.restricted:
+        return _pass_over(tx, delivery, RESTRICTED, ruling)
+    if not _still_theirs(who, outreach_of["address"], restricted=told.restricted):
+        return _pass_over(tx, delivery, MOVED, ruling)
+    dispatch = _dispatch(tx, project, delivery, told, told.words, who)
+    return Permit(ruling, dispatch.encoded())
+
+
+def _withhold(
+    tx: Transaction, delivery: Delivery, reason: str, ruling: Ruling | None = None
+) -> Withhold:
+    """Hold a delivery and let the record of the Communication say so."""
+    if (timer := tx.timers.get(delivery.envelope["outreach"]["plan"])) is not None:
+        outreach_truth.settle(tx, timer, holding=delivery.id)
+    return Withhold(reason, ruling)
+
+
+def _pass_over(tx: Transaction, delivery: Delivery, reason: str, ruling: Ruling) -> Withhold:
+    """Hold a delivery whose medium may not be used any more, and try the next one."""
+    if (row := tx.deliveries.get(delivery.id)) is not None:
+        outreach.fall_back(tx, row, reason)
+    return _withhold(tx, delivery, reason, ruling)
+
+
+def _still_theirs(who: Addressee, address: str, *, restricted: bool) -> bool:
+    """Tell whether an address is still on record: numbers get other owners."""
+    return any(
+        usable(point) == address and point.use != "old" and (point.theirs or not restricted)
+        for point in who.party.points
+    )
+
+
+def _dispatch(
+    tx: Transaction,
+    project: Project,
+    delivery: Delivery,
+    told: Told,
+    words: Resource,
+    who: Addressee,
+) -> Dispatch:
+    outreach_of, priority = delivery.envelope["outreach"], str(words.get("priority", "routine"))
+    media, member = outreach.media_of(project), member_of(words)
+    patient = told.facts.supporting.get(f"Patient/{member}", {})
+    medium = outreach_of["medium"]
+    due = meeting = ""
+    if medium == "phone" and media is not None and media.phone is not None:
+        due = due_of(media.phone, priority, tx.now)
+    if medium == "meeting" and media is not None and media.meeting is not None:
+        meeting = start_of(media.meeting, priority, _planned_at(tx, delivery))
+    return Dispatch(
+        medium,
+        delivery.idempotency_key,
+        delivery.envelope["entity"],
+        tx.now,
+        outreach_of["address"],
+        name(who.name),
+        who.reference,
+        name(_sender(project, delivery.envelope["source"])),
+        member,
+        name(name_in(patient)),
+        name(str(patient.get("birthDate", ""))),
+        paragraphs(words),
+        notices(words),
+        priority,
+        who.language,
+        who.interpreter,
+        due,
+        meeting,
+        tuple((words.get("meta") or {}).get("security") or ()),
+        delivery.id,
+        delivery.envelope["source"],
+    )
+
+
+def _planned_at(tx: Transaction, delivery: Delivery) -> str:
+    """Return when the plan was made: a meeting is proposed for the same time at every attempt."""
+    timer = tx.timers.get(delivery.envelope["outreach"]["plan"])
+    return timer.created if timer is not None else tx.now
+
+
+def _sender(project: Project, source: str) -> str:
+    system = project.config.systems[source]
+    return system.organization.name or system.title or source
+
+
+def delivered(tx: Transaction, delivery: DeliveryRow) -> None:
+    """Let the record of a Communication say that somebody was told, by whatever medium."""
+    if (timer := outreach.plan_of(tx, delivery)) is not None:
+        outreach_truth.settle(tx, timer)
+
+
+def gave_up(tx: Transaction, delivery: DeliveryRow, reason: str) -> None:
+    """Try the next medium where one failed for good, and let the record say how it stands."""
+    if "outreach" in delivery.envelope:
+        outreach.fall_back(tx, delivery, reason)
+    else:
+        outreach.fall_back_from_system(tx, delivery, reason)
+    if (timer := outreach.plan_of(tx, delivery)) is not None:
+        outreach_truth.settle(tx, timer)
