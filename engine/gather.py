@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.fhir.json import loads
 from engine.fhir.references import iter_references
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from engine.project import Project
     from engine.store import ResourceRow, Transaction
 
+T = TypeVar("T")
 _DEPTH = 4
 _MOST_ACTORS = 500
 _MOST_CONTENT = 200
@@ -32,14 +34,19 @@ def gather(
     return _judgeable(tx, at, links, {(key.type, to) for key, to in links.entities.items()})
 
 
-def gather_canonical(tx: Transaction, project: Project, canonical: Resource, *, at: str) -> Facts:
-    """Read what one canonical resource refers to, before it goes to a destination."""
+def gather_canonical(
+    tx: Transaction, project: Project, canonical: Resource, *, at: str, judged: bool = False
+) -> Facts:
+    """Read what one canonical resource refers to, before it goes to a destination.
+
+    `judged` asks for what a decision needs also where no rule guards the type.
+    """
     targets = set(_targets([canonical])) | {(canonical["resourceType"], canonical["id"])}
     known = tx.crosswalk.known(entity for _, entity in targets)
     organizations = tx.crosswalk.resolve(project.organization_keys())
     found = {key: entity for entity, keys in known.items() for key in keys}
     links = Links(found, known).including(organizations)
-    if not project.guarded(canonical):
+    if not judged and not project.guarded(canonical):
         return Facts(at, links)
     targets |= {("Organization", entity) for entity in organizations.values()}
     return _judgeable(tx, at, links, targets)
@@ -63,11 +70,29 @@ def _links(tx: Transaction, keys: Sequence[Key]) -> Links:
 
 def _judgeable(tx: Transaction, at: str, links: Links, targets: set[tuple[str, str]]) -> Facts:
     """Read what a decision looks at: the members' consents, the actors, and the content."""
-    consents = {entity: _consents(tx, entity) for kind, entity in targets if kind == "Patient"}
-    named = _targets(consent for found in consents.values() for consent in found)
+    told = {entity: _consents(tx, entity) for kind, entity in targets if kind == "Patient"}
+    consents = {entity: [one.resource for one in found] for entity, found in told.items()}
+    named = (target for found in told.values() for one in found for target in one.targets)
     actors = {target for target in (*targets, *named) if target[0] in ACTOR_TYPES}
     content = {target for target in targets if target[0] not in _NO_CONTENT}
     return Facts(at, links, consents, _actors(tx, actors), _content(tx, content))
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Hold a resource on record with what it refers to; it is shared, so nobody may change it."""
+
+    resource: Resource
+    targets: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, resource: Resource) -> _Told:
+        return cls(resource, tuple(dict.fromkeys(_targets([resource]))))
+
+
+def _remembered(tx: Transaction, name: Hashable, read: Callable[[], T]) -> T:
+    """Return what the writer remembers; once records were merged, names are looked up each time."""
+    return read() if tx.crosswalk.has_mergers() else tx.recall.once(name, read)
 
 
 def _content(tx: Transaction, wanted: set[tuple[str, str]]) -> dict[str, Resource]:
@@ -77,11 +102,14 @@ def _content(tx: Transaction, wanted: set[tuple[str, str]]) -> dict[str, Resourc
     }
 
 
-def _consents(tx: Transaction, member: str) -> list[Resource]:
+def _consents(tx: Transaction, member: str) -> list[_Told]:
     """Return the member's consents, also those recorded under an id that was merged into it."""
-    return [
-        renamed(tx, _as_of(row, member)) for row in tx.resources.consents(tx.crosswalk.same(member))
-    ]
+
+    def read() -> list[_Told]:
+        rows = tx.resources.consents(tx.crosswalk.same(member))
+        return [_Told.of(renamed(tx, _as_of(row, member))) for row in rows]
+
+    return _remembered(tx, ("consents told", member), read)
 
 
 def _as_of(row: ResourceRow, member: str) -> Resource:
@@ -119,17 +147,25 @@ def _actors(tx: Transaction, wanted: set[tuple[str, str]]) -> dict[str, Resource
     found: dict[str, Resource] = {}
     frontier = wanted
     for _ in range(_DEPTH):
-        fresh = []
+        fresh: list[_Told] = []
         for type_name, entity in sorted(frontier):
             if f"{type_name}/{entity}" in found or len(found) >= _MOST_ACTORS:
                 continue
-            if resource := _actor(tx, type_name, entity):
-                found[f"{type_name}/{entity}"] = resource
-                fresh.append(resource)
-        frontier = {target for target in _targets(fresh) if target[0] in ACTOR_TYPES}
+            if told := _told(tx, type_name, entity):
+                found[f"{type_name}/{entity}"] = told.resource
+                fresh.append(told)
+        frontier = {one for told in fresh for one in told.targets if one[0] in ACTOR_TYPES}
         if not frontier:
             break
     return found
+
+
+def _told(tx: Transaction, type_name: str, entity: str) -> _Told | None:
+    def read() -> _Told | None:
+        resource = _actor(tx, type_name, entity)
+        return None if resource is None else _Told.of(resource)
+
+    return _remembered(tx, ("told", type_name, entity), read)
 
 
 def _actor(tx: Transaction, type_name: str, entity: str) -> Resource | None:

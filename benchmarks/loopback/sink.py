@@ -11,6 +11,7 @@ import re
 import sys
 import time
 from collections import Counter
+from typing import cast
 
 import uvloop
 
@@ -44,8 +45,7 @@ class Sink(asyncio.Protocol):
         self.data = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self.data += data

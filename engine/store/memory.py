@@ -8,8 +8,10 @@ one under which this memory was filled, it is emptied before anything is looked 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any, Final
+from collections.abc import Callable, Hashable
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
 
 REMEMBERED = frozenset(
     {
@@ -112,6 +114,14 @@ class Recall:
         if own is None:
             return read != now
         return read < own - 1
+
+    def once(self, name: Hashable, read: Callable[[], T]) -> T:
+        """Return what is known under a name, or read it and remember it; nobody may change it."""
+        found: T = self.recall(name)
+        if found is ABSENT:
+            found = read()
+            self.keep(name, found)
+        return found
 
     def spoil(self, name: Hashable) -> None:
         """Say that this transaction changes what stands under a name."""

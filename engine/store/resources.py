@@ -102,7 +102,9 @@ class Resources:
             before = self.get(type, id)
             for name in {member, before.member if before else None} - {None}:
                 recall.spoil(("consents", name))
+                recall.spoil(("consents told", name))
         recall.spoil((type, id))
+        recall.spoil(("told", type, id))
 
     def get(self, type: str, id: str) -> ResourceRow | None:
         """Return the current version."""

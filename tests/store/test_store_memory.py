@@ -115,3 +115,24 @@ def test_work_that_was_overtaken_runs_again(desk: Desk, other: Desk) -> None:
     assert seen == [b"active", b"revoked"]
     records = desk.store.read(lambda tx: list(tx.audit.records()))
     assert [r.body for r in records if r.kind == "test.decided"] == ['{"on":"revoked"}']
+
+
+def test_what_is_worked_out_once_is_worked_out_again_after_a_change(desk: Desk) -> None:
+    """What was derived from a record is forgotten with the record itself."""
+    name = ("told", "Organization", "o")
+
+    def put(tx: Transaction, body: bytes) -> None:
+        tx.resources.put("Organization", "o", body, member=None, system="mercy")
+
+    def derive(tx: Transaction) -> bytes:
+        def read() -> bytes:
+            row = tx.resources.get("Organization", "o")
+            return row.body * 2 if row else b""
+
+        tx.audit.append("test.derived")
+        return tx.recall.once(name, read)
+
+    desk.write(lambda tx: put(tx, b"1"))
+    assert desk.write(derive) == desk.write(derive) == b"11"
+    desk.write(lambda tx: put(tx, b"2"))
+    assert desk.write(derive) == b"22"
