@@ -71,7 +71,8 @@ class Diagnostic:
     """Describe one problem to the person who can mend it.
 
     `message` is one sentence and never holds a payload value. `place` points into a file of
-    the project, `path` is a FHIRPath into a resource (`CarePlan.activity[2].detail.status`).
+    the project, `path` is a FHIRPath into a resource (`CarePlan.activity[2].detail.status`),
+    `table` the name and version of the code table that it speaks of.
     """
 
     code: str
@@ -81,6 +82,7 @@ class Diagnostic:
     path: str | None = None
     expected: str | None = None
     remedy: str | None = None
+    table: str | None = None
 
     def at(self, where: str) -> Diagnostic:
         """Return the same problem with its path seen from the whole (`where` for the type name)."""
@@ -115,7 +117,7 @@ class Diagnostic:
                 "line": self.place.line,
                 "column": self.place.column,
             }
-        for name in ("path", "expected", "remedy"):
+        for name in ("path", "expected", "remedy", "table"):
             if value := getattr(self, name):
                 out[name] = value
         return out

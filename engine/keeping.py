@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from engine.diagnostics import Diagnostic
@@ -71,7 +72,7 @@ def keep_unit(tx: Transaction, message: Message, outcome: Outcome, id: str) -> U
         version=version,
         reason=_reason(outcome),
         waiting_on=outcome.waiting_on if isinstance(outcome, Hold) else (),
-        notes=tuple(problem.to_json() for problem in _notes(outcome)),
+        notes=tuple(_notes(outcome)),
         mapping=name or None,
         mapping_version=mapping_version,
         mapping_hash=mapping_hash,
@@ -136,12 +137,39 @@ def _reason(outcome: Outcome) -> str | None:
             return None
 
 
-def _notes(outcome: Outcome) -> Iterable[Diagnostic]:
-    yield from outcome.unit.notes
+def _notes(outcome: Outcome) -> Iterable[dict[str, Any]]:
+    """Yield what was noted on the way, of adapters with mapping and version (the loss record)."""
+    yield from _noted(outcome.unit.notes, outcome.unit.mapping)
     for draft in outcome.unit.drafts:
-        yield from draft.notes
+        for note in _noted(draft.notes, draft.mapping):
+            yield {**note, "destination": draft.destination}
     if not isinstance(outcome, Next):
-        yield from outcome.diagnostics
+        yield from _noted(outcome.diagnostics, outcome.unit.mapping)
+
+
+def _noted(problems: Iterable[Diagnostic], mapping: str) -> Iterable[dict[str, Any]]:
+    for problem in problems:
+        noted = problem.to_json()
+        yield {**noted, "mapping": mapping} if problem.code.startswith("T") else noted
+
+
+def send_again(tx: Transaction, message: Message, outcome: Next, row: UnitRow, by: str) -> int:
+    """Put what another mapping makes of a unit on record, and enqueue its drafts anew.
+
+    The unit keeps its state; the audit names who asked and the mapping. Returns the deliveries.
+    """
+    unit = outcome.unit
+    if unit.canonical is None:
+        return 0
+    anew = replace(row, version=_put(tx, message, unit, unit.canonical))
+    for draft in unit.drafts:
+        if draft.decision is not None:
+            _keep_decision(tx, row.id, draft.decision)
+        line = unit.member or str(row.resource)
+        tx.deliveries.enqueue(_delivery(message, unit, anew, draft, line))
+    body = {"mapping": unit.mapping, "version": anew.version, "deliveries": len(unit.drafts)}
+    tx.audit.append("unit.replayed", body, message=message.id, unit=row.id, actor=by)
+    return len(unit.drafts)
 
 
 def follow(

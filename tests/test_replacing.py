@@ -2,60 +2,31 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from own_project import TEAM, edit, own_project, run, starting
+from town import Town
 
-from engine.cli import build
 from engine.mapping_sets import Sets
-from engine.project import Project, load
-from engine.replacing import Follower, as_written, label, started
+from engine.replacing import Follower, as_written, label
 from engine.sending import Sending
 from engine.store import Store
 from engine.testing import ManualClock
 
-from town import REPOSITORY, Town, environment  # isort: skip
-
-TEAM = "us-core/careteam"
-START = "2026-01-01T00:00:00.000000Z"
-
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a project of its own with the mappings of one dialect pair."""
-    shutil.copy(REPOSITORY / "config.yaml", tmp_path)
-    for name in ("mappings", "profiles", "rules"):
-        shutil.copytree(REPOSITORY / name, tmp_path / name)
-    for extra in ("r5", "synthea", "text-first", "fast-consent", "us-core-8"):
-        shutil.rmtree(tmp_path / "mappings" / extra)
-    for name, value in environment(f"sqlite:///{tmp_path / 'carelane.db'}").items():
-        monkeypatch.setenv(name, value)
-    return tmp_path
+    """Return a project of its own."""
+    return own_project(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def place(folder: Path) -> Iterator[Town]:
     """Return an engine that runs on this project."""
     with Store.open(f"sqlite:///{folder / 'carelane.db'}", clock=ManualClock()) as store:
-        yield Town(_project(folder), store, ManualClock())
-
-
-def _project(folder: Path) -> Project:
-    return started(load(folder / "config.yaml"), START)
-
-
-def _run(folder: Path, *words: str) -> Result:
-    return CliRunner().invoke(build(words[0]), [*words, "--config", str(folder / "config.yaml")])
-
-
-def _edit(folder: Path, old: str, new: str, name: str = TEAM) -> None:
-    path = folder / "mappings" / f"{name}.yaml"
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
+        yield Town(starting(folder), store, ManualClock())
 
 
 def _in_force(place: Town) -> dict[str, object]:
@@ -70,9 +41,9 @@ def test_a_set_is_swapped_whole_and_rolled_back(folder: Path, place: Town) -> No
     follower = Follower(Sets.of(folder), (intake, sending))
     before = _in_force(place)
     assert not follower.look()
-    _edit(folder, f"version: {before['version']}", "version: 77")
+    edit(folder, f"version: {before['version']}", "version: 77")
     assert _in_force(place) == before
-    told = _run(folder, "reload")
+    told = run(folder, "reload")
     assert told.exit_code == 0, told.output
     assert f"{TEAM}: {before['version']} {str(before['hash'])[:12]} -> 77" in told.output
     assert follower.look()
@@ -81,7 +52,7 @@ def test_a_set_is_swapped_whole_and_rolled_back(folder: Path, place: Town) -> No
     assert after["version"] == 77
     assert after["set"] != before["set"]
     assert sending.project is intake.project
-    told = _run(folder, "rollback")
+    told = run(folder, "rollback")
     assert told.exit_code == 0, told.output
     assert follower.look()
     assert _in_force(place) == before
@@ -91,15 +62,15 @@ def test_a_set_is_swapped_whole_and_rolled_back(folder: Path, place: Town) -> No
 
 def test_a_rollback_survives_a_restart_until_the_next_reload(folder: Path, place: Town) -> None:
     """An engine that starts after a rollback runs the set rolled back to, not the folder."""
-    _edit(folder, "version: ", "version: 7")
-    assert _run(folder, "reload").exit_code == 0
-    assert _run(folder, "rollback").exit_code == 0
-    again = _project(folder)
+    edit(folder, "version: ", "version: 7")
+    assert run(folder, "reload").exit_code == 0
+    assert run(folder, "rollback").exit_code == 0
+    again = starting(folder)
     assert again.adapters.set_hash == place.project.adapters.set_hash
-    assert _run(folder, "rollback").exit_code == 1
-    assert _run(folder, "reload").exit_code == 0
-    assert _project(folder).adapters.set_hash != again.adapters.set_hash
-    listed = _run(folder, "rollback", "--list").output
+    assert run(folder, "rollback").exit_code == 1
+    assert run(folder, "reload").exit_code == 0
+    assert starting(folder).adapters.set_hash != again.adapters.set_hash
+    listed = run(folder, "rollback", "--list").output
     assert listed.count("\n") == 4
     assert "(pinned)" in listed
 
@@ -117,8 +88,8 @@ def test_a_failing_set_is_refused(folder: Path, place: Town, old: str, new: str,
             "cases:\n  - name: finds a name\n    direction: to_canonical\n"
             "    input: {resourceType: CareTeam, name: Team}\n    expect: {name: Other}\n"
         )
-    _edit(folder, old, new)
-    told = _run(folder, "reload")
+    edit(folder, old, new)
+    told = run(folder, "reload")
     assert told.exit_code == 1
     assert code in told.output
     assert not follower.look()
@@ -128,8 +99,8 @@ def test_a_failing_set_is_refused(folder: Path, place: Town, old: str, new: str,
 def test_a_set_that_was_tampered_with_is_refused(folder: Path, place: Town) -> None:
     """A kept set whose files changed since it was tested does not come into force."""
     follower = Follower(Sets.of(folder), (place.app.state.intake,))
-    _edit(folder, "version: ", "version: 7")
-    assert _run(folder, "reload").exit_code == 0
+    edit(folder, "version: ", "version: 7")
+    assert run(folder, "reload").exit_code == 0
     kept = Sets.of(folder).in_force()
     assert kept is not None
     (Sets.of(folder).path(kept.hash) / f"{TEAM}.yaml").write_text("fields: {}")
@@ -143,10 +114,10 @@ def test_a_delivery_keeps_the_mapping_that_wrote_it(folder: Path, place: Town) -
     old = place.project.adapter("us-core", "CareTeam")
     intake = place.app.state.intake
     follower = Follower(Sets.of(folder), (intake,))
-    _edit(folder, "version: ", "version: 7")
-    assert _run(folder, "reload").exit_code == 0
+    edit(folder, "version: ", "version: 7")
+    assert run(folder, "reload").exit_code == 0
     assert follower.look()
-    for project in (intake.project, _project(folder)):
+    for project in (intake.project, starting(folder)):
         now = project.adapter("us-core", "CareTeam")
         assert now.hash != old.hash
         written = as_written(project, {"mapping": label(old)}, "CareTeam")

@@ -39,6 +39,8 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "certify": Command("mapping", "certify", "Say what a mapping loses."),
         "reload": Command("replacing", "reload", "Put the mappings folder into force."),
         "rollback": Command("replacing", "rollback", "Put the mappings before these into force."),
+        "replay": Command("replaying", "replay", "List what another mapping makes otherwise."),
+        "coverage": Command("replaying", "coverage", "Say what stored traffic used of mappings."),
         "explain": Command("mapping", "explain", "Explain a diagnostic code."),
         "decide": Command("decide", "decide", "Take one consent decision, with its trace."),
         "bench": Command("bench", "bench", "Measure the budgets of the design as ratios."),

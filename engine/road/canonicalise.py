@@ -17,6 +17,8 @@ def canonicalise(unit: Unit, trip: Trip) -> Outcome:
     """Transform to canonical; an unknown reference holds the unit, other problems refuse it."""
     dialect = trip.project.config.systems[trip.system].dialect
     adapter = trip.project.adapter(dialect, unit.type)
+    mapping = f"{adapter.name} {adapter.version} {adapter.hash[:12]}"
+    unit = replace(unit, mapping=mapping)
     result = adapter.to_canonical(unit.source, trip.crosswalk(trip.system))
     if stopped := stop(unit, result):
         if not _needed(unit, stopped, trip):
@@ -26,12 +28,7 @@ def canonicalise(unit: Unit, trip: Trip) -> Outcome:
         return stopped
     canonical = {**(result.resource or {}), "id": unit.entity}
     notes = (*unit.notes, *(problem.at(unit.where) for problem in result.diagnostics))
-    mapping = f"{adapter.name} {adapter.version} {adapter.hash[:12]}"
-    return Next(
-        replace(
-            unit, canonical=canonical, member=member_of(canonical), mapping=mapping, notes=notes
-        )
-    )
+    return Next(replace(unit, canonical=canonical, member=member_of(canonical), notes=notes))
 
 
 def _denying(held: Hold, trip: Trip) -> Hold:

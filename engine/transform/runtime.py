@@ -12,7 +12,7 @@ from engine.transform.expressions import evaluate
 from engine.transform.journey import NOTHING, Level, Restored, Spec, Task, Tree, copied, put, take
 from engine.transform.mapping import Fate, other
 from engine.transform.plan import End
-from engine.transform.translate import Translator
+from engine.transform.translate import Note, Translator
 
 __all__ = ["NOTHING", "Level", "Run", "Task", "put"]
 
@@ -28,11 +28,17 @@ class Run(Beside):
 
     def concept(self, translator: Translator, concept: Tree, spec: Spec, place: Place) -> Tree:
         """Translate a CodeableConcept the slow way."""
-        return translator.concept(concept, lambda c, m, s: self.note(c, m, spec, place, s))
+        note = self.of_table(translator, spec, place)
+        return translator.concept(concept, note)
 
     def coding(self, translator: Translator, coding: Tree, spec: Spec, place: Place) -> Tree:
         """Translate a Coding."""
-        return translator.coding(coding, lambda c, m, s: self.note(c, m, spec, place, s))
+        return translator.coding(coding, self.of_table(translator, spec, place))
+
+    def of_table(self, translator: Translator, spec: Spec, place: Place) -> Note:
+        """Return what notes something about a code together with the table looked into."""
+        table = translator.table.label
+        return lambda c, m, s: self.note(c, m, spec, place, s, table=table)
 
     def bare(
         self,
@@ -57,7 +63,7 @@ class Run(Beside):
         row = next(r for k, r in translator.there.items() if k[1] == code)
         if row.relationship != "equivalent":
             said = f"Its translation by '{translator.table.name}' is not equivalent."
-            self.note("T005", said, spec, place, False)
+            self.note("T005", said, spec, place, False, table=translator.table.label)
         if back.get(new) != code and translator.keep_source:
             self.append(o, carried(self.mapping, side_of(self.direction), f"{away}#code", code))
         return new
@@ -75,10 +81,11 @@ class Run(Beside):
         miss = translator.on_miss
         new = code
         if miss is not None and miss.kind == "reject":
-            self.note("T002", f"It is not in the table '{translator.table.name}'.", spec, place)
+            said = f"It is not in the table '{translator.table.name}'."
+            self.note("T002", said, spec, place, table=translator.table.label)
         elif miss is not None:
             said = f"It is not in the table '{translator.table.name}' ({miss.kind})."
-            self.note("T003", said, spec, place, False)
+            self.note("T003", said, spec, place, False, table=translator.table.label)
             new = str(miss.default) if miss.kind == "default" else code
         if back.get(new, new) != code:
             self.append(o, carried(self.mapping, side_of(self.direction), f"{away}#code", code))

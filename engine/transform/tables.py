@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections import defaultdict
@@ -83,6 +84,12 @@ class Table:
     rows: tuple[Row, ...]
     ways: Mapping[Direction, Mapping[Key, Row]]
     text: bytes = field(repr=False, default=b"")
+    version: str = ""
+
+    @property
+    def label(self) -> str:
+        """Return name and version, as the loss record of a message tells them."""
+        return f"{self.name} {self.version}"
 
     def collapsing(self, direction: Direction) -> list[tuple[Key, list[Row]]]:
         """Return each code that several rows share on the way out of `direction`."""
@@ -173,7 +180,12 @@ def _table(
     ways = {d: _way(draft, rows, d) for d in DIRECTIONS}
     if draft.problems:
         return None, draft.problems
-    return Table(draft.name, place, tuple(rows), ways, text), []
+    return Table(draft.name, place, tuple(rows), ways, text, _version(text)), []
+
+
+def _version(text: bytes) -> str:
+    """Return the start of the SHA-256 of a table file."""
+    return hashlib.sha256(text).hexdigest()[:12]
 
 
 def _way(draft: _Draft, rows: Iterable[Row], direction: Direction) -> dict[Key, Row]:

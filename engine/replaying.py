@@ -1,0 +1,180 @@
+"""Stored messages through another version of a mapping: what would come out otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from engine.fhir.json import dumps
+from engine.fhir.profiles import Profiles
+from engine.gather import gather
+from engine.keeping import send_again, state_of
+from engine.mapping_sets import Sets
+from engine.message import Next, Outcome
+from engine.project import Project
+from engine.replacing import label
+from engine.road.pipeline import run_again
+from engine.road.trip import Trip
+from engine.store import Transaction, UnitRow
+from engine.stored import Stored, stored_messages
+from engine.transform.adapter import Adapter, load_adapters
+from engine.transform.cases import difference
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Hold one stored resource of which another mapping makes something else.
+
+    `was` and `now` say how it fares (`routed`, `rejected T002`), `lines` what differs: these hold
+    values of the message, `paths` do not. `current` tells whether nothing newer is on record.
+    """
+
+    stored: Stored
+    row: UnitRow
+    was: str
+    now: str
+    lines: tuple[str, ...]
+    outcome: Outcome
+    current: bool
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Return where it differs, without values."""
+        return tuple(dict.fromkeys(line[2:].partition(": ")[0] for line in self.lines))
+
+    def to_json(self) -> dict[str, Any]:
+        """Render as plain data without any payload."""
+        return {
+            "message": self.stored.message.id,
+            "received": self.stored.message.received,
+            "from": self.stored.message.system,
+            "unit": self.row.id,
+            "type": self.row.type,
+            "was": self.was,
+            "now": self.now,
+            "paths": list(self.paths),
+        }
+
+
+class Versions:
+    """Find the adapters that once read and wrote, among the sets of mappings that are kept."""
+
+    def __init__(self, project: Project, sets: Sets, profiles: Profiles) -> None:
+        self._profiles = profiles
+        self._sets = sets
+        self._waiting = list(dict.fromkeys(one.hash for one in reversed(sets.history())))
+        self._known: dict[str, Adapter] = dict(project.adapters.retired)
+        self._add(project.adapters.mapped.values())
+
+    def find(self, name: str) -> Adapter | None:
+        """Return the adapter of a name, version and hash as a unit or delivery notes it."""
+        while name not in self._known and self._waiting:
+            hash = self._waiting.pop(0)
+            if self._sets.is_whole(hash):
+                adapters, _ = load_adapters(self._sets.path(hash), self._profiles)
+                self._add(adapters.mapped.values())
+        return self._known.get(name)
+
+    def _add(self, adapters: Any) -> None:
+        for adapter in adapters:
+            self._known.setdefault(label(adapter), adapter)
+
+
+def replayed(
+    tx: Transaction,
+    project: Project,
+    trial: Project,
+    versions: Versions,
+    names: frozenset[str],
+    since: str | None = None,
+) -> Iterator[Change]:
+    """Yield every stored resource of which `trial` makes something else, newest first.
+
+    Only resources that a mapping of `names` read or wrote are looked at. Both versions run on the
+    record as it is now, so that a difference comes from the mapping alone; the version that did
+    the work is the kept one, else the one of `project`.
+    """
+    for stored in stored_messages(tx, since):
+        for row in stored.rows:
+            used = _used(tx, row)
+            if stored.unit(row) is None or not names & {one.split(" ")[0] for one in used}:
+                continue
+            before = _as_it_was(project, versions, used, row.type)
+            change = _change(tx, stored, row, before, trial)
+            if change is not None:
+                yield change
+
+
+def _used(tx: Transaction, row: UnitRow) -> list[str]:
+    """Return the mappings that read a resource or wrote it, with version and hash."""
+    read = [str(part) for part in (row.mapping, row.mapping_version, row.mapping_hash) if part]
+    wrote = (str(one.envelope.get("mapping", "")) for one in tx.deliveries.of_unit(row.id))
+    return [" ".join(read), *dict.fromkeys(wrote)]
+
+
+def _as_it_was(
+    project: Project, versions: Versions, used: Sequence[str], type_name: str
+) -> Project:
+    found = [one for one in map(versions.find, used) if one is not None]
+    mine = {(one.name.split("/", 1)[0], type_name): one for one in found}
+    mapped = {**project.adapters.mapped, **mine}
+    return replace(project, adapters=replace(project.adapters, mapped=mapped))
+
+
+def _change(
+    tx: Transaction, stored: Stored, row: UnitRow, before: Project, trial: Project
+) -> Change | None:
+    old, new = (_run(tx, stored, row, project) for project in (before, trial))
+    was, now = _fares(old), _fares(new)
+    lines = tuple(difference(_documents(old), _documents(new), exact=True))
+    if was == now and not lines:
+        return None
+    return Change(stored, row, was, now, lines, new, _is_current(tx, row))
+
+
+def _run(tx: Transaction, stored: Stored, row: UnitRow, project: Project) -> Outcome:
+    sources = [unit.source for unit in stored.submission.units]
+    facts = gather(tx, project, stored.message.system, sources, at=tx.now)
+    trip = Trip(project, facts, stored.message.system)
+    return run_again(stored.submission, row.entry, trip).outcomes[0]
+
+
+def _fares(outcome: Outcome) -> str:
+    if isinstance(outcome, Next):
+        return state_of(outcome)
+    codes = sorted({problem.code for problem in outcome.diagnostics})
+    return " ".join((state_of(outcome), *codes))
+
+
+def _documents(outcome: Outcome) -> dict[str, Any]:
+    """Return what came out, by whom it is for."""
+    unit = outcome.unit
+    out: dict[str, Any] = {"canonical": unit.canonical} if unit.canonical is not None else {}
+    for draft in unit.drafts:
+        out[f"to {draft.destination}"] = draft.resource
+    return out
+
+
+def _is_current(tx: Transaction, row: UnitRow) -> bool:
+    type_name, _, entity = (row.resource or "").partition("/")
+    current = tx.resources.get(type_name, entity) if entity else None
+    return current is not None and current.version == row.version and not current.deleted
+
+
+def deliver_again(tx: Transaction, change: Change, by: str) -> int:
+    """Send what changed once more; nothing where something newer is on record, or was refused.
+
+    Only the drafts that differ from what was last enqueued for their destination are sent.
+    """
+    outcome = change.outcome
+    if not isinstance(outcome, Next) or not change.current or change.row.version is None:
+        return 0
+    sent = {one.destination: one.body for one in tx.deliveries.of_unit(change.row.id)}
+    drafts = tuple(
+        draft
+        for draft in outcome.unit.drafts
+        if sent.get(draft.destination) != dumps(draft.resource)
+    )
+    unit = replace(outcome.unit, drafts=drafts)
+    return send_again(tx, change.stored.message, Next(unit), change.row, by)
