@@ -173,12 +173,18 @@ def compile_node(node: Node, scope: Scope) -> Check:
 def _compile(node: Node, scope: Scope) -> Check:
     checks = list(_own_checks(node, scope))
     checks += [_member(child, scope) for child in node.children]
+    if not checks:
+        return _nothing
 
     def check(value: Any, path: str, report: Report) -> None:
         for one in checks:
             one(value, path, report)
 
     return check
+
+
+def _nothing(value: Any, path: str, report: Report) -> None:
+    """Be the check of a node that says nothing of its values but how many there are."""
 
 
 def _own_checks(node: Node, scope: Scope) -> Iterator[Check]:
@@ -311,10 +317,26 @@ def _member(node: Node, scope: Scope) -> Check:
     slices = list(_slices(node, scope))
     least, most, must_support = node.min, node.max, node.must_support
     closed = (node.definition.get("slicing") or {}).get("rules") == "closed"
+    name, beside = names[0], f"_{names[0]}"
+    only_counted = inner is _nothing and not slices and len(names) == 1
+
+    def is_quiet(value: Any, report: Report) -> bool:
+        """Tell in the usual case that there is nothing to say, without building any path."""
+        if type(value) is not dict or beside in value:
+            return False
+        found = value.get(name)
+        if found is None:
+            return not (least or slices or (must_support and report.must_support))
+        if not only_counted:
+            return False
+        count = len(found) if type(found) is list else 1
+        return least <= count and (most is None or count <= most) and count > 0
 
     def check(value: Any, path: str, report: Report) -> None:
+        if len(names) == 1 and is_quiet(value, report):
+            return
         found = list(_values(value, names, path))
-        where = f"{path}.{names[0]}" if len(names) == 1 else f"{path}.{node.name}"
+        where = f"{path}.{name}" if len(names) == 1 else f"{path}.{node.name}"
         if len(found) < least:
             report.add("V020", "There are too few values", where, f"at least {least}")
         elif not found and must_support and report.must_support:
