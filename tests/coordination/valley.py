@@ -31,8 +31,7 @@ routes:
     types: [Patient, RelatedPerson, Practitioner, PractitionerRole, Organization, Consent]
   - from: "*"
     to: "*"
-    types: [CareTeam, CarePlan, Coverage, Communication, CommunicationRequest, Task,
-            DocumentReference]
+    types: [{carried}]
     purpose: COC
 coordination:
   acting: hub
@@ -51,7 +50,11 @@ SYSTEM = """
 """
 
 
-def project(folder: Path, settings: str = "") -> Project:
+CARRIED = """CareTeam, CarePlan, Coverage, Communication, CommunicationRequest, Task,
+            DocumentReference, Binary"""
+
+
+def project(folder: Path, settings: str = "", carried: str = CARRIED) -> Project:
     """Return a project of four systems in which everything goes everywhere, as a trap."""
     systems = "".join(
         SYSTEM.format(
@@ -66,6 +69,7 @@ def project(folder: Path, settings: str = "") -> Project:
     text = CONFIG.format(
         systems=systems,
         settings=settings,
+        carried=carried,
         mappings=REPOSITORY / "mappings",
         profiles=REPOSITORY / "profiles",
     )
@@ -80,11 +84,11 @@ def project(folder: Path, settings: str = "") -> Project:
 
 
 @contextmanager
-def valley(folder: Path, settings: str = "") -> Iterator[Valley]:
+def valley(folder: Path, settings: str = "", carried: str = CARRIED) -> Iterator[Valley]:
     """Build the valley with its store in `folder`; `settings` go under `coordination`."""
     clock = ManualClock()
     with Store.open(f"sqlite:///{folder / 'carelane.db'}", clock=clock) as store:
-        yield Valley(project(folder, settings), store, clock)
+        yield Valley(project(folder, settings, carried), store, clock)
 
 
 class Valley(Town):
