@@ -34,12 +34,8 @@ def judge(tx: Transaction, project: Project, delivery: Delivery) -> Permit | Wit
     if outreach_truth.is_ended(loads(current.body)):
         return _withhold(tx, delivery, ENDED)
     communication: Resource = loads(row.body)
-    recipient, via = outreach_of["recipient"], outreach_of["via"]
-    who = addressee_of(tx, project, communication, recipient, via)
-    medium = outreach_of["medium"]
-    coordination = project.config.coordination
-    by = coordination.acting if coordination and medium in ("phone", "meeting") else None
-    told = tell(tx, project, communication, who, envelope["source"], by=by)
+    who, medium = _who(tx, project, delivery, communication), outreach_of["medium"]
+    told = tell(tx, project, communication, who, envelope["source"], by=_by(project, delivery))
     ruling = Ruling(told.decision.decision, told.decision.code, told.decision.to_json())
     if told.words is None:
         return _withhold(tx, delivery, WITHDRAWN, ruling)
@@ -126,6 +122,36 @@ def _planned_at(tx: Transaction, delivery: Delivery) -> str:
 def _sender(project: Project, source: str) -> str:
     system = project.config.systems[source]
     return system.organization.name or system.title or source
+
+
+def may_still_be_told(tx: Transaction, project: Project, delivery: DeliveryRow) -> bool:
+    """Tell whether a permit covers now what a call or meeting is still to say."""
+    verdict = _told_now(tx, project, delivery)
+    return verdict is not None and verdict.words is not None
+
+
+def _told_now(tx: Transaction, project: Project, delivery: Delivery) -> Told | None:
+    envelope = delivery.envelope
+    row = tx.resources.version("Communication", envelope["entity"], envelope["version"])
+    if row is None:
+        return None
+    communication: Resource = loads(row.body)
+    who = _who(tx, project, delivery, communication)
+    return tell(tx, project, communication, who, envelope["source"], by=_by(project, delivery))
+
+
+def _who(
+    tx: Transaction, project: Project, delivery: Delivery, communication: Resource
+) -> Addressee:
+    outreach_of = delivery.envelope["outreach"]
+    return addressee_of(tx, project, communication, outreach_of["recipient"], outreach_of["via"])
+
+
+def _by(project: Project, delivery: Delivery) -> str | None:
+    """Return the system whose people do it, where it is done by people."""
+    coordination = project.config.coordination
+    by_people = delivery.envelope["outreach"]["medium"] in ("phone", "meeting")
+    return coordination.acting if coordination is not None and by_people else None
 
 
 def delivered(tx: Transaction, delivery: DeliveryRow) -> None:

@@ -550,6 +550,42 @@ def test_a_call_that_failed_falls_back(place: Place) -> None:
     assert communication(place)["status"] == "completed"
 
 
+@pytest.mark.parametrize("medium", ["phone", "meeting"])
+def test_a_call_that_consent_no_longer_covers_is_taken_back(place: Place, medium: str) -> None:
+    """A revocation cancels the Task that waits for its owner and takes the script out of it."""
+    recipient = ready_for(place, medium)
+    consent(place)
+    place.post("mercy", outreach(recipient))
+    place.go()
+    consent(place, "org-lakeside", status="inactive")
+    place.go()
+    (task,) = place.current("Task")
+    assert task["status"] == "cancelled"
+    assert "input" not in task
+    assert len(place.audit("outreach.withdrawn")) == 1
+    assert communication(place)["status"] == "stopped"
+
+
+@pytest.mark.parametrize("covered", [True, False])
+def test_a_task_travels_only_where_consent_covers_its_owner(tmp_path: Path, covered: bool) -> None:
+    """Where a route leads on, the hub gets it if the release covers the owner; else it stays."""
+    config = settings(tmp_path)
+    config["routes"][0]["types"].append("Task")
+    npi = {"system": "http://hl7.org/fhir/sid/us-npi", "value": "1888001124"}
+    owner = {"name": "Lakeside", "type": "Organization", **npi}
+    config["coordination"]["media"]["phone"]["owner"] = owner if covered else OWNER
+    with outreach_town(tmp_path, config) as place:
+        introduce(place, {"dana": PHONE})
+        consent(place)
+        place.post("mercy", outreach(DANA))
+        place.go()
+        place.go()
+        tasks = [one for one in place.arrived if one.resource["resourceType"] == "Task"]
+        assert [one.system for one in tasks] == (["hub"] if covered else [])
+        assert place.by_medium() == [("phone", "delivered")]
+        assert len(place.current("Task")) == 1
+
+
 def _report(place: Place, task: dict[str, Any], status: str) -> Any:
     answer = place.send("mercy", "GET", f"/fhir/Task/{task['id']}")
     assert answer.status_code == 200, answer.text
