@@ -32,8 +32,9 @@ def stored_messages(tx: Transaction, since: str | None = None) -> Iterator[Store
 
     What the engine wrote itself is left out: no mapping read it.
     """
-    for row in _newest_first(tx, since):
-        if row.body is None:
+    for listed in _newest_first(tx, since):
+        row = tx.messages.get(listed.id)
+        if row is None or row.body is None:
             continue
         message = Message(
             row.id, row.system, row.interaction, row.key, row.digest, row.received, row.body

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from engine.cli.rules import check_rules, run_rules
+from engine.cli.watching import watch
 from engine.config import load_config
 from engine.diagnostics import CODES, Diagnostic, Severity, did_you_mean, has_errors, in_order
 from engine.fhir import json
@@ -34,6 +35,9 @@ PathArgument = Annotated[
     Path, typer.Argument(exists=True, help="A project, its config.yaml, or a mapping or folder.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+WatchOption = Annotated[
+    bool, typer.Option("--watch", help="Run again whenever a file changes, until Ctrl-C.")
+]
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The project's config.yaml.")]
 
 
@@ -48,11 +52,16 @@ class _Work:
     rule_file: Path | None = None
 
 
-def lint(path: PathArgument = Path("."), as_json: JsonOption = False) -> None:
+def lint(
+    path: PathArgument = Path("."), as_json: JsonOption = False, again: WatchOption = False
+) -> None:
     """Say everything that is wrong with config, mappings, tables, cases and certificates.
 
     Exit code 0 where nothing is wrong, 1 where something is, 2 for misuse.
     """
+    if again:
+        watch(_project(path.resolve()), lambda: lint(path, as_json))
+        return
     work = _work(path)
     problems = [*work.problems, *work.folder.problems]
     for loaded in work.chosen:
@@ -67,8 +76,12 @@ def test(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Name each rule and row that no case uses.")
     ] = False,
+    again: WatchOption = False,
 ) -> None:
     """Run the cases beside the mappings, with a diff of each that fails, and their coverage."""
+    if again:
+        watch(_project(path.resolve()), lambda: test(path, as_json, verbose))
+        return
     work = _work(path)
     problems = [*work.problems, *work.folder.problems]
     rows: list[dict[str, Any]] = []
