@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from engine.config.kinds import Listed, Section, Text
 from engine.config.media import Media, Preference
 from engine.config.records import Records
+from engine.config.review import Review
 from engine.config.settings import absent_or, optional, required
 
 
@@ -27,6 +28,9 @@ class Coordination:
     )
     preferences: tuple[Preference, ...] = optional(
         Listed(Section(Preference)), "Which media recipients want, beside their own records.", ()
+    )
+    review: Review = optional(
+        Section(Review), "What is done about what the reviews find.", Review()
     )
     records: Records = optional(
         Section(Records), "How requests for records are tracked.", Records()

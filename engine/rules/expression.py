@@ -25,7 +25,7 @@ BUDGET = 200_000
 
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'")
 _CALL = re.compile(r"([A-Za-z][A-Za-z0-9]*)\s*\(")
-_NAME = re.compile(r"(?<![$@\w])([A-Za-z][A-Za-z0-9]*)\b(?!\s*\()")
+_NAME = re.compile(r"(?<![$@%\w])([A-Za-z][A-Za-z0-9]*)\b(?!\s*\()")
 _WORDS = frozenset(
     {"and", "or", "xor", "implies", "not", "contains", "in", "is", "as", "div", "mod", "true"}
     | {"false", "year", "years", "month", "months", "week", "weeks", "day", "days", "hour"}

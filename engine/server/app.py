@@ -25,6 +25,7 @@ from engine.server.fhir import FhirEndpoints
 from engine.server.health import HealthEndpoints
 from engine.server.records import RecordEndpoints
 from engine.server.senders import Senders
+from engine.server.summary import SummaryEndpoints
 from engine.store import Store
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -60,6 +61,7 @@ def create_app(
     ConsultEndpoints(intake, store, senders).add_to(app)
     fhir = FhirEndpoints(intake, store, senders, clock)
     RecordEndpoints(intake, store, senders, fhir.search).add_to(app)
+    SummaryEndpoints(intake, store, senders).add_to(app)
     fhir.add_to(app)
     HealthEndpoints(intake, store, clock).add_to(app)
     _handle_failures(app)

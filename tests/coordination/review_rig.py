@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from town import REPOSITORY, Town
@@ -86,12 +88,14 @@ def rig(
 ) -> Iterator[Rig]:
     """Build the rig with its store in `folder`; `settings` go under `coordination`."""
     clock = ManualClock()
-    project = _project(folder, settings, routes, rules or REPOSITORY / "rules")
+    project = _project(settings, routes, rules or REPOSITORY / "rules")
     with Store.open(f"sqlite:///{folder / 'carelane.db'}", clock=clock) as store:
         yield Rig(project, store, clock)
 
 
-def _project(folder: Path, settings: str, routes: str, rules: Path) -> Project:
+@cache
+def _project(settings: str, routes: str, rules: Path) -> Project:
+    """Load a project once for all tests that ask alike; its store is not its own."""
     systems = "".join(
         f"""
   {name}:
@@ -109,12 +113,14 @@ def _project(folder: Path, settings: str, routes: str, rules: Path) -> Project:
     text = CONFIG.format(
         systems=systems, settings=settings, routes=routes, repository=REPOSITORY, rules=rules
     )
-    (folder / "config.yaml").write_text(text)
     tokens = {"hub": "hub-secret", "mercy": "mercy-secret", "lakeside": "lakeside"}
-    return load(
-        folder / "config.yaml",
-        {f"{n.upper()}_SHA256": hashlib.sha256(t.encode()).hexdigest() for n, t in tokens.items()},
-    )
+    digests = {
+        f"{n.upper()}_SHA256": hashlib.sha256(t.encode()).hexdigest() for n, t in tokens.items()
+    }
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "config.yaml"
+        path.write_text(text)
+        return load(path, digests)
 
 
 def patient(system: str) -> dict[str, Any]:
