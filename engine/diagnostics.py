@@ -87,7 +87,8 @@ class Diagnostic:
     def at(self, where: str) -> Diagnostic:
         """Return the same problem with its path seen from the whole (`where` for the type name)."""
         _, _, rest = (self.path or "").partition(".")
-        return replace(self, path=f"{where}.{rest}" if rest else where)
+        path = f"{where}.{rest}" if rest else where
+        return self if path == self.path else replace(self, path=path)
 
     def text(self) -> str:
         """Render as `file:line:col: CODE: message`, then what was expected and what to do."""

@@ -36,14 +36,12 @@ def route(unit: Unit, trip: Trip) -> Outcome:
 
 def is_left_out(decision: Decision, destination: str, trip: Trip) -> bool:
     """Tell whether a permit leaves the destination itself out (`partial_recipients: drop`)."""
+    dropped = [verdict.recipient for verdict in decision.recipients if verdict.dropped]
+    if not dropped:
+        return False
     organization = trip.project.organization(destination, trip.facts.links)
     names = {organization.get("reference"), str(organization["identifier"])}
-    return any(
-        verdict.dropped
-        and names
-        & {verdict.recipient.get("reference", ""), str(verdict.recipient.get("identifier"))}
-        for verdict in decision.recipients
-    )
+    return any(names & {one.get("reference", ""), str(one.get("identifier"))} for one in dropped)
 
 
 def draft_for(

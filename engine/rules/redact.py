@@ -73,6 +73,9 @@ def carried_out(
     resource = told.resource
     notices = {path for path, entry in entries(resource) if is_notice(entry)}
     found = [part for part in told.parts if part.path not in notices]
+    if not obligations and "contained" not in resource:
+        marked = _marked(resource, (), found, redacted=False)
+        return Redaction(marked, reason=None if marked else "obligation-unknown")
     gone = {part.path for part in found if _is_removed(part, obligations, policy)}
     if gone:
         gone |= _beside(told.labelled(), found, policy)
@@ -86,14 +89,28 @@ def carried_out(
     sent = without_strays(resource, _without(resource, gone | set(dropped)))
     if gone:
         sent = _unspoken(sent)
+    marked = _marked(sent, obligations, kept, redacted=bool(gone))
+    if marked is None:
+        return Redaction(None, reason="obligation-unknown")
+    return Redaction(marked, removed, tuple(f"{root}.{path}" for path in dropped))
+
+
+def _marked(
+    sent: Resource,
+    obligations: Sequence[Mapping[str, Any]],
+    kept: Sequence[Part],
+    *,
+    redacted: bool,
+) -> Resource | None:
+    """Return what is sent with its labels and notices, or None where it has no place for one."""
     duties = [*obligations, *_duties(kept)]
-    sent = with_marks(sent, duties, [part.labels for part in kept], redacted=bool(gone))
+    sent = with_marks(sent, duties, [part.labels for part in kept], redacted=redacted)
     for duty in duties:
         if duty["type"] == "notice":
-            if not bears_notice(root):
-                return Redaction(None, reason="obligation-unknown")
+            if not bears_notice(str(sent.get("resourceType"))):
+                return None
             sent = with_notice(sent, str(duty["code"]))
-    return Redaction(sent, removed, tuple(f"{root}.{path}" for path in dropped))
+    return sent
 
 
 def _known(obligation: Mapping[str, Any]) -> bool:
