@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from engine.coordination import outreach
 from engine.coordination.producing import is_produced, produce_again
+from engine.coordination.reactions import KIND as REACT
+from engine.coordination.reactions import reaction_key
 from engine.gather import gather
 from engine.keeping import follow, keep_unit
 from engine.message import Message
@@ -49,10 +52,23 @@ def release(tx: Transaction, project: Project, row: UnitRow) -> bool:
     changed = keep_unit(tx, message, outcome, row.id)
     tx.units.move(changed, "held")
     follow(tx, message, outcome, changed, None)
+    _react(tx, project, message, changed)
     if travelled.links:
         tx.crosswalk.link(dict(travelled.links), source=message.system)
         release_waiting(tx, project, travelled.links)
     return changed.state != "held"
+
+
+def _react(tx: Transaction, project: Project, message: Message, unit: UnitRow) -> None:
+    """Let coordination see a unit that was held when its message was reacted to."""
+    if project.config.coordination is None or unit.state not in ("accepted", "routed"):
+        return
+    if is_produced(message):
+        if unit.type == "Communication":
+            outreach.plan(tx, project, unit)
+        return
+    key = f"{reaction_key(message.id)} {unit.id}"
+    tx.timers.set(key, REACT, tx.now, {"message": message.id})
 
 
 def _submission(body: bytes) -> Submission | None:

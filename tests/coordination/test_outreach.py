@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import stat
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from typing import Any
 import httpx
 import icalendar
 import pytest
+import yaml
 from outreach_town import (
     ADDRESSES,
     OWNER,
@@ -27,6 +29,7 @@ from outreach_town import (
     outreach_town,
     settings,
 )
+from town import REPOSITORY
 
 from engine.config import load_config
 from engine.coordination.outreach import media_of
@@ -40,6 +43,7 @@ from engine.outreach.recipients import PARTICIPATION_MODE, PREFERRED_MEDIUM
 from engine.outreach.transport import MediaTransport
 from engine.sending import Sending, destinations
 
+GUARDIAN = {"system": "http://terminology.hl7.org/CodeSystem/v3-RoleCode", "code": "GUARD"}
 MEDIA = ("fhir", "fax", "mail", "phone", "meeting")
 FAX, MAIL, PHONE = ADDRESSES["fax"], ADDRESSES["mail"], ADDRESSES["phone"]
 DANA, LAKESIDE, PRAIRIE = (
@@ -548,6 +552,38 @@ def test_a_call_that_failed_falls_back(place: Place) -> None:
     place.go()
     assert len(place.faxes()) == 1
     assert communication(place)["status"] == "completed"
+
+
+def test_a_communication_released_from_a_hold_is_told(place: Place, mailbox: Mailbox) -> None:
+    """One that waited for an unknown recipient is planned once that recipient is known."""
+    introduce(place, {"dana": MAIL})
+    consent(place)
+    place.go()
+    late = {
+        "resourceType": "RelatedPerson",
+        "id": "sam",
+        "patient": {"reference": "Patient/avery"},
+        "relationship": [{"coding": [GUARDIAN]}],
+        "telecom": [{"system": "email", "value": "sam@home.example"}],
+    }
+    assert place.post("mercy", outreach("RelatedPerson/sam")).status_code == 202
+    place.go()
+    assert mailbox.got == []
+    assert place.send("mercy", "PUT", "/fhir/RelatedPerson/sam", late).status_code in (200, 201)
+    place.go()
+    assert [one.rcpt_tos for one in mailbox.got] == [["sam@home.example"]]
+
+
+def test_the_example_of_the_documentation_loads(tmp_path: Path) -> None:
+    """What docs/outreach.md shows is a config.yaml without a problem."""
+    text = (REPOSITORY / "docs" / "outreach.md").read_text()
+    found = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert found
+    config = settings(tmp_path) | yaml.safe_load(found[1])
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    read, problems = load_config(tmp_path / "config.yaml", {"MAIL_PASSWORD": "x"})
+    assert [problem.text() for problem in problems if problem.severity == "error"] == []
+    assert read is not None
 
 
 @pytest.mark.parametrize("medium", ["phone", "meeting"])
