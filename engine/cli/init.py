@@ -33,7 +33,7 @@ def init(
 
 
 def _write(folder: Path) -> None:
-    for part in ("mappings", "profiles"):
+    for part in ("mappings", "profiles", "rules"):
         shutil.copytree(shipped() / part, folder / part, dirs_exist_ok=True)
     shutil.copytree(TEMPLATE, folder, dirs_exist_ok=True)
     (folder / "gitignore").rename(folder / ".gitignore")

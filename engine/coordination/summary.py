@@ -301,7 +301,7 @@ class _Writer:
         if not isinstance(reference, dict):
             return ""
         identifier = reference.get("identifier") or {}
-        key = (identifier.get("system"), identifier.get("value"))
+        key = (str(identifier.get("system")), str(identifier.get("value")))
         found = name_of(self.shelf.find(reference)) or self.organizations.get(key)
         return _words(found or reference.get("display") or identifier.get("value") or "", 80)
 

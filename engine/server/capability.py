@@ -55,6 +55,12 @@ def _resource(name: str) -> Resource:
     }
     if name == "Task":
         resource["searchParam"].append({"name": "business-status", "type": "token"})
+    if name == "Patient":
+        definition = (
+            "https://carelane.example/fhir/OperationDefinition/Patient-coordination-summary"
+        )
+        operation = {"name": "coordination-summary", "definition": definition}
+        resource["operation"] = [operation]
     if name == "Consent":
         definition = "https://carelane.example/fhir/OperationDefinition/Consent-decide"
         resource["operation"] = [{"name": "decide", "definition": definition}]
