@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from engine.audit import Break, Ends, Record
 from engine.deliver.outbox import DELIVERY
@@ -12,6 +12,8 @@ from engine.store import AttemptRow, DecisionRow, DeliveryRow, MessageRow, Trans
 
 MESSAGE_STATES = frozenset({"accepted", "rejected"})
 MANY = 10_000
+NEWEST = 500
+PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,9 @@ class Question:
     since: str | None = None
     until: str | None = None
     limit: int = 50
+
+
+_ANY = Question()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,48 +129,84 @@ class Verdict:
 
 
 def lines(tx: Transaction, question: Question) -> list[Line]:
-    """Return the messages asked for, newest first."""
-    found = tx.messages.search(
-        ids=_narrowed(tx, question),
+    """Return the messages asked for, newest first.
+
+    A state of units or deliveries is looked for among the newest `MANY` in that state, or
+    `NEWEST` where nothing else narrows.
+    """
+    found = _found(tx, question)
+    ids = [row.id for row in found]
+    units = _by_message(tx.units.of_messages(ids))
+    deliveries = _by_message(tx.deliveries.of_messages(ids))
+    return [
+        Line(row, tuple(units.get(row.id, ())), tuple(deliveries.get(row.id, ()))) for row in found
+    ]
+
+
+class _Part(Protocol):
+    """Show a part of a message."""
+
+    @property
+    def message_id(self) -> str: ...
+
+
+P = TypeVar("P", bound=_Part)
+
+
+def _by_message(parts: Iterable[P]) -> dict[str, list[P]]:
+    found: dict[str, list[P]] = {}
+    for part in parts:
+        found.setdefault(part.message_id, []).append(part)
+    return found
+
+
+def _found(tx: Transaction, question: Question) -> list[MessageRow]:
+    ids = _narrowed(tx, question)
+    if ids is None:
+        return _search(tx, question, None, question.limit)
+    found: list[MessageRow] = []
+    for start in range(0, len(ids), PAGE):  # the ids of messages sort by the time they were made
+        found += _search(tx, question, ids[start : start + PAGE], question.limit - len(found))
+        if len(found) >= question.limit:
+            break
+    return found
+
+
+def _search(
+    tx: Transaction, question: Question, ids: Sequence[str] | None, limit: int
+) -> list[MessageRow]:
+    return tx.messages.search(
+        ids=ids,
         system=question.system,
         correlation=question.correlation,
         state=question.state if question.state in MESSAGE_STATES else None,
         since=question.since,
         until=question.until,
-        limit=question.limit,
+        limit=limit,
     )
-    return [_line(tx, message) for message in found]
-
-
-def _line(tx: Transaction, message: MessageRow) -> Line:
-    units = tuple(tx.units.of_message(message.id))
-    return Line(message, units, tuple(tx.deliveries.of_message(message.id)))
 
 
 def _narrowed(tx: Transaction, question: Question) -> list[str] | None:
-    """Return the ids that member, message and state leave, or None where they do not narrow."""
+    """Return the ids that member, message and state leave, newest first; None: all of them."""
     sets: list[set[str]] = []
     if question.message is not None:
         found = whose(tx, question.message)
         sets.append({found} if found else set())
     if question.member is not None:
-        sets.append(set(_of_member(tx, question.member)))
+        sets.append(set(tx.units.messages_of(members(tx, question.member), MANY)))
     if question.state is not None and question.state not in MESSAGE_STATES:
-        sets.append(set(_in_state(tx, question.state)))
-    return sorted(set.intersection(*sets)) if sets else None
+        sets.append(set(_in_state(tx, question)))
+    return sorted(set.intersection(*sets), reverse=True) if sets else None
 
 
-def _of_member(tx: Transaction, member: str) -> Iterable[str]:
-    entities = members(tx, member)
-    return (unit.message_id for unit in tx.units.of_members(entities, MANY))
-
-
-def _in_state(tx: Transaction, state: str) -> Iterable[str]:
+def _in_state(tx: Transaction, question: Question) -> Iterable[str]:
+    state = str(question.state)
+    alone = replace(question, state=None, limit=_ANY.limit) == _ANY
+    most = max(NEWEST, question.limit) if alone else MANY
     if state == "held":
-        yield from (unit.message_id for unit in tx.units.held(limit=MANY))
+        yield from tx.units.messages_held(most)
     if state in {known.name for known in DELIVERY.states}:
-        found = tx.deliveries.search(state=state, limit=MANY)
-        yield from (delivery.message_id for delivery in found)
+        yield from tx.deliveries.messages_in(state, most, question.since)
 
 
 def members(tx: Transaction, name: str) -> Sequence[str]:

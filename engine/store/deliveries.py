@@ -386,6 +386,22 @@ class Deliveries:
         query = select(*ROW).where(delivery.c.message_id == message).order_by(delivery.c.id)
         return [self._delivery(row) for row in self._session.execute(query)]
 
+    def messages_in(self, state: str, limit: int, since: str | None = None) -> list[str]:
+        """Return the messages of the newest deliveries in a state."""
+        query = select(delivery.c.message_id).where(delivery.c.state == state)
+        if state != "delivered":
+            query = query.where(OPEN)
+        if since is not None:
+            query = query.where(delivery.c.created >= since)
+        query = query.order_by(delivery.c.id.desc()).limit(limit)
+        return list(self._session.execute(query).scalars())
+
+    def of_messages(self, messages: Sequence[str]) -> list[DeliveryRow]:
+        """Return the deliveries of several messages, their bodies left out."""
+        query = select(*ROW[:-1]).where(delivery.c.message_id.in_(messages))
+        query = query.order_by(delivery.c.id)
+        return [self._delivery((*row, b"")) for row in self._session.execute(query)]
+
     def of_unit(self, unit: str) -> list[DeliveryRow]:
         """Return the deliveries that a unit led to."""
         query = select(*ROW).where(delivery.c.unit_id == unit).order_by(delivery.c.id)

@@ -23,6 +23,7 @@ _ADD = Statement(
         .returning(message.c.number)
     )
 )
+_LISTED = tuple(column for column in message.c if column.name not in ("response", "body"))
 _TOUCH = Insert(touch)
 _BY_ID = Statement(lambda _: select(message).where(message.c.id == bindparam("id")))
 _BY_KEY = Statement(
@@ -177,8 +178,8 @@ class Messages:
         until: str | None = None,
         limit: int = 100,
     ) -> list[MessageRow]:
-        """Return messages, newest first; instants are `since` <= received < `until`."""
-        query = select(message).order_by(message.c.received.desc()).limit(limit)
+        """Return messages without body and answer, newest first: `since` <= received < `until`."""
+        query = select(*_LISTED).order_by(message.c.received.desc()).limit(limit)
         if ids is not None:
             query = query.where(message.c.id.in_(ids))
         for column, value in (
@@ -192,4 +193,4 @@ class Messages:
             query = query.where(message.c.received >= since)
         if until is not None:
             query = query.where(message.c.received < until)
-        return [self._message(row) for row in self._session.execute(query)]
+        return [self._message((*row, None, None)) for row in self._session.execute(query)]

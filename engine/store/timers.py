@@ -70,6 +70,10 @@ class Timers:
         values: dict[str, Any] = {"attempts": timer.c.attempts + 1}
         self._move(key, state=state, reason=reason, **values, **({"due": due} if due else {}))
 
+    def amend(self, key: str, body: dict[str, Any]) -> bool:
+        """Replace what a waiting timer carries; False where none waits under this key."""
+        return self._move(key, body=orjson.dumps(body).decode())
+
     def of_kind(self, kind: str, state: str = "waiting", limit: int = 1000) -> list[TimerRow]:
         """Return the timers of a kind, the first due first."""
         query = select(timer).where(timer.c.kind == kind, timer.c.state == state)

@@ -117,6 +117,23 @@ class Units:
         query = query.order_by(unit.c.id.desc()).limit(limit)
         return [_unit(row) for row in self._session.execute(query)]
 
+    def messages_of(self, members: Iterable[str], limit: int) -> list[str]:
+        """Return the messages of the newest units about a member."""
+        query = select(unit.c.message_id).where(unit.c.member.in_(list(members)))
+        query = query.order_by(unit.c.id.desc()).limit(limit)
+        return list(self._session.execute(query).scalars())
+
+    def messages_held(self, limit: int) -> list[str]:
+        """Return the messages of the newest units that are held."""
+        query = select(unit.c.message_id).where(_HELD).order_by(unit.c.id.desc()).limit(limit)
+        return list(self._session.execute(query).scalars())
+
+    def of_messages(self, messages: Sequence[str]) -> list[UnitRow]:
+        """Return the units of several messages, by message and entry."""
+        query = select(unit).where(unit.c.message_id.in_(messages))
+        query = query.order_by(unit.c.message_id, unit.c.entry, unit.c.id)
+        return [_unit(row) for row in self._session.execute(query)]
+
     def counts(self) -> Mapping[str, int]:
         """Return how many units are held for each reason."""
         counts: dict[str, int] = {}
