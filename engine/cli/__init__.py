@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "rollback": Command("replacing", "rollback", "Put the mappings before these into force."),
         "replay": Command("replaying", "replay", "List what another mapping makes otherwise."),
         "coverage": Command("replaying", "coverage", "Say what stored traffic used of mappings."),
+        "schema": Command("schema", "schema", "Print the JSON Schema of a kind of file."),
         "explain": Command("mapping", "explain", "Explain a diagnostic code."),
         "decide": Command("decide", "decide", "Take one consent decision, with its trace."),
         "bench": Command("bench", "bench", "Measure the budgets of the design as ratios."),

@@ -21,7 +21,7 @@ from engine.transform.mapping import (
 from engine.transform.pieces import Pieces
 from engine.transform.selectors import Condition, SelectorError, parse_condition
 
-_MAIN = {
+MAIN = {
     "fields": "fields",
     "table": "table",
     "coding": "coding",
@@ -35,14 +35,14 @@ _MAIN = {
     "to_canonical": "expression",
     "to_dialect": "expression",
 }
-_ALWAYS = frozenset({"to", "when", "otherwise", "first", "rest"})
-_OPTIONS: dict[str, frozenset[str]] = {
+ALWAYS = frozenset({"to", "when", "otherwise", "first", "rest"})
+OPTIONS: dict[str, frozenset[str]] = {
     "coding": frozenset({"on_miss", "keep_source", "only"}),
     "table": frozenset({"on_miss", "keep_source", "only"}),
     "function": frozenset({"with", "arguments"}),
 }
-RULE_KEYS = frozenset(_MAIN) | _ALWAYS | {"on_miss", "keep_source", "only", "with", "arguments"}
-_MISSES = ("reject", "keep-source", "text-only")
+RULE_KEYS = frozenset(MAIN) | ALWAYS | {"on_miss", "keep_source", "only", "with", "arguments"}
+MISSES = ("reject", "keep-source", "text-only")
 
 
 class Rules(Pieces):
@@ -66,8 +66,8 @@ class Rules(Pieces):
             return None
         allowed = RULE_KEYS | ({"take"} if case else frozenset())
         self.known(node, allowed, "a field", "M015")
-        mains = [key for key in node.value if key in _MAIN]
-        operations = {_MAIN[key] for key in mains}
+        mains = [key for key in node.value if key in MAIN]
+        operations = {MAIN[key] for key in mains}
         if len(operations) > 1:
             self.problem(
                 "M029",
@@ -102,8 +102,8 @@ class Rules(Pieces):
         return None
 
     def options(self, path: Path, node: Node, operation: str) -> None:
-        allowed = _ALWAYS | _OPTIONS.get(operation, frozenset())
-        allowed |= {key for key, main in _MAIN.items() if main == operation} | {"take"}
+        allowed = ALWAYS | OPTIONS.get(operation, frozenset())
+        allowed |= {key for key, main in MAIN.items() if main == operation} | {"take"}
         for key, place, _ in node.items():
             if key in RULE_KEYS and key not in allowed:
                 self.problem(
@@ -252,7 +252,7 @@ class Rules(Pieces):
         return {d: miss for d, miss in made.items() if miss}
 
     def miss(self, node: Node, operation: str) -> Miss | None:
-        words = _MISSES if operation == "coding" else ("reject", "keep-source")
+        words = MISSES if operation == "coding" else ("reject", "keep-source")
         if isinstance(node.value, str):
             if node.value not in words:
                 self.word(Name(node.value, node.place), (*words, "default"), "M018")
