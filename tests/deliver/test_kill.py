@@ -19,7 +19,6 @@ PROCESS = Path(__file__).parent.parent / "faults" / "process.py"
 async def start(store: str, url: str) -> asyncio.subprocess.Process:
     """Start a worker as a process of its own, with leases of two seconds."""
     given = {"role": "worker", "name": "worker", "store": store, "destinations": {"hub": url}}
-    given |= {"checkpoint": None, "times": 0}
     pipe = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(
         sys.executable, str(PROCESS), json.dumps(given), stdin=pipe, stdout=pipe

