@@ -14,7 +14,7 @@ from engine.diagnostics import Diagnostic, operation_outcome
 from engine.errors import StoreError
 from engine.fhir.json import loads
 from engine.gather import gather
-from engine.keeping import keep_message, keep_units, state_of
+from engine.keeping import keep_message, keep_units, other_decisions, state_of
 from engine.message import Message, Outcome, Reject, Resource
 from engine.metrics import Metrics
 from engine.parse import Limits, parse
@@ -201,7 +201,7 @@ def _verdicts(outcomes: Iterable[Outcome]) -> Iterable[tuple[str, str]]:
     for outcome in outcomes:
         if outcome.unit.refusal is not None:
             yield outcome.unit.refusal["decision"], outcome.unit.refusal.get("code") or ""
-        for decision in outcome.unit.decisions.values():
+        for _, decision in other_decisions(outcome.unit):
             yield decision.decision, decision.code or ""
 
 

@@ -13,6 +13,7 @@ from engine.road.entries import Answer
 from engine.road.identify import member_of
 from engine.road.pipeline import Travelled
 from engine.road.provisional import suspended
+from engine.rules.decision import Decision
 from engine.store import NewDelivery, Transaction, UnitRow
 
 
@@ -189,6 +190,10 @@ def follow(
     tx.audit.append(
         f"unit.{row.state}", body, message=message.id, unit=row.id, actor=message.system
     )
+    leaving = {draft.destination for draft in unit.drafts} if isinstance(outcome, Next) else set()
+    for destination, decision in other_decisions(unit):
+        if destination not in leaving:
+            _keep_decision(tx, row.id, decision.record(destination))
     if not isinstance(outcome, Next):
         return
     for draft in unit.drafts:
@@ -197,6 +202,14 @@ def follow(
         tx.deliveries.enqueue(
             _delivery(message, unit, row, draft, unit.member or line or str(row.resource))
         )
+
+
+def other_decisions(unit: Unit) -> Iterable[tuple[str, Decision]]:
+    """Yield the decisions about a unit by destination, but for the one that refused it."""
+    refused_at = (unit.refusal or {}).get("destination")
+    for destination, decision in unit.decisions.items():
+        if destination != refused_at:
+            yield destination, decision
 
 
 def _keep_decision(tx: Transaction, unit_id: str, record: Any) -> None:

@@ -28,7 +28,8 @@ def judge(unit: Unit, trip: Trip) -> Outcome:
     for destination, decision in decisions.items():
         if decision.decision != "permit":
             problem = decision.diagnostic().at(unit.where)
-            return Reject(replace(unit, refusal=decision.record(destination)), 403, (problem,))
+            record = decision.record(destination)
+            return Reject(replace(unit, refusal=record, decisions=decisions), 403, (problem,))
     return Next(replace(unit, decisions=decisions))
 
 

@@ -196,3 +196,20 @@ def test_events_hold_nothing_of_the_content(place: Town) -> None:
     text = json.dumps(found(place, ""))
     for word in ("Avery", "Lindqvist", "speech therapy", "MC-20417"):
         assert word not in text
+
+
+def test_a_permit_of_a_transaction_that_was_refused_is_on_record_too(place: Town) -> None:
+    """Every decision that was taken is kept, also where something else stopped the resource."""
+    before = len(found(place, ""))
+    outreach = json.loads(sample("05-outreach"))
+    outreach["identifier"][0]["value"] = outreach["id"] = "in-vain"
+    entries = [
+        {"resource": outreach, "request": {"method": "PUT", "url": "Communication/in-vain"}},
+        {
+            "resource": {"resourceType": "CarePlan", "status": "nonsense"},
+            "request": {"method": "POST", "url": "CarePlan"},
+        },
+    ]
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+    assert place.post("mercy", bundle).status_code == 422
+    assert kinds(found(place, ""))[before:] == [("110113", "0")]
