@@ -18,9 +18,10 @@ def canonicalise(unit: Unit, trip: Trip) -> Outcome:
     dialect = trip.project.config.systems[trip.system].dialect
     adapter = trip.project.adapter(dialect, unit.type)
     mapping = f"{adapter.name} {adapter.version} {adapter.hash[:12]}"
-    unit = replace(unit, mapping=mapping)
     result = adapter.to_canonical(unit.source, trip.crosswalk(trip.system))
     if stopped := stop(unit, result):
+        unit = replace(unit, mapping=mapping)
+        stopped = replace(stopped, unit=unit)
         if not _needed(unit, stopped, trip):
             return _kept_as_it_came(unit, stopped)
         if isinstance(stopped, Hold) and unit.type == "Consent":
@@ -28,7 +29,8 @@ def canonicalise(unit: Unit, trip: Trip) -> Outcome:
         return stopped
     canonical = {**(result.resource or {}), "id": unit.entity}
     notes = (*unit.notes, *(problem.at(unit.where) for problem in result.diagnostics))
-    return Next(replace(unit, canonical=canonical, member=member_of(canonical), notes=notes))
+    member = member_of(canonical)
+    return Next(replace(unit, canonical=canonical, member=member, mapping=mapping, notes=notes))
 
 
 def _denying(held: Hold, trip: Trip) -> Hold:

@@ -21,6 +21,8 @@ def check_source(unit: Unit, trip: Trip) -> Outcome:
     if profile is None or not isinstance(judged, Next):
         return judged
     problems = profile.check(unit.source)
+    if not problems:
+        return judged
     if {profile.url, profile.base} & _claimed(unit.source):
         return _judged(unit, problems, 422)
     noted = (

@@ -13,7 +13,7 @@ from engine.message import Resource
 from engine.transform.compile import Compiled, compiled
 from engine.transform.cross_version import Codec, Codecs
 from engine.transform.defaults import without_defaults
-from engine.transform.holding import text_holds_references
+from engine.transform.holding import has_extensions, text_holds_references
 from engine.transform.home import home, leaving, mentions, received
 from engine.transform.load import KnownProfiles, Loaded, load_folder
 from engine.transform.mapping import DIRECTIONS, Direction, other
@@ -82,8 +82,10 @@ class Adapter:
                 Run(self.name, direction, crosswalk, False, way.codecs, False),
             )
         text = dumps(resource)
-        run = Run(self.name, direction, crosswalk, True, way.codecs, text_holds_references(text))
-        if not mentions(text):
+        extended = has_extensions(text)
+        far = extended and text_holds_references(text)
+        run = Run(self.name, direction, crosswalk, True, way.codecs, far)
+        if not (extended and mentions(text)):
             return self._made(resource, way, direction, run)
         if direction == "to_canonical":
             return self._made(received(resource, self.name), way, direction, run)

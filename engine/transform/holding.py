@@ -50,6 +50,11 @@ def holds_references(resource: dict[str, Any]) -> bool:
     return text_holds_references(dumps(resource))
 
 
+def has_extensions(text: bytes) -> bool:
+    """Tell whether a resource that we wrote as JSON may have an extension anywhere."""
+    return b'xtension":' in text
+
+
 def text_holds_references(text: bytes) -> bool:
     """Tell the same of a resource that was written as JSON already."""
     return _in_extensions().search(text) is not None
