@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from engine.coordination.member_record import MemberRecord
-from engine.coordination.producing import produce, produced_id
+from engine.coordination.producing import NOBODY, produce, produced_id
 from engine.fhir.json import dumps
 from engine.message import Hold, Outcome, Reject, Resource
 from engine.project import Project
@@ -188,9 +188,20 @@ class _Desk:
         return {"identifier": identifier, "display": named.name}
 
     def put(self, resources: Sequence[Resource]) -> None:
-        """Write over the road; what may not leave is kept on record all the same."""
+        """Write over the road; what may not leave is kept on record all the same.
+
+        Tasks go to nobody: they are for the acting system's own people, who read them here.
+        """
+        for to, ours in (
+            (None, [each for each in resources if each["resourceType"] != "Task"]),
+            (NOBODY, [each for each in resources if each["resourceType"] == "Task"]),
+        ):
+            if ours:
+                self._produce(ours, to)
+
+    def _produce(self, resources: Sequence[Resource], to: str | None) -> None:
         cause = f"review {self.record.member}"
-        made = produce(self.tx, self.project, self.acting, resources, cause=cause)
+        made = produce(self.tx, self.project, self.acting, resources, cause=cause, to=to)
         for resource, outcome in zip(resources, made.outcomes, strict=True):
             if _stopped(outcome):
                 self._keep(resource, made.message)

@@ -108,6 +108,8 @@ def test_the_task_goes_to_the_coordinator_and_says_nothing(tmp_path: Path) -> No
         issue = place.findings()["frequency-disagreement"]
         assert task["focus"] == {"reference": f"DetectedIssue/{issue['id']}"}
         assert "peech" not in str(task)
+        sent = [one.resource["resourceType"] for one in place.deliver()]
+        assert "Task" not in sent
 
 
 def test_a_plan_that_a_finding_holds_does_not_leave(tmp_path: Path) -> None:
