@@ -43,7 +43,9 @@ class HealthEndpoints:
     async def ready(self, request: Request) -> Response:
         """Say whether the record can be written now: it is tried, not assumed."""
         try:
-            await asyncio.wait_for(asyncio.wrap_future(self._store.write(lambda tx: tx.now)), 5)
+            await asyncio.wait_for(
+                asyncio.wrap_future(self._store.write(lambda tx: tx.upkeep.probe())), 5
+            )
         except (StoreError, TimeoutError):
             return JSONResponse({"status": "the record cannot be written"}, 503)
         return JSONResponse({"status": "ready"})

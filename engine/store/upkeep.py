@@ -12,7 +12,7 @@ from sqlalchemy.sql import ColumnElement
 
 from engine.deliver.outbox import DELIVERY
 from engine.store.session import Session
-from engine.store.tables import decision, delivery, history, message, resource, unit
+from engine.store.tables import chain, decision, delivery, history, message, resource, unit
 from engine.store.vault import Vault, sealed_with
 
 FINAL = tuple(state.name for state in DELIVERY.states if state.final)
@@ -130,6 +130,10 @@ class Upkeep:
             if payload is not None and _key_of(payload) != vault.active:
                 fresh[column.name] = _sealed(vault, payload, owner)
         return fresh
+
+    def probe(self) -> None:
+        """Write something that changes nothing: it fails where the record cannot be written."""
+        self._session.execute(update(chain).values(known=chain.c.known))
 
     def give_back(self) -> int:
         """Give free pages back to the disk, where the database does not do so itself.
