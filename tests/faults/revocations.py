@@ -52,6 +52,16 @@ WEIGHTS = {
 LATEST = 0.5
 """Seconds after the first Communication within which the revocation is sent."""
 REVOKED = frozenset({"consent-revoked"})
+PREFACE = """# Revocations at random times
+Written by `make revocations`. The real server process and a second worker process share one
+record; destinations fail four times in ten and answer late two times in ten. In each trial one to
+three Communications of a member, each to two destinations, race the revocation of that member's
+Consent. The ledger's chain, not a clock, tells which decision came before the revocation.
+
+```
+{}
+```
+"""
 
 
 class SlowSink(Sink):
@@ -447,7 +457,7 @@ def main() -> None:
         report = asyncio.run(Trials(Path(folder), given.trials, given.seed).run())
     print(report.text())
     if given.report:
-        given.report.write_text(f"# Revocations at random times\n\n```\n{report.text()}\n```\n")
+        given.report.write_text(PREFACE.format(report.text()), "utf-8")
     sys.exit(1 if report.breaches else 0)
 
 
