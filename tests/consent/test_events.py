@@ -11,9 +11,11 @@ import httpx
 import pytest
 from fhir.resources.R4B.auditevent import AuditEvent
 from fhir.resources.R4B.provenance import Provenance
-from town import Arrived, Town, town
+from town import REPOSITORY, Arrived, Town, environment, town
+from typer.testing import CliRunner
 
 from engine.audit_event import DECISION_PROFILE, SOURCE_PROFILE
+from engine.cli.ledger import app as ledger_app
 from engine.samples.bundles import sample
 from engine.validate import validate
 
@@ -213,3 +215,16 @@ def test_a_permit_of_a_transaction_that_was_refused_is_on_record_too(place: Town
     bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
     assert place.post("mercy", bundle).status_code == 422
     assert kinds(found(place, ""))[before:] == [("110113", "0")]
+
+
+def test_the_command_prints_the_same_events(place: Town, tmp_path: Path) -> None:
+    """`carelane ledger events` gives one AuditEvent a line, narrowed like the search."""
+    config = ["--config", str(REPOSITORY / "config.yaml")]
+    env = environment(f"sqlite:///{tmp_path / 'carelane.db'}")
+    asked = ["events", "--member", MEMBER, "--since", "2026-05-01T10:00:01Z", *config]
+    said = CliRunner().invoke(ledger_app, asked, env=env)
+    assert said.exit_code == 0, said.output
+    events = [json.loads(line) for line in said.output.splitlines()]
+    assert events == found(place, f"?patient={MEMBER}&date=ge2026-05-01T10:00:01Z")
+    wrong = CliRunner().invoke(ledger_app, ["events", "--since", "soon", *config], env=env)
+    assert wrong.exit_code == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from revocations import Trials
 
-TRIALS = 50
+TRIALS = 40
 
 
 def test_nothing_is_sent_by_a_decision_after_the_revocation(tmp_path: Path) -> None:
