@@ -67,7 +67,8 @@ class Checker(Closing):
         if rule.table is not None:
             step.table = self.table(rule.table)
             if step.table is None:
-                return None
+                # It stands in for the real one, so that its elements count as mentioned.
+                return Step(rule, "copy", dialect, canonical)
         if rule.operation == "fields":
             step.block = self.inner(block, rule, dialect[0], canonical[0])
         if rule.operation == "split":

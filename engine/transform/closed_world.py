@@ -107,11 +107,17 @@ class Closing(Fixing):
         path = block.dialect_path if side == "dialect" else block.canonical_path
         taken = {end.names for step in block.steps for end in getattr(step, side)} | constant
         missing = list(_missing(version, type_name, taken, ()))
+        twins = self.twins(block, missing, side)
+        if side == "canonical":
+            missing = [one for one in missing if one[0] not in twins]
         if not missing:
             return
         inner = path.partition(".")[2]
         prefix = f"{inner}." if inner and side == "canonical" else ""
-        lines = "".join(f"\n  {prefix}{'.'.join(names)}: carry" for names, _ in missing)
+        lines = "".join(
+            f"\n  {prefix}{'.'.join(names)}: {_proposed(element) if names in twins else 'carry'}"
+            for names, element in missing
+        )
         count = f"{len(missing)} elements" if len(missing) > 1 else "an element"
         where = "`fields:`" if side == "dialect" else "`canonical_only:`, at the top of the file"
         self.problem(
@@ -120,8 +126,28 @@ class Closing(Fixing):
             f"{', '.join('.'.join(names) for names, _ in missing)}.",
             place,
             "each element mapped, carried or dropped for a reason",
-            f"paste under {where}, then change what should not be carried:{lines}",
+            f"paste under {where}, then change what should be otherwise:{lines}",
         )
+
+    def twins(
+        self, block: Block, missing: Sequence[tuple[tuple[str, ...], Element]], side: str
+    ) -> set[tuple[str, ...]]:
+        """Return which elements the other side has too, of the same type and mentioned nowhere.
+
+        One line for both is enough: it is proposed on the dialect's side.
+        """
+        back = "canonical" if side == "dialect" else "dialect"
+        version = self.right if side == "dialect" else self.left
+        type_name = block.canonical_type if side == "dialect" else block.dialect_type
+        taken = {end.names for step in block.steps for end in getattr(step, back)}
+        other = dict(_missing(version, type_name, taken, ()))
+        return {
+            names
+            for names, element in missing
+            if (twin := other.get(names)) is not None
+            and self.left == self.right
+            and (twin.type, twin.is_list) == (element.type, element.is_list)
+        }
 
     def required(
         self, block: Block, place: Place, direction: Direction, written: set[tuple[str, ...]]
@@ -151,6 +177,14 @@ class Closing(Fixing):
                 expected=_REQUIRED,
                 remedy=f"write `{shown}` under `defaults: {{{direction}: ...}}`, or map it.",
             )
+
+
+def _proposed(element: Element) -> str:
+    """Return what is most often done with an element that both sides have."""
+    if element.type != "Reference":
+        return "copy"
+    targets = sorted(element.targets - {"Resource"})
+    return f"{{ref: [{', '.join(targets)}]}}" if targets else "{ref: any}"
 
 
 def _overlap(one: tuple[str, ...], other: tuple[str, ...]) -> bool:

@@ -14,6 +14,7 @@ from engine.transform.mapping import (
     Path,
 )
 
+QUOTES = "put a text with a comma in quotes: within {} a comma starts the next key."
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:\[x\])?\Z")
 
 
@@ -103,14 +104,15 @@ class Pieces:
 
     def known(self, node: Node, keys: Iterable[str], what: str, code: str = "M001") -> None:
         names = list(keys)
-        for key, place, _ in node.items():
+        for key, place, value in node.items():
             if key not in names:
+                words = " " in key and value.value is None
                 self.problem(
                     code,
-                    f"There is no '{key}' in {what}.",
+                    f"There is no '{key[:80]}' in {what}.",
                     place,
                     ", ".join(sorted(names)),
-                    did_you_mean(key, names),
+                    QUOTES if words else did_you_mean(key, names),
                 )
 
     def word(self, name: Name, words: Iterable[str], code: str = "M003") -> None:

@@ -65,7 +65,10 @@ class Rules(Pieces):
         if not self.is_map(node, "copy, carry, or a mapping such as {to: name}"):
             return None
         allowed = RULE_KEYS | ({"take"} if case else frozenset())
-        self.known(node, allowed, "a field", "M015")
+        if path.text and not allowed & set(node.value):
+            self.without_operation(path, node, allowed)
+        else:
+            self.known(node, allowed, "a field", "M015")
         mains = [key for key in node.value if key in MAIN]
         operations = {MAIN[key] for key in mains}
         if len(operations) > 1:
@@ -79,6 +82,19 @@ class Rules(Pieces):
         operation = operations.pop() if operations else "copy"
         self.options(path, node, operation)
         return self.filled(path, node, operation)
+
+    def without_operation(self, path: Path, node: Node, allowed: frozenset[str]) -> None:
+        """Say of a field none of whose keys is known that inner elements have a place."""
+        for key, place, _ in node.items():
+            near = did_you_mean(key, allowed)
+            inner = f"if '{key}' is an inner element, write it under `fields:`."
+            self.problem(
+                "M015",
+                f"There is no operation '{key}' (field '{path.text}').",
+                place,
+                ", ".join(sorted(allowed)),
+                f"{near} Or {inner}" if near else f"I{inner[1:]}",
+            )
 
     def short(self, path: Path, node: Node) -> Rule | None:
         if node.value in ("copy", "carry"):

@@ -114,7 +114,9 @@ class Resolver:
                 f"There is no table '{name.text}'.",
                 name.place,
                 "a file of mappings/tables/",
-                did_you_mean(name.text, self.tables),
+                did_you_mean(name.text, self.tables)
+                or f"write mappings/tables/{name.text}.csv with the columns "
+                "dialect_system,dialect,canonical_system,canonical.",
             )
             return None
         self.used[table.name] = table
