@@ -91,10 +91,12 @@ def reference_names(reference: Mapping[str, Any]) -> tuple[str, ...]:
 
 def party_names(party: Mapping[str, Any]) -> list[str]:
     """Return what a party goes by, also where it has a list of identifiers."""
-    bare = {key: value for key, value in party.items() if key != "identifier"}
-    found = list(reference_names(bare))
-    for identifier in mappings(party.get("identifier")):
-        found.extend(reference_names({"identifier": identifier}))
+    found = list(reference_names({"reference": party.get("reference")}))
+    found += [
+        f"{identifier.get('system', '')}|{identifier['value']}"
+        for identifier in mappings(party.get("identifier"))
+        if identifier.get("value")
+    ]
     return found
 
 
@@ -224,15 +226,18 @@ def is_opaque(tree: Any) -> bool:
         return False
     if "contentType" in tree or tree.get("coding") == []:
         return True
-    if "display" in tree and not tree.keys() & {"reference", "identifier", "code", "system"}:
+    if "display" in tree and _EXPLAINING.isdisjoint(tree):
         return True
     coded = isinstance(tree.get("coding"), list)
     identified = "value" in tree and ("system" in tree or "use" in tree)
-    return any(
-        _speaks(key, value, coded or identified)
-        for key, value in tree.items()
-        if key not in ("meta", "identifier")
-    )
+    for key, value in tree.items():
+        if key not in _UNREAD and _speaks(key, value, coded or identified):
+            return True
+    return False
+
+
+_EXPLAINING = frozenset({"reference", "identifier", "code", "system"})
+_UNREAD = frozenset({"meta", "identifier"})
 
 
 def _speaks(key: str, value: Any, explained: bool) -> bool:
