@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -88,6 +89,8 @@ class Store:
             if address.get_backend_name() == "sqlite":
                 use_wal(writing)
             migrate(writing)
+        except sqlite3.Error as error:  # while a connection is made: not wrapped by SQLAlchemy
+            raise StoreError(f"the store cannot be opened: {error}") from error
         except (SQLAlchemyError, OSError) as error:
             raise StoreError(f"the store cannot be opened: {_said(error)}") from error
         return cls(
