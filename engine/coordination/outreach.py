@@ -15,6 +15,7 @@ from engine.config.media import Media, Preference
 from engine.coordination import outreach_truth as truth
 from engine.coordination.happening import Happening
 from engine.coordination.outreach_decision import Told, tell
+from engine.coordination.outreach_id import address_mark
 from engine.coordination.outreach_people import addressees
 from engine.fhir.json import dumps, loads
 from engine.message import Resource
@@ -134,10 +135,16 @@ def _note(tx: Transaction, unit: UnitRow, who: Addressee, choice: Choice) -> Non
 
 
 def _entry(who: Addressee, choice: Choice) -> dict[str, Any]:
-    ways = [way.to_json() for way in choice.fallbacks]
+    ways = list(choice.fallbacks)
     if choice.medium is not None:
-        ways.insert(0, Way(choice.medium, choice.address or "").to_json())
-    return {"recipient": who.reference, "via": who.via, "ways": ways}
+        ways.insert(0, Way(choice.medium, choice.address or ""))
+    listed = [{**way.to_json(), "address": _kept(who, way)} for way in ways]
+    return {"recipient": who.reference, "via": who.via, "ways": listed}
+
+
+def _kept(who: Addressee, way: Way) -> str:
+    """Return what a plan keeps of an address: a system's name, else a mark to know it by."""
+    return way.address if way.medium == "fhir" else address_mark(who.reference, way.address)
 
 
 def set_out(tx: Transaction, project: Project, timer: TimerRow) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.coordination import outreach, outreach_truth
 from engine.coordination.outreach_decision import Told, tell
+from engine.coordination.outreach_id import address_mark
 from engine.coordination.outreach_people import addressee_of
 from engine.deliver.ports import Delivery, Permit, Ruling, Withhold
 from engine.fhir.json import loads
@@ -41,9 +42,10 @@ def judge(tx: Transaction, project: Project, delivery: Delivery) -> Permit | Wit
         return _withhold(tx, delivery, WITHDRAWN, ruling)
     if told.restricted and medium not in media.restricted:
         return _pass_over(tx, delivery, RESTRICTED, ruling)
-    if not _still_theirs(who, outreach_of["address"], restricted=told.restricted):
+    address = _address(who, outreach_of["address"], restricted=told.restricted)
+    if address is None:
         return _pass_over(tx, delivery, MOVED, ruling)
-    dispatch = _dispatch(tx, project, delivery, told, told.words, who)
+    dispatch = _dispatch(tx, project, delivery, told, told.words, who, address)
     return Permit(ruling, dispatch.encoded())
 
 
@@ -63,12 +65,14 @@ def _pass_over(tx: Transaction, delivery: Delivery, reason: str, ruling: Ruling)
     return _withhold(tx, delivery, reason, ruling)
 
 
-def _still_theirs(who: Addressee, address: str, *, restricted: bool) -> bool:
-    """Tell whether an address is still on record: numbers get other owners."""
-    return any(
-        usable(point) == address and point.use != "old" and (point.theirs or not restricted)
-        for point in who.party.points
-    )
+def _address(who: Addressee, mark: str, *, restricted: bool) -> str | None:
+    """Return the address that was chosen, if it is still on record: numbers get other owners."""
+    for point in who.party.points:
+        address = usable(point)
+        open_to_it = point.use != "old" and (point.theirs or not restricted)
+        if address and open_to_it and address_mark(who.reference, address) == mark:
+            return address
+    return None
 
 
 def _dispatch(
@@ -78,6 +82,7 @@ def _dispatch(
     told: Told,
     words: Resource,
     who: Addressee,
+    address: str,
 ) -> Dispatch:
     outreach_of, priority = delivery.envelope["outreach"], str(words.get("priority", "routine"))
     media, member = outreach.media_of(project), member_of(words)
@@ -93,7 +98,7 @@ def _dispatch(
         delivery.idempotency_key,
         delivery.envelope["entity"],
         tx.now,
-        outreach_of["address"],
+        address,
         name(who.name),
         who.reference,
         name(_sender(project, delivery.envelope["source"])),

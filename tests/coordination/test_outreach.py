@@ -133,6 +133,11 @@ def test_under_consent_exactly_the_chosen_medium_is_used(
     assert choice["reason"]
     assert "515" not in json.dumps(choice)
     assert "@" not in json.dumps(choice)
+    rows = place.store.read(lambda tx: tx.deliveries.search())
+    plans = place.store.read(lambda tx: tx.timers.of_kind("outreach", "done"))
+    kept = json.dumps([*(row.envelope for row in rows), *(timer.body for timer in plans)])
+    assert "5155550" not in kept
+    assert "home.example" not in kept
 
 
 @pytest.mark.parametrize("medium", MEDIA)
