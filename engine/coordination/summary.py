@@ -244,6 +244,7 @@ class _Writer:
             kind = "Does not allow" if provision.get("type") == "deny" else "Allows"
             since = str(consent.get("dateTime", ""))[:10]
             lasting = _period(provision.get("period"))
+            lasting = f"in force {lasting}" if lasting else ""
             reference = reference_to(consent)
             yield (
                 reference,

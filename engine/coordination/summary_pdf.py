@@ -14,7 +14,7 @@ from engine.outreach.plain_text import runs_leftward
 from engine.outreach.typeface import MAIN, file_of, legible, needed
 
 _MARGIN = 16.0
-_COLUMNS = (30, 116, 38)
+_COLUMNS = (36, 114, 34)
 _ONE_LINE = 70
 _SOFT = (86, 100, 115)
 _INK = (28, 39, 51)

@@ -30,7 +30,7 @@ _NOT_HAPPENING = frozenset(
     {"cancelled", "noshow", "entered-in-error", "not-done", "rejected", "failed", "waitlist"}
 )
 _DAY = 86_400_000_000
-MOST_ORDERS = 400
+MOST_ORDERS = 200
 """How many orders of one member are compared with each other; a record with more is a mistake."""
 
 
@@ -109,7 +109,8 @@ class _Review:
             if not shared or _belong_together(one, other) or not _meet(one, other):
                 continue
             about = min(shared)
-            what = _subjects(one, self.shelf)[about]
+            kind = "of the category" if about.startswith("category") else "for"
+            what = f"{kind} “{_subjects(one, self.shelf)[about]}”"
             references = (reference_to(one), reference_to(other))
             first, second = (self.where(reference) for reference in references)
             replaced = _replaces(one, other) or _replaces(other, one)
@@ -118,7 +119,7 @@ class _Review:
             )
             yield found(
                 "plan-overlap",
-                f"Two active plans for {what} run at the same time: {first} and {second}.{more}",
+                f"Two active plans {what} run at the same time: {first} and {second}.{more}",
                 references,
                 about="" if about.startswith("category") else about,
             )
