@@ -26,6 +26,7 @@ from engine.rules.rulebook import EMPTY, RuleBook
 from engine.rules.sensitivity import SensitivityTable, load_tables
 from engine.transform.adapter import Adapter, Adapters, load_adapters
 from engine.transform.crosswalk import Key, Links, Naming, SystemCrosswalk, identifier_key
+from engine.transform.normalise import as_lawful
 from engine.transform.passthrough import PassThrough
 from engine.validate import validate
 
@@ -212,7 +213,7 @@ class Project:
         type_name = resource["resourceType"]
         adapter = self.adapters.get(dialect, type_name)
         if adapter is not None:
-            return validate(resource, adapter.fhir)
+            return validate(as_lawful(resource, adapter.normalise), adapter.fhir)
         return [
             Diagnostic(
                 "R014",

@@ -25,6 +25,7 @@ from engine.config.model import Config
 from engine.config.settings import Kind, settings_of
 from engine.transform.cases import KEYS, WAYS
 from engine.transform.mapping import DIRECTIONS
+from engine.transform.normalise import NORMALISED
 from engine.transform.read import TOP
 from engine.transform.read_rules import ALWAYS, MAIN, MISSES, OPTIONS
 from engine.transform.registry import FUNCTIONS
@@ -44,6 +45,7 @@ HEAD: Mapping[str, str] = {
     "extends": "The mapping that this one starts from; `fields:` overrides by path.",
     "dialect": "The side that a system writes: FHIR version, resource type, profile.",
     "canonical": "The side that rules see: FHIR version and resource type.",
+    "normalise": "What FHIR does not allow and is taken as it is: illegal-ids.",
     "on_unmapped": "What to do with an element that FHIR does not have.",
     "extension": "What to do with extensions, at every level that is mapped.",
     "modifierExtension": "What to do with modifier extensions, at every level that is mapped.",
@@ -137,6 +139,7 @@ def mapping_schema() -> Schema:
         "extends": TEXT,
         "dialect": side,
         "canonical": side,
+        "normalise": _one_or_more(_words(NORMALISED)),
         "on_unmapped": _words(("reject", "carry")),
         "extension": _fate("copy", "carry", "reject"),
         "modifierExtension": _fate("copy", "carry", "reject"),

@@ -129,4 +129,11 @@ CODES: tuple[Code, ...] = (
         ".identifier), _count. Others are ignored with a warning, or refused under "
         "`Prefer: handling=strict`.",
     ),
+    Code(
+        "R019",
+        "An id that FHIR does not allow was taken",
+        "informational",
+        "FHIR ids have no `_`. The mapping says `normalise: [illegal-ids]`, so the resource was "
+        "taken under the id that its system gave it, and goes back there under the same.",
+    ),
 )

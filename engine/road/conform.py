@@ -7,6 +7,7 @@ from dataclasses import replace
 from engine.diagnostics import Diagnostic, Severity, has_errors
 from engine.message import Next, Outcome, Reject, Resource, Unit
 from engine.road.trip import Trip
+from engine.transform.normalise import has_illegal_id
 
 
 def check_source(unit: Unit, trip: Trip) -> Outcome:
@@ -17,6 +18,10 @@ def check_source(unit: Unit, trip: Trip) -> Outcome:
     """
     dialect = trip.project.config.systems[trip.system].dialect
     judged = _judged(unit, trip.project.check_version(unit.source, dialect), 422)
+    if isinstance(judged, Next) and has_illegal_id(unit.source):
+        taken = Diagnostic("R019", _TAKEN, Severity.INFORMATION, path=f"{unit.where}.id")
+        unit = replace(unit, notes=(*unit.notes, taken))
+        judged = Next(unit)
     profile = trip.project.profile_of(dialect, unit.type)
     if profile is None or not isinstance(judged, Next):
         return judged
@@ -31,6 +36,9 @@ def check_source(unit: Unit, trip: Trip) -> Outcome:
         if problem.severity is not Severity.INFORMATION
     )
     return Next(replace(unit, notes=(*unit.notes, *noted)))
+
+
+_TAKEN = "An id with '_' was taken as its system wrote it."
 
 
 def _claimed(resource: Resource) -> frozenset[str]:

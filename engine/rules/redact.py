@@ -17,6 +17,8 @@ from engine.rules.security_label import INLINE_LABEL, ancestors
 from engine.rules.sensitivity import SensitivityTable
 from engine.rules.severed import without_strays
 from engine.rules.told import Told, told_by
+from engine.transform.home import is_ours
+from engine.transform.home import without as without_carried
 
 BESIDE = ("text", "note")
 """Elements that repeat in words what the others say: they go when anything else goes."""
@@ -77,6 +79,9 @@ def carried_out(
         marked = _marked(resource, (), found, redacted=False)
         return Redaction(marked, reason=None if marked else "obligation-unknown")
     gone = {part.path for part in found if _is_removed(part, obligations, policy)}
+    narrowed = any(obligation["type"] in ("redact", "permit-only") for obligation in obligations)
+    if narrowed:
+        gone |= {path for path, entry in entries(resource) if is_ours(entry)}
     if gone:
         gone |= _beside(told.labelled(), found, policy)
     kept = [part for part in found if part.path not in gone]
@@ -89,6 +94,9 @@ def carried_out(
     sent = without_strays(resource, _without(resource, gone | set(dropped)))
     if gone:
         sent = _unspoken(sent)
+    if narrowed:
+        # Carried values are text that no label or code explains: none passes a narrowed permit.
+        sent = without_carried(sent)
     marked = _marked(sent, obligations, kept, redacted=bool(gone))
     if marked is None:
         return Redaction(None, reason="obligation-unknown")

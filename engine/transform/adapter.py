@@ -42,6 +42,7 @@ class Adapter:
         self.hash = loaded.hash
         self.fhir: Literal["R4", "R5"] = mapping.dialect.fhir
         self.resource_type = mapping.dialect.resource
+        self.normalise = mapping.normalise
         self.profile = mapping.dialect.profile.text if mapping.dialect.profile else None
         self._defaulted = {d: bool(plan.defaults.get(other(d))) for d in DIRECTIONS}
         self._ways: dict[Direction, _Way] = {}
@@ -164,7 +165,12 @@ class Adapters:
             return found
         if any(a.fhir != "R4" for (name, _), a in self.mapped.items() if name == dialect):
             return None
-        return PassThrough(dialect, resource_type)
+        return PassThrough(dialect, resource_type, self.normalised(dialect))
+
+    def normalised(self, dialect: str) -> frozenset[str]:
+        """Return what any mapping of a dialect takes although FHIR does not allow it."""
+        mine = (one.normalise for (name, _), one in self.mapped.items() if name == dialect)
+        return frozenset().union(*mine)
 
 
 def load_adapters(

@@ -163,3 +163,4 @@ class MappingFile:
     canonical_only: tuple[Rule, ...]
     constants: Mapping[Direction, tuple[Fixed, ...]]
     defaults: Mapping[Direction, tuple[Fixed, ...]]
+    normalise: frozenset[str] = frozenset()

@@ -24,7 +24,10 @@ class PassThrough:
     version = 1
     hash = "pass-through"
 
-    def __init__(self, dialect: str, resource_type: str) -> None:
+    def __init__(
+        self, dialect: str, resource_type: str, normalise: frozenset[str] = frozenset()
+    ) -> None:
+        self.normalise = normalise
         self.name = f"{dialect}/{resource_type.lower()}"
         self.resource_type = resource_type
 

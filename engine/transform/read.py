@@ -16,6 +16,7 @@ from engine.transform.mapping import (
     Policies,
     Side,
 )
+from engine.transform.normalise import NORMALISED
 from engine.transform.read_rules import Rules
 
 TOP = [
@@ -25,6 +26,7 @@ TOP = [
     "extends",
     "dialect",
     "canonical",
+    "normalise",
     "on_unmapped",
     "extension",
     "modifierExtension",
@@ -64,7 +66,15 @@ class Reader(Rules):
             canonical_only=tuple(self.rules(root.get("canonical_only"))),
             constants=self.fixed(root, "constants"),
             defaults=self.fixed(root, "defaults"),
+            normalise=self.normalise(root),
         )
+
+    def normalise(self, root: Node) -> frozenset[str]:
+        found = list(self.names(root, "normalise"))
+        for name in found:
+            if name.text not in NORMALISED:
+                self.word(name, NORMALISED)
+        return frozenset(name.text for name in found)
 
     def version(self, root: Node) -> int | None:
         node = self.need(root, "version")
