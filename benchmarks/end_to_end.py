@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,6 @@ SECONDS = float(os.environ.get("CARELANE_BENCH_SECONDS", "6"))
 CONNECTIONS = 16
 STORE = os.environ.get("CARELANE_BENCH_STORE", "")
 """Another record than a fresh SQLite file, such as an empty PostgreSQL database."""
-
-PATIENCE = 120.0
-"""Seconds for the last deliveries after the load has ended."""
 
 
 def run() -> Iterator[Row]:
@@ -52,10 +48,10 @@ def end_to_end(folder: Path, kind: str) -> Row:
         processes.engine(folder, _store(folder, kind), sink.url) as engine,
     ):
         processes.settle(engine)
-        processes.load(engine.url, kind, 1, folder)
-        _until_quiet(sink)
+        warm = processes.load(engine.url, kind, 1, folder)
+        processes.await_all(sink, len(warm["acknowledged"]))
         told = processes.load(engine.url, kind, SECONDS, folder, start=10_000_000)
-        _until_quiet(sink)
+        processes.await_all(sink, len(warm["acknowledged"]) + len(told["acknowledged"]))
         arrived = sink.ask("all")
     _only(told, "201")
     counts = {int(n): count for n, count in arrived["numbers"].items() if int(n) > 10_000_000}
@@ -88,15 +84,6 @@ def _only(told: dict[str, Any], status: str) -> None:
     """See that nothing was refused; what was put off for a while was sent again."""
     if set(told["answers"]) - {status, "429", "503"}:
         raise AssertionError(f"not everything was accepted: {told['answers']}")
-
-
-def _until_quiet(sink: processes.Sink) -> None:
-    """Wait until nothing more arrives."""
-    until = time.monotonic() + PATIENCE
-    before = -1
-    while time.monotonic() < until and (count := sink.ask()["count"]) != before:
-        before = count
-        time.sleep(1.0)
 
 
 def _row(name: str, rate: float, echo: float, target: float, told: dict[str, Any]) -> Row:

@@ -50,10 +50,7 @@ def soak(minutes: float, store: str | None, connections: int) -> dict[str, Any]:
             load.start()
             memory = list(_watch(it, sink, load))
             load.join()
-            while (count := sink.ask()["count"]) < len(told["acknowledged"]):
-                time.sleep(1.0)
-                if sink.ask()["count"] == count:
-                    break
+            processes.await_all(sink, len(told["acknowledged"]))
             arrived = {int(n): c for n, c in sink.ask("all")["numbers"].items()}
     if arrived != dict.fromkeys(told["acknowledged"], 1):
         raise AssertionError("not everything that was acknowledged arrived once")
