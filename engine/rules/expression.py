@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 from collections.abc import Collection, Mapping
@@ -14,6 +15,7 @@ import fhirpathpy
 from fhirpathpy.engine.invocations import invocation_registry
 
 from engine.diagnostics import Diagnostic, Place, did_you_mean
+from engine.fhir.json import dumps
 from engine.fhir.schema import schema
 from engine.transform.expressions import check_expression
 
@@ -33,6 +35,11 @@ _WORDS = frozenset(
 )
 _NESTING = 4
 _LAMBDA = re.compile(r"(where|select|all|exists|iif)\s*\(")
+
+
+_MOST_REMEMBERED = 50_000
+_REMEMBERED: dict[tuple[str, bytes], bool] = {}
+"""What expressions answered, by digest of what they were asked about; failures are asked again."""
 
 
 class BudgetSpent(BaseException):
@@ -57,6 +64,16 @@ class Expression:
     def holds(self, tree: Mapping[str, Any]) -> bool:
         """Tell whether the expression is true of a resource; nothing found is not true."""
         return self.run(tree) == [True]
+
+    def held(self, tree: Mapping[str, Any]) -> bool:
+        """Tell the same as `holds`, remembered by a digest: reviews ask about the same orders."""
+        key = (self.text, hashlib.sha256(dumps(tree)).digest())
+        known = _REMEMBERED.get(key)
+        if known is None:
+            if len(_REMEMBERED) >= _MOST_REMEMBERED:
+                _REMEMBERED.clear()
+            known = _REMEMBERED[key] = self.holds(tree)
+        return known
 
 
 def expression(

@@ -123,7 +123,7 @@ class _Runner:
             expected = "two resources" if wanted == 2 else "one resource with its resourceType"
             said = "The case has no proper input."
             self.problems.append(Diagnostic("A010", said, place=place, expected=expected))
-        return trees if good else []
+        return [tree for tree in trees if isinstance(tree, dict)] if good else []
 
     def _unknown(self, code: str, given: str, known: Any, place: Place) -> None:
         said = f"'{given[:60]}' is not known here." if given else "Something is missing here."

@@ -72,7 +72,7 @@ class Side:
     path: Expression
 
     def fits(self, order: Mapping[str, Any]) -> bool:
-        return order["resourceType"] in self.types and self.path.holds(order)
+        return order["resourceType"] in self.types and self.path.held(order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Need:
     def ask(self, resource: Mapping[str, Any]) -> Verdict:
         """Judge one plan or order: BROKEN means that it does need the group."""
         try:
-            fits = resource["resourceType"] in self.types and self.when.holds(resource)
+            fits = resource["resourceType"] in self.types and self.when.held(resource)
         except (Exception, BudgetSpent):  # as in Rule.ask
             return FAILED
         return BROKEN if fits else MET
