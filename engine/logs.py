@@ -39,11 +39,19 @@ def _without_text(record: logging.LogRecord) -> bool:
     """Name the type and the frames of a logged exception; its text may hold a payload."""
     error = record.exc_info[1] if record.exc_info else None
     if error is not None:
-        frames = traceback.extract_tb(error.__traceback__)
-        where = "; ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-5:])
-        record.msg, record.args = f"{type(error).__name__} at {where}", ()
+        said = origin(error)
+        record.msg, record.args = f"{said['exception']} at {'; '.join(said['frames'][-5:])}", ()
         record.exc_info = None
     return True
+
+
+def origin(error: BaseException) -> dict[str, Any]:
+    """Return an exception's type and frames, for a log: its text and values may hold a payload."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return {
+        "exception": type(error).__name__,
+        "frames": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    }
 
 
 def _frames_only(
@@ -51,8 +59,4 @@ def _frames_only(
 ) -> MutableMapping[str, Any]:
     """Show where an exception came from; its text and local values may hold a payload."""
     error = event.pop("exc_info", None)
-    if isinstance(error, BaseException):
-        frames = traceback.extract_tb(error.__traceback__)
-        event["exception"] = type(error).__name__
-        event["frames"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-    return event
+    return {**event, **origin(error)} if isinstance(error, BaseException) else event

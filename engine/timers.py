@@ -11,6 +11,7 @@ import structlog
 
 from engine.clock import Clock, after, seconds_between
 from engine.errors import StoreError
+from engine.logs import origin
 from engine.store import Store, TimerRow, Transaction
 
 Handler = Callable[[Transaction, TimerRow], None]
@@ -79,7 +80,7 @@ class TimerRunner:
         except StoreError:
             raise
         except Exception as error:
-            _log.error("timer.failed", exc_info=error)
+            _log.error("timer.failed", **origin(error))
             if not went:
                 raise
             self._failed(went[0], type(error).__name__)

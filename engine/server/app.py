@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from engine import __version__
+from engine import __version__, logs
 from engine.clock import Clock, SystemClock
 from engine.diagnostics import Diagnostic
 from engine.errors import OutboxFull, StoreBusy, StoreError
@@ -102,6 +102,6 @@ def _unreachable(request: Request, error: StoreError) -> Response:
 
 
 def _failed(request: Request, error: Exception) -> Response:
-    _log.error("request.failed", path=request.url.path, error=type(error).__name__, exc_info=error)
+    _log.error("request.failed", path=request.url.path, **logs.origin(error))
     problem = Diagnostic("R011", "The engine failed; nothing was acknowledged.")
     return Refusal(500, problem).response()
