@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from engine.config import Config, load_config
 from engine.config.kinds import Tree
+from engine.coordination.notification_templates import FOLDER, load_templates
 from engine.diagnostics import Diagnostic, Severity, has_errors, in_order
 from engine.errors import ProjectError
 from engine.fhir.decoders import inner_resources
@@ -214,14 +215,7 @@ class Project:
         adapter = self.adapters.get(dialect, type_name)
         if adapter is not None:
             return validate(as_lawful(resource, adapter.normalise), adapter.fhir)
-        return [
-            Diagnostic(
-                "R014",
-                f"The dialect {dialect} has no mapping for {type_name}.",
-                path=type_name,
-                remedy=f"add mappings/{dialect}/{type_name.lower()}.yaml.",
-            )
-        ]
+        return [unspoken(dialect, type_name)]
 
     def profile_of(self, dialect: str, type_name: str) -> Profile | None:
         """Return the profile that a dialect's mapping of a type names, if any."""
@@ -291,6 +285,8 @@ def examine(
     problems += found
     labels, found = load_tables(config.labels)
     problems += found
+    if config.coordination is not None and config.coordination.notifications is not None:
+        problems += load_templates(config.mappings / FOLDER)[1]
     rules, found = load_rules(config.rules_folder)
     problems += found
     if has_errors(problems):

@@ -56,9 +56,7 @@ def project(folder: Path, repository: Path, dialect: str) -> Project:
 
 
 @pytest.fixture(scope="module")
-def projects(
-    tmp_path_factory: pytest.TempPathFactory, repository: Path
-) -> dict[str, Project]:
+def projects(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> dict[str, Project]:
     """Return one project for each dialect that the real Bundles are written in."""
     return {
         dialect: project(tmp_path_factory.mktemp(dialect), repository, dialect)
@@ -120,3 +118,21 @@ def _accepted(entries: list[Any], told: list[Any]) -> list[str]:
         for entry, answer in zip(entries, told, strict=True)
         if answer["response"]["status"].startswith("201")
     ]
+
+
+def test_a_dialect_that_cannot_say_a_type_is_a_clear_refusal(
+    tmp_path: Path, repository: Path
+) -> None:
+    """A route to a system whose dialect has no mapping for a type refuses it with R014, no crash."""
+    text = CONFIG.format(
+        dialect="us-core", mappings=repository / "mappings", profiles=repository / "profiles"
+    ).replace("dialect: hrex", "dialect: r5")
+    (tmp_path / "config.yaml").write_text(text)
+    chosen = load(tmp_path / "config.yaml", environment("sqlite:///unused.db"))
+    clock = ManualClock()
+    with Store.open(f"sqlite:///{tmp_path / 'x.db'}", clock=clock) as store:
+        response = Town(chosen, store, clock).post(
+            "mercy", {"resourceType": "Patient", "id": "p", "name": [{"family": "X"}]}
+        )
+    assert response.status_code == 422, response.text
+    assert "R014" in response.text

@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.diagnostics import Diagnostic
 from engine.message import Draft, Hold, Next, Outcome, Reject, Resource, Unit
+from engine.project import unspoken
 from engine.road.addressees import legs_of
 from engine.road.canonicalise import stop
 from engine.road.conform import check_draft
@@ -61,7 +62,10 @@ def draft_for(
         if redaction.resource is None:
             return _refused(unit, decision, destination, "consent-denied")
         told = redaction.resource
-    adapter = trip.project.adapter(trip.project.config.systems[destination].dialect, unit.type)
+    dialect = trip.project.config.systems[destination].dialect
+    adapter = trip.project.adapters.get(dialect, unit.type)
+    if adapter is None:
+        return Reject(unit, 422, (unspoken(dialect, unit.type).at(unit.where),))
     result = adapter.to_dialect(told, trip.crosswalk(destination))
     if stopped := stop(unit, result):
         return stopped if isinstance(stopped, Reject) else _untold(stopped, destination)
