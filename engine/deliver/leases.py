@@ -49,13 +49,16 @@ class Leases:
         lease.cut = asyncio.timeout(max(0.0, self._left(lease)))
         return lease.cut
 
-    def waning(self) -> list[Delivery]:
-        """Return the deliveries whose lease should be renewed; cut off those it has ended for."""
+    def waning(self, all: bool = False) -> list[Delivery]:
+        """Return the deliveries whose lease should be renewed; cut off those it has ended for.
+
+        `all` renews every lease: after the wall clock was set back none says when it really ends.
+        """
         found = []
         for lease in self._held.values():
             if self._left(lease) <= 0:
                 self._cut(lease)
-            elif self._left(lease) < self.seconds * _RENEWED:
+            elif all or self._left(lease) < self.seconds * _RENEWED:
                 found.append(lease.delivery)
         return found
 

@@ -137,11 +137,11 @@ class Desk:
         """
 
         def work(transaction: Any) -> Turned:
-            if horizon is not None:
-                transaction.deliveries.rearm(horizon)
             for result in results:
                 self.settle(transaction, result)
             renewed = frozenset(self._renew(transaction, waning))
+            if horizon is not None:
+                transaction.deliveries.rearm(horizon)
             turned = self._claim(transaction, most) if most else Turned()
             turned.renewed = renewed
             return turned

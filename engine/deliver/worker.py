@@ -210,9 +210,10 @@ class Worker:
     async def _turn(self, most: Mapping[str, int]) -> Turned | None:
         """Do one durable turn; None where it failed, and what it would have recorded is kept."""
         results, self._results = self._results, []
-        since, waning = self._clock.monotonic(), self._leases.waning()
+        since, horizon = self._clock.monotonic(), self._horizon()
+        waning = self._leases.waning(all=horizon is not None)
         try:
-            horizon, offset = self._horizon(), self._clock.time() - since
+            offset = self._clock.time() - since
             turned = await self._write(self._desk.turn(results, most, horizon, waning))
             self._offset = offset
             for delivery in waning:

@@ -1,4 +1,4 @@
-"""A PostgreSQL that is restarted under load, and a wall clock that is set back under load."""
+"""A PostgreSQL that is stopped at once and started again under load."""
 
 from __future__ import annotations
 
