@@ -33,4 +33,24 @@ CODES: tuple[Code, ...] = (
         "The engine writes requests on behalf of one system: name it under `coordination.acting` "
         "in config.yaml.",
     ),
+    Code(
+        "G010",
+        "A template of a notice is missing",
+        "required",
+        "Notices to members are written from mappings/notifications/<event>.yaml and notice.yaml, "
+        "each with a text in English (en) and Spanish (es), and in any other language you like.",
+    ),
+    Code(
+        "G011",
+        "A template of a notice is not a text by language",
+        "structure",
+        "A template is a mapping from the code of a language to a text: `en: Your plan changed.`",
+    ),
+    Code(
+        "G012",
+        "A placeholder of a notice means nothing",
+        "invalid",
+        "A template may use the placeholders listed with this problem, in braces, and no others; "
+        "notice.yaml needs {events}. None of them tells what a member is treated for.",
+    ),
 )

@@ -16,6 +16,9 @@ from engine.fhir.schema import schema
 TABLES = "tables"
 """The folder beside the dialects that holds code tables."""
 
+NOTIFICATIONS = "notifications"
+"""The folder beside the dialects that holds the words of notices to members."""
+
 
 def check(root: Node, config: Config | None, reading: Reading) -> None:
     """Check names and doubles across the file; works on any file, also a partly wrong one."""
@@ -35,7 +38,8 @@ def dialects(folder: Path) -> frozenset[str]:
     """Return the dialects of a mappings folder: its folders, but for the tables."""
     if not folder.is_dir():
         return frozenset()
-    folders = (each for each in folder.iterdir() if each.is_dir() and each.name != TABLES)
+    others = (TABLES, NOTIFICATIONS)
+    folders = (each for each in folder.iterdir() if each.is_dir() and each.name not in others)
     return frozenset(each.name for each in folders if not each.name.startswith((".", "_")))
 
 
@@ -106,9 +110,13 @@ def _acting(root: Node, systems: dict[str, Node], reading: Reading) -> None:
 
 
 def _asked(root: Node, systems: dict[str, Node], reading: Reading) -> None:
-    """Let records be asked for only from systems of this file."""
+    """Let records be asked for, and members told, only through systems of this file."""
     section = root.get("coordination")
     records = section.get("records") if section is not None else None
+    notices = section.get("notifications") if section is not None else None
+    for name, place in _texts(notices.get("through") if notices is not None else None):
+        if name not in systems:
+            reading.unknown("C114", name, "system of this file", systems, place)
     if records is None:
         return
     poll = records.get("poll")

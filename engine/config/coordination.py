@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from engine.config.kinds import Listed, Section, Text
 from engine.config.media import Media, Preference
+from engine.config.notifications import Notifications
 from engine.config.records import Records
 from engine.config.review import Review
 from engine.config.settings import absent_or, optional, required
@@ -34,4 +35,8 @@ class Coordination:
     )
     records: Records = optional(
         Section(Records), "How requests for records are tracked.", Records()
+    )
+    notifications: Notifications | None = absent_or(
+        Section(Notifications),
+        "Notices to members and guardians; without this section nobody is notified.",
     )

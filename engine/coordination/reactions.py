@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.coordination import outreach, outreach_tasks
 from engine.coordination.happening import Happening, Reaction
+from engine.coordination.notification_events import notice_events
 from engine.coordination.records_watch import follow_records
 from engine.coordination.review import review_after
 from engine.project import Project
@@ -15,6 +16,7 @@ KIND = "react"
 
 REACTIONS: tuple[Reaction, ...] = (
     follow_records,
+    notice_events,
     outreach_tasks.react,
     outreach.react,
     review_after,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine.config.records import Records
+from engine.coordination.notification import notify
 from engine.coordination.producing import NOBODY, addressed, produce, produced_id
 from engine.coordination.records_providers import Provider, organizations_of, systems_of
 from engine.coordination.records_states import REVIEWABLE, WAITING, Stage
@@ -100,6 +101,7 @@ def _ask_one(tx: Transaction, project: Project, asking: Asking, whom: Provider) 
     tx.audit.append("records.requested", body, actor=asking.system)
     if isinstance(outcome, Hold):
         return told("held", id, outcome.reason)
+    notify(tx, project, asking.member, "records-requested", f"Task/{id}")
     return told(state, id)
 
 

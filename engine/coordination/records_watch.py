@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.clock import after
 from engine.coordination.happening import Happening
+from engine.coordination.notification import notify
 from engine.coordination.producing import NOBODY, produce, produced_id
 from engine.coordination.records import (
     Asking,
@@ -86,6 +87,8 @@ def _task_came(
         return
     if found.stage in WAITING:
         track(tx, task["id"], found.due, records_settings(project).reminders)
+    if found.stage == "answered" and found.member is not None:
+        notify(tx, project, found.member, "records-released", f"Task/{task['id']}")
     tx.audit.append(f"records.{found.stage}", body, message=unit.message_id, actor=system)
 
 
@@ -190,6 +193,8 @@ def _answer(
     kind = "records.withheld" if isinstance(outcome, Reject) else "records.answered"
     if isinstance(outcome, Reject) and outcome.diagnostics:
         body = body | {"code": outcome.diagnostics[0].code}
+    else:
+        notify(tx, project, str(unit.member), "records-released", f"Task/{found.task['id']}")
     tx.audit.append(kind, body, message=unit.message_id, actor=system)
 
 

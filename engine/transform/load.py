@@ -58,7 +58,7 @@ def mapping_paths(root: Path) -> dict[str, Path]:
     return {
         f"{path.parent.name}/{path.stem}": path
         for path in files
-        if path.parent.name != "tables" and not path.name.endswith(LEFT_OUT)
+        if path.parent.name not in ("tables", "notifications") and not path.name.endswith(LEFT_OUT)
     }
 
 

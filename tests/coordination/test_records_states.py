@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from engine.codes import coordination as codes
 from engine.coordination.records_match import matching
 from engine.coordination.records_states import STATES, WAITING, as_markdown, in_order
 from engine.coordination.records_tasks import (
@@ -114,8 +113,3 @@ def test_nothing_matches_by_chance() -> None:
     answer = {"resourceType": "Communication", "id": "x", "subject": {"reference": "Patient/m1"}}
     assert matching(answer, [written()]) == []
     assert matching({**written(), "id": "t1"}, [written()]) == []
-
-
-def test_codes_of_coordination_are_explained() -> None:
-    """Each code has a title and tells what to do."""
-    assert [code.code for code in codes.CODES] == ["G001", "G002", "G003", "G004"]
