@@ -251,6 +251,16 @@ class Project:
         return decide(request, consents, supporting, at=at, policy=chosen)
 
 
+def unspoken(dialect: str, type_name: str) -> Diagnostic:
+    """Say that a dialect cannot speak of a type."""
+    return Diagnostic(
+        "R014",
+        f"The dialect {dialect} has no mapping for {type_name}.",
+        path=type_name,
+        remedy=f"add mappings/{dialect}/{type_name.lower()}.yaml, or leave the type out of routes.",
+    )
+
+
 def load(
     path: str | Path = "config.yaml",
     environ: Mapping[str, str] | None = None,
