@@ -355,7 +355,7 @@ def test_without_a_portal_a_notice_goes_by_the_preferred_medium(
         left = [one for one in place.deliver(200) if one.resource["resourceType"] != "CarePlan"]
         assert left == []
         states = [state for id, state in calls(place).items() if id not in before]
-        assert [state for state in states if state != "held"] == (["waiting"] if consent else [])
+        assert [state for state in states if state != "held"] == (["delivered"] if consent else [])
 
 
 def calls(place: Valley) -> dict[str, str]:
