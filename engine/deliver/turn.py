@@ -199,10 +199,11 @@ class Desk:
         if version is None:
             return True
         reference = f"{delivery.type}/{delivery.envelope['entity']}"
-        if deliveries.newer_arrived(delivery.destination, reference, version):
+        newer = deliveries.newer(delivery.destination, reference, version)
+        if newer == "delivered":
             deliveries.supersede(delivery.id, delivery.fence)
             return False
-        if deliveries.other_under_way(delivery, reference, version):
+        if newer is not None or deliveries.other_under_way(delivery, reference, version):
             due = after(transaction.now, PAUSE)
             deliveries.give_back(delivery.id, delivery.fence, due)
             return False

@@ -179,25 +179,31 @@ class Deliveries:
         """Never send it: a newer version is there. False where the lease was lost."""
         return self._report("supersede", id, fence, reason="superseded")
 
-    def newer_arrived(self, destination: str, reference: str, version: int) -> bool:
-        """Tell whether a destination has a version of a resource (`Type/entity`) after this one."""
+    def newer(self, destination: str, reference: str, version: int) -> str | None:
+        """Return the state of a later version of a resource (`Type/entity`) at a destination.
+
+        `delivered`, or `waiting` where it was tried and may have arrived; None where neither is.
+        """
         type_name, _, entity = reference.partition("/")
         current = self._session.run(CURRENT, {"type": type_name, "id": entity}).scalar()
         if current is None or current <= version:
-            return False
+            return None
         values = {"destination": destination, "reference": reference, "version": version}
-        return self._session.run(NEWER, values).first() is not None
+        found: str | None = self._session.run(NEWER, values).scalar()
+        return found
 
     def other_under_way(self, row: DeliveryRow, reference: str, version: int) -> bool:
         """Tell whether another version of the same resource is on its way to that destination.
 
-        Of versions that were claimed in this transaction, only an older one counts.
+        Of versions that were claimed in this transaction an older one counts where this one was
+        never tried, and a newer one that was.
         """
         values = {
             "destination": row.destination,
             "which": row.id,
             "reference": reference,
             "version": version,
+            "older": version if row.attempts <= 1 else -1,
             "now": self._session.now,
         }
         return self._session.run(UNDER_WAY, values).first() is not None

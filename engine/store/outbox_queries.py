@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, func, literal_column, or_, select, update
+from sqlalchemy import and_, bindparam, func, literal_column, or_, select, update
 from sqlalchemy.sql import ClauseElement
 
 from engine.store.database import Insert, Listing, Statement
@@ -178,18 +178,23 @@ CURRENT = Statement(
 )
 NEWER = Statement(
     lambda _: (
-        select(delivery.c.id)
+        select(delivery.c.state)
         .join(unit, unit.c.id == delivery.c.unit_id)
         .where(
             unit.c.resource == bindparam("reference"),
             unit.c.version > bindparam("version"),
             delivery.c.destination == bindparam("destination"),
-            delivery.c.state == "delivered",
+            or_(
+                delivery.c.state == "delivered",
+                and_(delivery.c.state == "waiting", delivery.c.attempts > 0),
+            ),
         )
+        .order_by(delivery.c.state)
         .limit(1)
     )
 )
-# Of those claimed at once the oldest version goes; one that left before is waited for.
+# Of those claimed at once the oldest version goes, unless a newer one was tried before; one that
+# left before is waited for.
 UNDER_WAY = Statement(
     lambda _: (
         select(delivery.c.id)
@@ -200,7 +205,11 @@ UNDER_WAY = Statement(
             delivery.c.state == "leased",
             delivery.c.id != bindparam("which"),
             unit.c.resource == bindparam("reference"),
-            or_(unit.c.version < bindparam("version"), delivery.c.changed < bindparam("now")),
+            or_(
+                delivery.c.changed < bindparam("now"),
+                unit.c.version < bindparam("older"),
+                and_(unit.c.version > bindparam("version"), delivery.c.attempts > 1),
+            ),
         )
         .limit(1)
     )

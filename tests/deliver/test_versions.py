@@ -44,6 +44,15 @@ def play(folder: Path, script: Script, acts: Callable[[Rig, Scripted], Awaitable
     asyncio.run(run())
 
 
+async def passing(rig: Rig, states: dict[str, str]) -> None:
+    """Let time pass in small steps until each delivery is in its state."""
+    async with asyncio.timeout(PATIENCE):
+        while any(rig.row(id).state != state for id, state in states.items()):
+            seen = rig.store.signal.seen
+            rig.advance(0.3)
+            await rig.store.signal.arrived(seen, 0.05)
+
+
 def numbers(server: Scripted) -> list[int]:
     """Return the versions that arrived, in order."""
     return [int(request.body.partition(b'"version":')[2][:-1]) for request in server.received]
@@ -152,5 +161,37 @@ def test_what_a_dead_worker_held_is_free_after_one_lease(tmp_path: Path) -> None
         rig.advance(10.1)
         rig.start(rig.destination("hub", server.url, timeout=300.0, concurrency=1))
         await rig.until({id: "delivered"})
+
+    play(tmp_path, lambda _request, _number: answer(200), acts)
+
+
+def test_an_older_version_waits_for_a_newer_one_that_was_tried(tmp_path: Path) -> None:
+    """A newer version that failed once may have arrived: the older one of another line waits."""
+
+    async def acts(rig: Rig, server: Scripted) -> None:
+        old, new = version(rig, "m1", 1), version(rig, "m2", 2)
+        rig.store.write(lambda tx: tx.deliveries.withhold(old, "asked")).result()
+        rig.start(rig.destination("hub", server.url))
+        await rig.until_true(lambda: len(rig.attempts(new)) == 1)
+        rig.store.write(lambda tx: tx.deliveries.release(old, "ann")).result()
+        await passing(rig, {new: "delivered", old: "superseded"})
+        assert numbers(server) == [2, 2]
+
+    play(tmp_path, lambda _request, number: answer(500 if number == 0 else 200), acts)
+
+
+def test_versions_that_a_dead_worker_tried_and_not_go_newest_first(tmp_path: Path) -> None:
+    """Claimed at once after a crash, what was tried before goes first, and the older is dropped."""
+
+    async def acts(rig: Rig, server: Scripted) -> None:
+        old, new = version(rig, "m1", 1), version(rig, "m2", 2)
+        rig.store.write(lambda tx: tx.deliveries.withhold(old, "asked")).result()
+        claim = rig.store.write(lambda tx: tx.deliveries.claim("gone", 1, {"hub": 1}, 10))
+        assert [row.id for row in claim.result()] == [new]
+        rig.store.write(lambda tx: tx.deliveries.release(old, "ann")).result()
+        rig.advance(10.1)
+        rig.start(rig.destination("hub", server.url))
+        await passing(rig, {new: "delivered", old: "superseded"})
+        assert numbers(server) == [2]
 
     play(tmp_path, lambda _request, _number: answer(200), acts)

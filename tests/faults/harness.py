@@ -247,7 +247,7 @@ class Harness:
 
     async def _end(self, child: Child, how: str) -> bool:
         """Let a process live for a while and end it; tell whether it was dead by then."""
-        life = 1.2 if how == "named" else self._chance.uniform(0.02, 0.8)
+        life = 1.5 if how == "named" else self._chance.uniform(0.02, 1.0)
         await asyncio.wait({child.gone}, timeout=life)
         if how == "stalled":
             await child.send(signal.SIGSTOP)
@@ -330,7 +330,7 @@ def main() -> None:
     parser.add_argument("--report", type=Path)
     given = parser.parse_args()
     names = [given.only] if given.only else ["sqlite", "postgresql"]
-    share = {"sqlite": 0.55, "postgresql": 0.45} if len(names) > 1 else {names[0]: 1.0}
+    share = {"sqlite": 0.6, "postgresql": 0.4} if len(names) > 1 else {names[0]: 1.0}
     reports = [crashed(n == "postgresql", share[n] * given.seconds, given.seed) for n in names]
     text = markdown(reports)
     print(text)

@@ -26,6 +26,8 @@ SHARED = 3
 """Practitioners that all members have in common."""
 POISONS = 12
 """Members of whom the one resource is refused by its destination."""
+PATIENCE = 900.0
+"""Seconds in which every submission must be answered; calm servers end each run."""
 AGAIN = (429, 500, 502, 503, 504)
 
 
@@ -114,7 +116,7 @@ class Senders:
         headers = {"Authorization": f"Bearer {TOKENS[system]}", "Idempotency-Key": key}
         content = json.dumps(body).encode()
         headers["Content-Type"] = "application/fhir+json"
-        until = time.monotonic() + 120
+        until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             url = self._chance.choice(self._servers) + path
             try:
