@@ -126,6 +126,12 @@ class System:
     timeout: float = optional(
         Number(0.1, 300, "seconds"), "How long one request to the system may take.", 10.0
     )
+    lookup: bool = optional(
+        Truth(),
+        "Whether people and organizations that a submission refers to and nobody knows are read "
+        "from the system's own endpoint, within `timeout`; what cannot be read stays unresolved.",
+        False,
+    )
     identifiers: tuple[str, ...] = optional(
         Listed(_uri),
         "Identifier systems that this system assigns itself, such as its medical record numbers "

@@ -17,6 +17,7 @@ from engine.clock import Clock, SystemClock
 from engine.diagnostics import Diagnostic
 from engine.errors import OutboxFull, StoreBusy, StoreError
 from engine.intake import Intake
+from engine.lookup import Connect, Lookup, direct
 from engine.metrics import Metrics
 from engine.project import Project
 from engine.server.answers import Refusal
@@ -40,10 +41,12 @@ def create_app(
     clock: Clock | None = None,
     metrics: Metrics | None = None,
     lifespan: Lifespan | None = None,
+    connect: Connect = direct,
 ) -> FastAPI:
     """Return the application over a loaded project and an open store.
 
     `lifespan` may run deliveries beside it; without one the application only takes in and answers.
+    `connect` gives the way to a system that is asked whom it means (`engine.lookup`).
     """
     clock = clock or SystemClock()
     app = FastAPI(
@@ -59,7 +62,7 @@ def create_app(
     app.state.intake = intake
     senders = Senders(project.config.systems)
     ConsultEndpoints(intake, store, senders).add_to(app)
-    fhir = FhirEndpoints(intake, store, senders, clock)
+    fhir = FhirEndpoints(intake, store, senders, clock, Lookup(intake, store, connect))
     RecordEndpoints(intake, store, senders, fhir.search).add_to(app)
     SummaryEndpoints(intake, store, senders).add_to(app)
     fhir.add_to(app)

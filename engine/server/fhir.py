@@ -13,6 +13,7 @@ from engine.clock import Clock
 from engine.diagnostics import Diagnostic
 from engine.fhir.schema import schema
 from engine.intake import Accepted, Arrival, Intake
+from engine.lookup import Lookup
 from engine.reading import read
 from engine.searching import search, understood
 from engine.server.answers import Refusal, fhir_response
@@ -28,8 +29,11 @@ _MOST_KEY = 255
 class FhirEndpoints:
     """Answer under /fhir; both with and without a trailing slash."""
 
-    def __init__(self, intake: Intake, store: Store, senders: Senders, clock: Clock) -> None:
+    def __init__(
+        self, intake: Intake, store: Store, senders: Senders, clock: Clock, lookup: Lookup
+    ) -> None:
         self._intake = intake
+        self._lookup = lookup
         self._store = store
         self._senders = senders
         self._clock = clock
@@ -126,6 +130,7 @@ class FhirEndpoints:
             key=f"header {key}" if key else None,
             correlation=request.headers.get("x-request-id", "")[:128] or None,
         )
+        await self._lookup.before(arrival)
         return await asyncio.wrap_future(self._intake.submit(arrival))
 
     def _answered(self, accepted: Accepted, request: Request) -> Response:
