@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 from rig import put
-from scripted import Received, Scripted, answer, silence
+from scripted import Received, Scripted, answer, silence, wait_for
 
 from engine.store import Store, Transaction
 
@@ -76,3 +77,43 @@ def test_what_a_killed_worker_was_sending_is_sent_again_under_its_key(tmp_path: 
         decisions = store.read(lambda tx: tx.decisions.of_delivery(id))
         assert [decision.decision for decision in decisions] == ["permit", "permit"]
         assert [a.number for a in store.read(lambda tx: tx.attempts.of_delivery(id))] == [2]
+
+
+def test_a_worker_that_was_stopped_past_its_lease_writes_nothing_over(tmp_path: Path) -> None:
+    """SIGSTOP during a send, a successor delivers, SIGCONT: the late report changes nothing."""
+    url = f"sqlite:///{tmp_path / 'record.db'}"
+    late = asyncio.Event()
+
+    def script(_request: Received, number: int) -> object:
+        return wait_for(late, answer(500)) if number == 0 else answer(200)
+
+    async def run(store: Store, id: str) -> Scripted:
+        async with Scripted(script) as server:  # type: ignore[arg-type]
+            first = await start(url, server.url)
+            await server.count(1)
+            first.send_signal(signal.SIGSTOP)
+            second = await start(url, server.url)
+            try:
+                async with asyncio.timeout(60):
+                    await delivered(store, id)
+                    late.set()
+                    first.send_signal(signal.SIGCONT)
+                    first.terminate()
+                    await first.wait()
+                    second.terminate()
+                    await second.wait()
+            finally:
+                for process in (first, second):
+                    with suppress(ProcessLookupError):
+                        process.kill()
+            return server
+
+    with Store.open(url) as store:
+        id = store.write(fill).result()
+        server = asyncio.run(run(store, id))
+        row = store.read(lambda tx: tx.deliveries.get(id))
+        assert row is not None
+        assert (row.state, row.fence) == ("delivered", 2)
+        keys = {request.headers["idempotency-key"] for request in server.received}
+        assert (len(server.received), len(keys)) == (2, 1)
+        assert store.read(lambda tx: tx.audit.verify()) == []
