@@ -12,6 +12,7 @@ from pathlib import Path
 
 from engine.samples.bundles import names
 from engine.samples.day import DAY, Expected
+from engine.samples.guide import SEEN
 from engine.samples.play import Happening
 from engine.samples.shipped import shipped
 from engine.samples.tokens import new_token
@@ -34,8 +35,8 @@ def test_the_demo_plays_the_day_and_fits_a_narrow_terminal(tmp_path: Path) -> No
     """`carelane demo` ends by itself, every outcome as expected, and 80 columns are enough."""
     done = carelane("demo", cwd=tmp_path, TMPDIR=str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
-    shown, told = done.stdout.split("The ledger of this day", maxsplit=1)
-    rows = sum(len(step.expected) for step in DAY)
+    shown, told = done.stdout.split("The fax is in fax", maxsplit=1)
+    rows = sum(len(step.expected) + len(SEEN.get(step.sample, ())) for step in DAY)
     assert f"{rows} of {rows} outcomes are as expected" in shown
     for code in ("consent-missing", "consent-recipient", "consent-withdrawn", "consent-revoked"):
         assert code in shown
@@ -44,6 +45,9 @@ def test_the_demo_plays_the_day_and_fits_a_narrow_terminal(tmp_path: Path) -> No
     ledger = re.search(r"sqlite:///(\S+)", told)
     assert ledger is not None
     assert Path(ledger[1]).is_file()
+    folder = Path(ledger[1]).parent
+    assert [one.read_bytes()[:5] for one in folder.glob("fax/*.pdf")] == [b"%PDF-"]
+    assert "Different frequency" in (folder / "summary.html").read_text(encoding="utf-8")
     traced = re.search(r"(ledger trace \S+)", told)
     assert traced is not None
     trace = carelane(
@@ -69,6 +73,11 @@ def test_an_unexpected_outcome_is_seen() -> None:
 def test_the_day_uses_every_sample_once() -> None:
     """No sample lies about unused, and the day plays them in the order of their names."""
     assert tuple(step.sample for step in DAY) == names()
+
+
+def test_what_is_seen_belongs_to_a_step_of_the_day() -> None:
+    """No check of the second act waits for a step that is never played."""
+    assert set(SEEN) <= {step.sample for step in DAY}
 
 
 def test_init_makes_a_project_that_is_clean(tmp_path: Path) -> None:

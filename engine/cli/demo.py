@@ -125,7 +125,12 @@ def _conclude(
                 f"it is {got}, and arrived: {one.arrived}",
                 style="red",
             )
-    console.print(f"\nThe ledger of this day is in {folder}. To read it:")
+    console.print(
+        "\nThe fax is in fax/, and the summary that the plan sees is in summary.html, both in\n"
+        f"{folder}.",
+        soft_wrap=True,
+    )
+    console.print("The ledger of this day is there, too. To read it:", soft_wrap=True)
     for line in _next(happenings, folder):
         console.print(f"  {line}", soft_wrap=True, markup=False)
 

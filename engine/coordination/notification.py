@@ -208,6 +208,7 @@ def _notice(
     return {
         "resourceType": "Communication",
         "id": produced_id(timer.key, reference),
+        "meta": {"security": [{"system": CONFIDENTIALITY, "code": "N"}]},
         "language": language,
         "status": "in-progress",
         "category": [{"coding": [{

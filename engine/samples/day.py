@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Outcome = Literal["delivered", "rejected", "held"]
+Outcome = Literal["delivered", "rejected", "held", "recorded", "found", "written"]
 
 NOWHERE = "nowhere"
 
@@ -120,4 +120,20 @@ DAY: tuple[Step, ...] = (
             Expected(("Communication",), "back to the hospital"),
         ),
     ),
+    # The second act: what the engine does itself; engine/samples/guide.py says what is seen of it.
+    Step(
+        "mercy",
+        "11-signed-for-four",
+        "",
+        (Expected(("Consent",), "signed again, for four"),),
+    ),
+    Step(
+        "mercy",
+        "12-outreach-to-four",
+        "Communication",
+        (Expected(("Communication",), "to four, FHIR first"),),
+    ),
+    Step("hub", "13-request-for-records", "", ()),
+    Step("mercy", "14-plan-revised", "", (Expected(("CarePlan",), "with a category"),)),
+    Step("hub", "15-plan-of-the-plan", "", (Expected(("CarePlan",), "of the plan"),)),
 )

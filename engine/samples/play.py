@@ -16,6 +16,7 @@ import httpx
 
 from engine.samples.bundles import sample
 from engine.samples.day import DAY, NOWHERE, Expected, Step
+from engine.samples.guide import SEEN, Seen, answer_records, review_records
 from engine.samples.stage import TITLES, Stage
 from engine.samples.system import Arrival, Outage
 from engine.store import Store, UnitRow
@@ -47,7 +48,7 @@ class Happening:
         """Tell whether outcome and reason are right, and only what was delivered has arrived."""
         wanted = self.expected
         right = (self.outcome, self.why) == (wanted.outcome, wanted.why)
-        return right and (self.arrived != NOWHERE) == (wanted.outcome == "delivered")
+        return right and (self.arrived == NOWHERE) == (wanted.outcome in ("rejected", "held"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def play(
     stage: Stage, store: Store, told: Told = lambda number, step, status: None
 ) -> list[Happening]:
     """Play the whole day; `told` hears of each step as soon as it is answered."""
-    sent = []
+    sent, seen = [], list[Happening]()
     for number, step in enumerate(DAY, start=1):
         if step.hub == "goes down":
             stage.systems["hub"].fail(Outage(times=10_000, retry_after=1))
@@ -79,7 +80,25 @@ def play(
         if step.hub == "is back":
             stage.systems["hub"].fail(None)
         _settle(store, [one.message for one in sent])
-    return [happening for one in sent for happening in _happenings(stage, store, one)]
+        seen += _watched(stage, store, sent[-1])
+    carried = [happening for one in sent for happening in _happenings(stage, store, one)]
+    return sorted([*carried, *seen], key=lambda one: one.step)
+
+
+def _watched(stage: Stage, store: Store, sent: _Sent) -> Iterator[Happening]:
+    """Wait for everything that is to be seen after a step, and let people do their part."""
+    for one in SEEN.get(sent.step.sample, ()):
+        yield _watch(stage, store, sent, one)
+        if one.title == "Records requested":
+            answer_records(stage)
+        if one.title == "Records answered":
+            review_records(stage)
+
+
+def _watch(stage: Stage, store: Store, sent: _Sent, one: Seen) -> Happening:
+    there = _until(lambda: one.look(stage, store))
+    outcome, place = (one.outcome, one.place) if there else ("not seen", NOWHERE)
+    return Happening(sent.number, sent.message, sent.step.sender, one.expected, outcome, "", place)
 
 
 def _send(stage: Stage, number: int, step: Step, told: Told) -> _Sent:
@@ -127,10 +146,11 @@ def _settle(store: Store, messages: Sequence[str]) -> None:
     _until(settled)
 
 
-def _until(true: Callable[[], bool]) -> None:
+def _until(true: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + PATIENCE
-    while not true() and time.monotonic() < deadline:
+    while not (there := true()) and time.monotonic() < deadline:
         time.sleep(0.05)
+    return there
 
 
 def _happenings(stage: Stage, store: Store, sent: _Sent) -> Iterator[Happening]:
@@ -168,6 +188,7 @@ def _result(
     mine = [delivery for delivery in deliveries if delivery.unit_id == unit.id]
     if not mine:
         return unit.state, "", NOWHERE
+    mine = [delivery for delivery in mine if delivery.destination in TITLES]
     places = [TITLES[one.destination] for one in mine if _arrival(stage, one) is not None]
     states = sorted({one.state for one in mine})
     reasons = sorted({one.reason for one in mine if one.reason and one.state != "delivered"})

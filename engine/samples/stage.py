@@ -34,14 +34,21 @@ class StageError(CarelaneError):
 class Stage:
     """Hold what runs: the sample systems, the engine's FHIR base, and a client for each sender.
 
+    `folder` is where faxes and pages are put.
     `tokens` are what the senders show to the engine, `store` is the URL of its record.
     """
 
     base: str
     store: str
+    folder: Path
     systems: Mapping[str, SampleSystem]
     clients: Mapping[str, httpx.Client]
     tokens: Mapping[str, str] = field(repr=False)
+
+    @property
+    def faxes(self) -> Path:
+        """Return the folder that a fax gateway would watch."""
+        return self.folder / "fax"
 
     def send(self, sender: str, target: str, body: bytes) -> httpx.Response:
         """POST a body to the engine as one of the systems."""
@@ -58,7 +65,11 @@ def staged(folder: Path) -> Iterator[Stage]:
     inbound = {name: new_token() for name in TITLES}
     systems = {name: SampleSystem(name, title, new_token().text) for name, title in TITLES.items()}
     store = f"sqlite:///{folder / 'ledger.db'}"
-    environ = {"CARELANE_STORE": store, "CARELANE_PORT": str(free_port())}
+    environ = {
+        "CARELANE_STORE": store,
+        "CARELANE_PORT": str(free_port()),
+        "CARELANE_FAX": str(folder / "fax"),
+    }
     with ExitStack() as stack:
         for name, system in systems.items():
             url = stack.enter_context(running(endpoint(system)))
@@ -79,7 +90,7 @@ def staged(folder: Path) -> Iterator[Stage]:
             for name, token in inbound.items()
         }
         tokens = {name: token.text for name, token in inbound.items()}
-        yield Stage(base, store, systems, clients, tokens)
+        yield Stage(base, store, folder, systems, clients, tokens)
 
 
 @contextmanager
