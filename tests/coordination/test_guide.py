@@ -1,0 +1,176 @@
+"""The guide's first sentence over all media and producers: nothing goes out before a release."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from valley import Valley, introduction, own_id, valley
+
+from engine.coordination.records import Asking, ask
+from engine.coordination.records_providers import providers
+from engine.coordination.records_tasks import Wanted
+from engine.fhir.json import loads
+
+EVERYBODY = ("hub", "mercy", "lakeside", "clinic")
+OWNER = '{name: Robin Vale, system: "urn:staff", value: "RV-1"}'
+SETTINGS = """  media:
+    fax: {{folder: faxes}}
+    phone: {{owner: {owner}}}
+    meeting: {{owner: {owner}, organizer: care@hub.example}}
+  preferences: [{{types: [RelatedPerson], prefer: [{medium}]}}]
+  notifications: {{events: [plan-changed], through: clinic}}
+"""
+SECRET = "Speech and family support"
+
+
+def outreach(place: Valley) -> None:
+    """Send a Communication that is to be told to the guardian, and to the plan."""
+    place.post(
+        "mercy",
+        {
+            "resourceType": "Communication",
+            "id": "outreach",
+            "meta": {
+                "security": [
+                    {
+                        "system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality",
+                        "code": "N",
+                    }
+                ]
+            },
+            "status": "in-progress",
+            "subject": {"reference": "Patient/avery"},
+            "sender": {"reference": "Organization/mercy"},
+            "recipient": [{"reference": "RelatedPerson/dana"}],
+            "payload": [{"contentString": "Shall we talk?"}],
+        },
+    )
+
+
+def request(place: Valley) -> None:
+    """Ask the providers for the member's records."""
+    member = place.entity("Patient/avery", "mercy")
+    asking = Asking(member, "hub", Wanted("2026-07-01T00:00:00.000000Z"), "one")
+    place.store.write(
+        lambda tx: ask(tx, place.project, asking, providers(tx, place.project, member, asker="hub"))
+    ).result()
+
+
+def answer(place: Valley) -> None:
+    """Send records that answer a request."""
+    place.post(
+        "mercy",
+        {
+            "resourceType": "Task",
+            "id": "answer",
+            "status": "completed",
+            "intent": "order",
+            "for": {"reference": "Patient/avery"},
+            "owner": {"reference": "Organization/mercy"},
+            "requester": {"reference": "Organization/hub"},
+            "output": [{"type": {"text": "records"}, "valueString": "Here."}],
+        },
+    )
+
+
+def change_of_plan(place: Valley) -> None:
+    """Send a plan, of which the guardian is to hear."""
+    place.post(
+        "mercy",
+        {
+            "resourceType": "CarePlan",
+            "id": "plan",
+            "title": SECRET,
+            "status": "active",
+            "intent": "plan",
+            "category": [
+                {
+                    "coding": [
+                        {
+                            "system": "http://hl7.org/fhir/us/core/CodeSystem/careplan-category",
+                            "code": "assess-plan",
+                        }
+                    ]
+                }
+            ],
+            "subject": {"reference": "Patient/avery"},
+        },
+    )
+
+
+def arrived(place: Valley) -> int:
+    """Count what is under the consent rule and reached any system."""
+    kinds = ("Communication", "CommunicationRequest", "Task")
+    return sum(one.resource["resourceType"] in kinds for one in place.arrived)
+
+
+def faxes(place: Valley) -> int:
+    return len(list(place.project.config.root.glob("faxes/*.pdf")))
+
+
+def tasks(code: str) -> Callable[[Valley], int]:
+    """Count the calls or meetings on record."""
+
+    def count(place: Valley) -> int:
+        rows = place.store.read(lambda tx: list(tx.resources.of_type("Task")))
+        found: list[dict[str, Any]] = [loads(row.body) for row in rows]
+        return sum(code in str(one.get("code")) for one in found)
+
+    return count
+
+
+def told_in_summary(place: Valley) -> int:
+    """Count how often another provider reads in the summary what the hospital planned."""
+    member = place.entity("Patient/avery", "mercy")
+    path = f"/fhir/Patient/{member}/$coordination-summary?_format=html"
+    return place.send("lakeside", "GET", path).text.count(SECRET)
+
+
+GOING_OUT: dict[str, tuple[str, Callable[[Valley], None], Callable[[Valley], int]]] = {
+    "FHIR": ("phone", outreach, arrived),
+    "fax": ("fax", outreach, faxes),
+    "phone": ("phone", outreach, tasks("'call'")),
+    "meeting": ("meeting", outreach, tasks("'meeting'")),
+    "records request": ("phone", request, arrived),
+    "records answer": ("phone", answer, arrived),
+    "notification": ("phone", change_of_plan, arrived),
+    "summary": ("phone", change_of_plan, told_in_summary),
+}
+
+
+@pytest.mark.parametrize("covered", [False, True], ids=["no consent", "consent"])
+@pytest.mark.parametrize("what", GOING_OUT)
+def test_nothing_goes_out_without_consent(tmp_path: Path, what: str, covered: bool) -> None:
+    """By every medium and from every producer: something under a release, and nothing without."""
+    medium, produce, count = GOING_OUT[what]
+    with valley(tmp_path, SETTINGS.format(owner=OWNER, medium=medium)) as place:
+        begin(place, covered)
+        produce(place)
+        for _ in range(4):
+            place.timers()
+            place.deliver(200)
+        assert bool(count(place)) == covered
+        if not covered:
+            assert (arrived(place), faxes(place)) == (0, 0)
+            assert (tasks("'call'")(place), tasks("'meeting'")(place)) == (0, 0)
+
+
+def begin(place: Valley, covered: bool) -> None:
+    """Let everybody be known, the guardian with every address, and the release be signed."""
+    place.settle()
+    dana = next(
+        entry["resource"]
+        for entry in introduction()["entry"]
+        if entry["resource"]["resourceType"] == "RelatedPerson"
+    )
+    telecom = [{"system": kind, "value": "+1 555 010 2030"} for kind in ("phone", "fax")]
+    response = place.send("mercy", "PUT", f"/fhir/{own_id(dana)}", {**dana, "telecom": telecom})
+    assert response.is_success, response.text
+    if covered:
+        place.permit(*EVERYBODY)
+    place.timers()
+    place.deliver(200)
+    place.arrived.clear()
