@@ -99,6 +99,8 @@ def settings(folder: Path, mail_port: int = 1, **media: Any) -> dict[str, Any]:
     every = {name: one for name, one in every.items() if one is not None}
     config |= {"mappings": str(REPOSITORY / "mappings"), "profiles": str(REPOSITORY / "profiles")}
     config["unrouted"] = "record"
+    for route in config["routes"]:  # Tasks of outreach stay on record here
+        route["types"].remove("Task")
     config["retry"] = {"attempts": 2, "first": 1, "jitter": 0}
     config["coordination"] = {"acting": "mercy", "media": every}
     return config
