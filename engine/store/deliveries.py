@@ -56,6 +56,9 @@ class _Line:
     member: str
 
 
+_FINAL = sorted(state.name for state in DELIVERY.states if state.final)
+
+
 class Deliveries:
     """Keep the outbox."""
 
@@ -448,7 +451,7 @@ class Deliveries:
         return min((at for at in found if at is not None), default=None)
 
     def depth(self) -> list[Depth]:
-        """Return how much stands at each destination in each state, delivered ones left out."""
+        """Return how much stands at each destination in each state that is not final."""
         query = (
             select(
                 delivery.c.destination,
@@ -456,7 +459,7 @@ class Deliveries:
                 func.count(),
                 func.min(delivery.c.created),
             )
-            .where(OPEN)
+            .where(OPEN, delivery.c.state.not_in(_FINAL))
             .group_by(delivery.c.destination, delivery.c.state)
             .order_by(delivery.c.destination, delivery.c.state)
         )
