@@ -123,7 +123,7 @@ def _accepted(entries: list[Any], told: list[Any]) -> list[str]:
 def test_a_dialect_that_cannot_say_a_type_is_a_clear_refusal(
     tmp_path: Path, repository: Path
 ) -> None:
-    """A route to a system whose dialect has no mapping for a type refuses it with R014, no crash."""
+    """A route to a dialect without a mapping for the type refuses it with R014: no crash."""
     text = CONFIG.format(
         dialect="us-core", mappings=repository / "mappings", profiles=repository / "profiles"
     ).replace("dialect: hrex", "dialect: r5")

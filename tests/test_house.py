@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import engine
 from engine.cli import COMMANDS, build
+from engine.codes import Code
 from engine.diagnostics import CODES
 
 ENGINE = Path(engine.__file__).parent
@@ -111,8 +112,6 @@ def test_every_command_explains_itself(name: str) -> None:
 @pytest.mark.parametrize("code", CODES.values(), ids=lambda code: code.code)
 def test_every_code_is_explained(code: object) -> None:
     """Each diagnostic code has a title, a FHIR issue type and an explanation."""
-    from engine.codes import Code
-
     assert isinstance(code, Code)
     assert code.title
     assert re.fullmatch(r"[a-z][a-z-]+", code.issue)

@@ -1,7 +1,5 @@
 """The settings of notifications: what members hear about, how often, and by which way."""
 
-
-
 from __future__ import annotations
 
 from dataclasses import dataclass
