@@ -1,4 +1,4 @@
-"""Real Bundles from public repositories: each entry gets an outcome, teams and plans arrive valid."""
+"""Real public Bundles: each entry gets an outcome, teams and plans arrive valid."""
 
 from __future__ import annotations
 
