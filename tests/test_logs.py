@@ -6,6 +6,11 @@ import json
 import subprocess
 import sys
 
+import pytest
+import structlog
+
+from engine import logs
+
 PROGRAM = """
 import structlog
 from engine import logs
@@ -51,3 +56,11 @@ def test_an_exception_is_logged_without_its_text_or_values() -> None:
     assert line["exception"] == "ValueError"
     assert line["frames"]
     assert "Avery" not in done.stderr
+
+
+def test_a_log_line_goes_to_standard_error_as_it_is_now(capsys: pytest.CaptureFixture[str]) -> None:
+    """Standard error may be led elsewhere after the logs were set up; lines follow it."""
+    logs.configure()
+    structlog.get_logger("later").error("still.heard")
+    assert "still.heard" in capsys.readouterr().err
+    structlog.reset_defaults()
