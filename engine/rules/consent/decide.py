@@ -93,13 +93,22 @@ def _decide(
     at: str,
     switches: Policy,
 ) -> Decision:
-    given = flattened(consents)
-    beside = [one for one in given if _is_other(one)]
+    compiled, beside = _apart(consents, switches.zone)
     question = read_question(request, [*flattened(supporting), *beside], at, switches)
-    compiled = [_compiled(one, switches.zone) for one in given if not _is_other(one)]
     found = standings(compiled, question)
     answers = [_Answer(recipient, found, question) for recipient in question.recipients]
     return _decision(answers, found, at, question, request)
+
+
+def _apart(consents: Sequence[Any], zone: str) -> tuple[list[CompiledConsent], list[Any]]:
+    """Return the consents, compiled, and what came along beside them."""
+    if isinstance(consents, list | tuple):
+        given = [one for one in consents if type(one) is CompiledConsent and one.zone == zone]
+        if len(given) == len(consents):
+            return given, []
+    listed = flattened(consents)
+    compiled = [_compiled(one, zone) for one in listed if not _is_other(one)]
+    return compiled, [one for one in listed if _is_other(one)]
 
 
 def _is_other(given: Any) -> bool:
