@@ -151,5 +151,7 @@ class Store:
 
 
 def _said(error: BaseException) -> str:
-    """Name what went wrong without the statement or its values."""
+    """Name what went wrong without the statement or its values; of a file, say which and why."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return type(getattr(error, "orig", error)).__name__
