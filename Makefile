@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test serve lint format bench faults revocations clean
+.PHONY: demo test serve lint format bench bench-others faults revocations clean
 
 demo: $(READY)
 	$(BIN)/carelane demo
@@ -33,6 +33,13 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/carelane bench
+
+# The mapping languages that the adapter is measured against: fpml into .venv, and, where npm is
+# there, jsonata into a folder that git ignores. Once installed, `make bench` measures them too.
+bench-others: $(READY)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	-npm install --silent --no-save --no-package-lock --prefix benchmarks/languages jsonata@2.2.2
+	$(BIN)/carelane bench adapter others
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

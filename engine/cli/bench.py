@@ -33,11 +33,16 @@ def bench(
     if not files:
         typer.echo(f"There is no benchmark of that name in {folder}/.", err=True)
         raise typer.Exit(MISUSE)
-    rows = list(_rows(files))
+    made = list(_rows(files))
+    rows = [row for row in made if "skipped" not in row]
+    skipped = [row for row in made if "skipped" in row]
     if as_json:
-        print(json.dumps({"machine": _machine(), "results": rows}, indent=1))
+        report = {"machine": _machine(), "results": rows, "skipped": skipped}
+        print(json.dumps(report, indent=1))
     else:
         _print(rows)
+        for row in skipped:
+            print(f"{row['name']} was skipped: {row['skipped']}")
 
 
 def _rows(files: list[Path]) -> Iterator[Row]:

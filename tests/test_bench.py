@@ -1,0 +1,39 @@
+"""`carelane bench` prints its rows, and the reason of each that it could not measure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from engine.cli import build
+
+BENCHMARK = """\
+def run():
+    row = {"name": "hop", "ratio": 2.5, "target": 1.0, "better": "higher", "against": "by hand"}
+    return [row, {"name": "hop.other", "skipped": "it is not installed"}]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with one benchmark of two rows."""
+    (tmp_path / "hop.py").write_text(BENCHMARK)
+    return tmp_path
+
+
+def test_what_was_not_measured_is_told_with_its_reason(folder: Path) -> None:
+    """A row that was skipped is no result: it stands by itself, with why."""
+    told = CliRunner().invoke(build("bench"), ["bench", "--json", "--folder", str(folder)])
+    report = json.loads(told.output)
+    assert [row["name"] for row in report["results"]] == ["hop"]
+    assert report["skipped"] == [{"name": "hop.other", "skipped": "it is not installed"}]
+
+
+def test_the_table_ends_with_what_was_skipped(folder: Path) -> None:
+    """Without --json the reason is a line below the table."""
+    told = CliRunner().invoke(build("bench"), ["bench", "--folder", str(folder)])
+    assert told.exit_code == 0
+    assert "hop.other was skipped: it is not installed" in told.output
