@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.fhir.json import loads
 from engine.fhir.references import iter_references
 from engine.message import Resource
 from engine.road.facts import ACTOR_TYPES, Facts, targets_of
-from engine.transform.crosswalk import Key, Links, literal
+from engine.rules.own_work import TYPES as WORK
+from engine.rules.own_work import is_own_work
+from engine.transform.crosswalk import Key, Links, literal, reference_key
 
 if TYPE_CHECKING:
     from engine.project import Project
@@ -29,9 +31,34 @@ def gather(
     """Read what the resources of one message, written by `system`, refer to."""
     keys = _keys(project, system, resources)
     links = _links(tx, keys)
+    own_work = _own_work(tx, project, system, resources, links)
     if not any(project.guarded(resource) for resource in resources):
-        return Facts(at, links)
-    return _judgeable(tx, at, links, {(key.type, to) for key, to in links.entities.items()})
+        return Facts(at, links, own_work=own_work)
+    facts = _judgeable(tx, at, links, {(key.type, to) for key, to in links.entities.items()})
+    return replace(facts, own_work=own_work) if own_work else facts
+
+
+def _own_work(
+    tx: Transaction, project: Project, system: str, resources: Sequence[Resource], links: Links
+) -> dict[str, frozenset[str]]:
+    """Return what the acting system reports of the work that the engine wrote for its people."""
+    coordination = project.config.coordination
+    if coordination is None or coordination.acting != system:
+        return {}
+    found: dict[str, frozenset[str]] = {}
+    for resource in resources:
+        type_name, id = resource["resourceType"], resource.get("id")
+        if type_name not in WORK or not isinstance(id, str):
+            continue
+        entity = links.entities.get(reference_key(system, f"{type_name}/{id}"))
+        first = tx.resources.version(type_name, entity, 1) if entity else None
+        if first is not None and first.system == system and is_own_work(loads(first.body)):
+            reference = f"{type_name}/{entity}"
+            told = (name for name in project.config.systems if name != system)
+            found[reference] = frozenset(
+                name for name in told if tx.deliveries.was_delivered(name, reference)
+            )
+    return found
 
 
 def gather_canonical(

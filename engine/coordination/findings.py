@@ -13,13 +13,13 @@ from engine.project import Project
 from engine.rules.finding import Finding, detected_issue, kind_of, settled, settled_by_engine
 from engine.rules.labels import label
 from engine.rules.orders import reference_to
+from engine.rules.own_work import DESK as TASK_SYSTEM
 from engine.store import Transaction
 from engine.transform.crosswalk import reference_key
 
 OUTCOME_SYSTEM = "https://carelane.example/fhir/CodeSystem/finding-outcome"
 """The system of the tag that says what follows a DetectedIssue."""
 
-TASK_SYSTEM = "https://carelane.example/fhir/CodeSystem/task"
 HELD = "review-hold"
 """Why a delivery is held that a finding implicates."""
 

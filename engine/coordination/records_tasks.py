@@ -11,13 +11,14 @@ from engine.coordination.records_states import STATES, Stage
 from engine.fhir.dates import END, moment
 from engine.fhir.references import iter_references
 from engine.message import Resource
+from engine.rules.own_work import FOLLOW_UP
 
 HREX = "http://hl7.org/fhir/us/davinci-hrex/CodeSystem/hrex-temp"
 CDEX = "http://hl7.org/fhir/us/davinci-cdex/CodeSystem/cdex-temp"
 ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 REQUEST = "https://carelane.example/fhir/records-request"
 """The identifier system of the requests that the engine writes."""
-BUSINESS = "https://carelane.example/fhir/CodeSystem/records-request-status"
+BUSINESS = FOLLOW_UP
 """The code system of Task.businessStatus: `overdue` and `reviewed`."""
 OWN_CATEGORY_SYSTEM = "https://carelane.example/fhir/CodeSystem/request-category"
 

@@ -11,11 +11,10 @@ from engine.clock import after
 from engine.config.media import Meeting, Owner, Phone
 from engine.message import Resource
 from engine.outreach.dispatch import Dispatch
+from engine.rules.own_work import OUTREACH as KINDS
 
 OUTREACH_TASK = "https://carelane.example/fhir/outreach-task"
 """The identifier system of these Tasks: the value is the id of the delivery they carry out."""
-
-KINDS = "https://carelane.example/fhir/CodeSystem/outreach"
 
 _HOUR = 3600.0
 _SHARES = {"routine": 1.0, "urgent": 0.5, "asap": 0.125}

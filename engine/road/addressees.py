@@ -22,8 +22,12 @@ def legs_of(unit: Unit, trip: Trip) -> tuple[Leg, ...]:
 
     A Task or CommunicationRequest whose parties are organizations that systems speak for goes to
     those systems; any other resource, and a request that names none of them, takes every route.
+    What people report about their own work goes to nobody who was not told of it before.
     """
     legs = trip.project.legs(trip.system, unit.type)
+    told = trip.facts.own_work.get(f"{unit.type}/{unit.entity}")
+    if told is not None:
+        return tuple(leg for leg in legs if leg.destination in told)
     parties = _PARTIES.get(unit.type, ())
     if not parties or unit.canonical is None or len(legs) < 2:
         return legs

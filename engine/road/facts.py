@@ -31,7 +31,8 @@ class Facts:
     `at` is the instant of the decision (RFC 3339); `consents` maps a member's canonical id to the
     canonical Consents on record; `supporting` maps `Type/id` to canonical actors, `content` to what
     else is referred to; `local` maps the names of the message's own entries to canonical
-    references.
+    references; `own_work` maps what the engine wrote for the sender's own people to the systems
+    that were told of it.
     """
 
     at: str
@@ -40,6 +41,7 @@ class Facts:
     supporting: Mapping[str, Resource] = field(default_factory=dict)
     content: Mapping[str, Resource] = field(default_factory=dict)
     local: Mapping[str, str] = field(default_factory=dict)
+    own_work: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def told_by(self, resource: Resource) -> tuple[Resource, ...]:
         """Return the actors, and of the content what `resource` itself refers to."""

@@ -17,7 +17,11 @@ from engine.rules.told import Told
 
 
 def judge(unit: Unit, trip: Trip) -> Outcome:
-    """Decide for each destination; one deny refuses the unit, since every recipient must pass."""
+    """Decide for each destination; one deny refuses the unit, since every recipient must pass.
+
+    What people report about their own work is theirs to report: it stays here where a decision
+    denies that it goes further.
+    """
     if unit.canonical is None or not trip.project.guarded(unit.canonical):
         return Next(unit)
     legs = legs_of(unit, trip)
@@ -25,8 +29,9 @@ def judge(unit: Unit, trip: Trip) -> Outcome:
         leg.destination: decision_for(unit.canonical, unit.member, leg.destination, trip)
         for leg in legs
     }
+    own = f"{unit.type}/{unit.entity}" in trip.facts.own_work
     for destination, decision in decisions.items():
-        if decision.decision != "permit":
+        if decision.decision != "permit" and not own:
             problem = decision.diagnostic().at(unit.where)
             record = decision.record(destination)
             return Reject(replace(unit, refusal=record, decisions=decisions), 403, (problem,))

@@ -19,10 +19,12 @@ from engine.rules.redact import carried_out
 
 
 def route(unit: Unit, trip: Trip) -> Outcome:
-    """Write one draft for every destination that the routes lead to and no decision leaves out."""
+    """Write one draft for every destination that the routes lead to and no decision keeps out."""
     drafts, left_out = [], []
     for leg in legs_of(unit, trip):
         decision = unit.decisions.get(leg.destination)
+        if decision is not None and not decision.permitted:
+            continue
         made = draft_for(unit, leg.destination, decision, trip)
         if isinstance(made, Draft):
             drafts.append(made)

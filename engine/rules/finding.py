@@ -8,10 +8,11 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from engine.message import Resource
+from engine.rules.own_work import FINDING
 
 Gravity = Literal["high", "moderate", "low"]
 
-CODE_SYSTEM = "https://carelane.example/fhir/CodeSystem/finding"
+CODE_SYSTEM = FINDING
 """The system of our codes in `DetectedIssue.code`."""
 
 ACTION_SYSTEM = "https://carelane.example/fhir/CodeSystem/finding-action"
