@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -97,6 +97,12 @@ class Audits:
             query = query.where(audit.c.at >= since)
         if until is not None:
             query = query.where(audit.c.at < until)
+        return [Record(*row) for row in self._session.execute(query)]
+
+    def between(self, after: int, to: int, kinds: Sequence[str]) -> list[Record]:
+        """Return the records of some kinds behind one sequence and up to another, in order."""
+        query = select(audit).where(audit.c.sequence > after, audit.c.sequence <= to)
+        query = query.where(audit.c.kind.in_(kinds)).order_by(audit.c.sequence)
         return [Record(*row) for row in self._session.execute(query)]
 
     def ends(self) -> Ends:

@@ -193,3 +193,74 @@ class TimerRow:
     body: dict[str, Any]
     created: str
     changed: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionRow:
+    """Hold a system's subscription: its state, its version and how many events it had.
+
+    `since` is the place in the ledger behind which events count, `body` the resource without the
+    secrets in `headers` (JSON: names and values), `reason` why it is in error or off. `message_id`
+    and `unit_id` name the submission that its present version came with.
+    """
+
+    id: str
+    system: str
+    state: str
+    topic: str
+    version: int
+    created: str
+    changed: str
+    ends: str | None
+    since: int
+    events: int
+    reason: str | None
+    message_id: str
+    unit_id: str
+    body: bytes
+    headers: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """Hold one event of a subscription: which version of which resource (`Type/entity`)."""
+
+    subscription_id: str
+    number: int
+    at: str
+    resource: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRow:
+    """Hold our own subscription at another system.
+
+    `remote` is its id there, `digest` the SHA-256 of the secret that its notifications bear.
+    Everything up to event `heard` was looked at, `told` is the highest that we know to exist.
+    `due` is when it is to be looked after next, `behind` whether more than its news may be missed.
+    """
+
+    system: str
+    id: str
+    state: str
+    remote: str | None
+    digest: str
+    heard: int
+    told: int
+    heard_at: str
+    due: str
+    behind: bool
+    reason: str | None
+    created: str
+    changed: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewsRow:
+    """Hold one event that another system notified us of; `resource` is None where it said none."""
+
+    watch_id: str
+    number: int
+    at: str
+    resource: str | None

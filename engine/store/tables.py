@@ -291,3 +291,77 @@ timer = Table(
     _partial("ix_timer_due", "due", where="state = 'waiting'"),
 )
 """What is to happen once at an instant: reminders, escalations, what follows a message."""
+
+subscription = Table(
+    "subscription",
+    METADATA,
+    Column("id", TEXT, primary_key=True),
+    Column("system", TEXT, nullable=False),
+    Column("state", TEXT, nullable=False),
+    Column("topic", TEXT, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created", TEXT, nullable=False),
+    Column("changed", TEXT, nullable=False),
+    Column("ends", TEXT),
+    Column("since", NUMBER, nullable=False),
+    Column("events", NUMBER, nullable=False),
+    Column("reason", TEXT),
+    Column("message_id", TEXT, ForeignKey("message.id"), nullable=False),
+    Column("unit_id", TEXT, ForeignKey("unit.id"), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("headers", LargeBinary),
+    Index("ix_subscription_system_id", "system", "id"),
+    _partial("ix_subscription_live", "id", where="state IN ('requested', 'active', 'error')"),
+)
+"""The subscriptions of systems: what each asked for, where it stands, how many events it had."""
+
+subscription_event = Table(
+    "subscription_event",
+    METADATA,
+    Column("subscription_id", TEXT, ForeignKey("subscription.id"), nullable=False),
+    Column("number", NUMBER, nullable=False),
+    Column("at", TEXT, nullable=False),
+    Column("resource", TEXT, nullable=False),
+    Column("version", Integer, nullable=False),
+    PrimaryKeyConstraint("subscription_id", "number"),
+    UniqueConstraint("subscription_id", "resource", "version"),
+)
+"""The events of each subscription by number, without gaps: which version of what happened."""
+
+reader = Table(
+    "reader",
+    METADATA,
+    Column("name", TEXT, primary_key=True),
+    Column("sequence", NUMBER, nullable=False),
+)
+"""How far the ledger was read by whoever follows it."""
+
+watch = Table(
+    "watch",
+    METADATA,
+    Column("system", TEXT, primary_key=True),
+    Column("id", TEXT, nullable=False, unique=True),
+    Column("state", TEXT, nullable=False),
+    Column("remote", TEXT),
+    Column("digest", TEXT, nullable=False),
+    Column("heard", NUMBER, nullable=False),
+    Column("told", NUMBER, nullable=False),
+    Column("heard_at", TEXT, nullable=False),
+    Column("due", TEXT, nullable=False),
+    Column("behind", Integer, nullable=False),
+    Column("reason", TEXT),
+    Column("created", TEXT, nullable=False),
+    Column("changed", TEXT, nullable=False),
+)
+"""Our own subscriptions at other systems; of the secret of each only the SHA-256 is here."""
+
+news = Table(
+    "news",
+    METADATA,
+    Column("watch_id", TEXT, nullable=False),
+    Column("number", NUMBER, nullable=False),
+    Column("at", TEXT, nullable=False),
+    Column("resource", TEXT),
+    PrimaryKeyConstraint("watch_id", "number"),
+)
+"""What other systems notified us of and nobody has looked at yet."""

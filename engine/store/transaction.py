@@ -12,9 +12,11 @@ from engine.store.deliveries import Deliveries
 from engine.store.messages import Messages
 from engine.store.resources import Resources
 from engine.store.session import Session
+from engine.store.subscriptions import Subscriptions
 from engine.store.timers import Timers
 from engine.store.units import Units
 from engine.store.upkeep import Upkeep
+from engine.store.watches import Watches
 
 
 class Transaction(Session):
@@ -62,6 +64,16 @@ class Transaction(Session):
     def timers(self) -> Timers:
         """What is to happen once at an instant."""
         return Timers(self)
+
+    @cached_property
+    def subscriptions(self) -> Subscriptions:
+        """What systems subscribed to, and the events of each."""
+        return Subscriptions(self)
+
+    @cached_property
+    def watches(self) -> Watches:
+        """Our own subscriptions at other systems."""
+        return Watches(self)
 
     @cached_property
     def upkeep(self) -> Upkeep:

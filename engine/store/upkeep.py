@@ -12,7 +12,16 @@ from sqlalchemy.sql import ColumnElement
 
 from engine.deliver.outbox import DELIVERY
 from engine.store.session import Session
-from engine.store.tables import chain, decision, delivery, history, message, resource, unit
+from engine.store.tables import (
+    chain,
+    decision,
+    delivery,
+    history,
+    message,
+    resource,
+    subscription,
+    unit,
+)
 from engine.store.vault import Vault, sealed_with
 
 FINAL = tuple(state.name for state in DELIVERY.states if state.final)
@@ -50,6 +59,12 @@ SEALED: tuple[Sealed, ...] = (
         (history.c.type, history.c.id, history.c.version),
         (history.c.body,),
         lambda k: f"{k[0]}/{k[1]}",
+    ),
+    Sealed(
+        subscription,
+        (subscription.c.id,),
+        (subscription.c.body, subscription.c.headers),
+        lambda k: f"subscription {k[0]}",
     ),
 )
 """Every column that holds a payload."""
