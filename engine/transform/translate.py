@@ -52,8 +52,8 @@ class Translator:
 
     def fast(self) -> Callable[[Concept], Concept | None]:
         """Return the function for the common concepts; its None means: take the slow way."""
-        hits = {key: row.coding(self.direction) for key, row in self.there.items() if _plain(row)}
-        added = {key: row.coding(other(self.direction)) for key, row in self.back.items()}
+        hits = _by_code(self.there, self.direction, _plain)
+        added = _by_code(self.back, other(self.direction))
         keep = self.keep_source
 
         def translate(concept: Concept) -> Concept | None:
@@ -64,16 +64,17 @@ class Translator:
                 return None
             if len(codings) == 1:
                 coding = codings[0]
-                hit = hits.get((coding.get("system"), coding.get("code")))
-                if hit is None or "extension" in concept:
+                system, hit = hits.get(coding.get("code"), _MISS)
+                if hit is None or system != coding.get("system") or "extension" in concept:
                     return None
                 out = concept.copy()
                 out["coding"] = [hit.copy(), coding]
                 return out
             if len(codings) == 2:
                 coding = codings[1]
-                again = added.get((coding.get("system"), coding.get("code")))
-                if again is not None and again == codings[0] and "extension" not in concept:
+                system, again = added.get(coding.get("code"), _MISS)
+                same = again == codings[0] and system == coding.get("system")
+                if same and "extension" not in concept:
                     return {**concept, "coding": [coding]}
             return None
 
@@ -223,14 +224,31 @@ class Translator:
         return {k: v for k, v in there.items() if back.get(v) == k and k in plain}
 
 
-def _shown_as(concept: Concept) -> str | None:
-    """Return what a reader would see of a concept: its text, or the first display."""
-    displays = (c["display"] for c in concept.get("coding", ()) if "display" in c)
-    return concept.get("text") or next(displays, None)
+_MISS: tuple[None, None] = (None, None)
 
 
 def _plain(row: Row) -> bool:
     return row.relationship == "equivalent"
+
+
+def _by_code(
+    rows: Mapping[Key, Row], direction: Direction, wanted: Callable[[Row], bool] = lambda row: True
+) -> dict[str | None, tuple[str | None, Coding | None]]:
+    """Return system and translation by code alone, which is quicker than by both.
+
+    A code that two systems have stands for the first; the slow way knows the other.
+    """
+    found: dict[str | None, tuple[str | None, Coding | None]] = {}
+    for (system, code), row in rows.items():
+        if wanted(row):
+            found.setdefault(code, (system, row.coding(direction)))
+    return found
+
+
+def _shown_as(concept: Concept) -> str | None:
+    """Return what a reader would see of a concept: its text, or the first display."""
+    displays = (c["display"] for c in concept.get("coding", ()) if "display" in c)
+    return concept.get("text") or next(displays, None)
 
 
 def _seen(row: Row, direction: Direction) -> str:
