@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.fhir.json import loads
-from engine.fhir.references import iter_references
+from engine.fhir.references import distinct, references_of
 from engine.message import Resource
 from engine.road.facts import ACTOR_TYPES, Facts, targets_of
 from engine.rules.own_work import TYPES as WORK
@@ -83,7 +83,7 @@ def _keys(project: Project, system: str, resources: Iterable[Resource]) -> list[
     keys: dict[Key, None] = dict.fromkeys(project.organization_keys())
     for resource in resources:
         keys.update(dict.fromkeys(project.naming.own_keys(system, resource)))
-        for _, reference in iter_references(resource):
+        for reference in distinct(references_of(resource)):
             keys.update(dict.fromkeys(project.naming.reference_keys(system, reference)))
     return list(keys)
 
@@ -153,7 +153,7 @@ def renamed(tx: Transaction, resource: Resource) -> Resource:
     denies somebody by the old id would miss them. Changes the tree that it is given.
     """
     if tx.crosswalk.has_mergers():
-        for _, reference in iter_references(resource):
+        for reference in references_of(resource):
             target = reference.get("reference")
             found = literal(target) if isinstance(target, str) else None
             if found and found.base is None and (now := tx.crosswalk.current(found.id)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -41,11 +41,46 @@ def _walk(node: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]
                     yield from _walk(item, f"{path}.{name}[{index}]")
 
 
+def references_of(resource: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what `iter_references` yields, in its order and without the paths: much faster."""
+    found: list[dict[str, Any]] = []
+    _collect(resource, found)
+    return found
+
+
+def _collect(node: dict[str, Any], found: list[dict[str, Any]]) -> None:
+    may_refer = "reference" in node or "identifier" in node
+    if may_refer and "resourceType" not in node and is_reference(node):
+        found.append(node)
+    for value in node.values():
+        kind = type(value)
+        if kind is dict:
+            _collect(value, found)
+        elif kind is list:
+            for item in value:
+                if type(item) is dict:
+                    _collect(item, found)
+
+
+def distinct(references: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield references, of those with the same literal and no identifier only the first."""
+    seen: set[Any] = set()
+    for reference in references:
+        if "identifier" not in reference:
+            literal = reference.get("reference")
+            if literal in seen:
+                continue
+            seen.add(literal)
+        yield reference
+
+
 def is_reference(node: dict[str, Any]) -> bool:
     """Tell whether an object has the shape of a Reference."""
     if not isinstance(node.get("reference"), str) and not isinstance(node.get("identifier"), dict):
         return False
-    return all(name.removeprefix("_") in _REFERENCE_KEYS for name in node)
+    return _REFERENCE_KEYS.issuperset(node) or all(
+        name.removeprefix("_") in _REFERENCE_KEYS for name in node
+    )
 
 
 def split_reference(reference: str) -> Pair | None:

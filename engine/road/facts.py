@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from engine.fhir.references import iter_references
+from engine.fhir.references import distinct, references_of
 from engine.message import Resource, Unit
 from engine.transform.crosswalk import Links, literal
 
@@ -107,7 +107,7 @@ def _unversioned(consent: Resource) -> Resource:
 
 def targets_of(resource: Resource) -> Iterator[str]:
     """Yield the canonical references `Type/id` of a canonical resource."""
-    for _, reference in iter_references(resource):
+    for reference in distinct(references_of(resource)):
         target = reference.get("reference")
         found = literal(target) if isinstance(target, str) else None
         if found and found.base is None:

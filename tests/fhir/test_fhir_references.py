@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import pytest
 
+from engine.fhir.json import loads
 from engine.fhir.references import (
     contained_cycle,
     contained_id,
     contained_ids,
+    distinct,
     is_urn,
     iter_references,
     reference_type,
+    references_of,
     split_conditional,
     split_reference,
 )
+from engine.samples.bundles import names, sample
 
 
 def test_references_are_found_everywhere() -> None:
@@ -33,6 +37,27 @@ def test_references_are_found_everywhere() -> None:
         "CareTeam.participant[0].member",
         "CareTeam.extension[0].valueReference",
         "CareTeam.contained[0].managingEntity",
+    ]
+    assert references_of(tree) == [reference for _, reference in iter_references(tree)]
+
+
+@pytest.mark.parametrize("name", names())
+def test_references_are_found_without_their_paths_as_well(name: str) -> None:
+    """The quick search finds the very same objects in the same order, in every sample."""
+    tree = loads(sample(name))
+    found = [id(reference) for reference in references_of(tree)]
+    assert found == [id(reference) for _, reference in iter_references(tree)]
+
+
+def test_a_literal_counts_once_unless_an_identifier_stands_beside_it() -> None:
+    """Among references with one literal only the first is kept; logical ones are all kept."""
+    one, named = {"reference": "Patient/1"}, {"identifier": {"value": "x"}}
+    both = {**one, **named}
+    assert list(distinct([one, {**one, "display": "again"}, both, named, named])) == [
+        one,
+        both,
+        named,
+        named,
     ]
 
 
