@@ -36,6 +36,9 @@ def test_the_demo_plays_the_day_and_fits_a_narrow_terminal(tmp_path: Path) -> No
     done = carelane("demo", cwd=tmp_path, TMPDIR=str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     shown, told = done.stdout.split("The fax is in fax", maxsplit=1)
+    column = " ".join(line[14:36].strip() for line in shown.splitlines())
+    for told_by in ("one by FHIR", "One fax (PDF)", "One phone Task", "One meeting invitation"):
+        assert told_by in column
     rows = sum(len(step.expected) + len(SEEN.get(step.sample, ())) for step in DAY)
     assert f"{rows} of {rows} outcomes are as expected" in shown
     for code in ("consent-missing", "consent-recipient", "consent-withdrawn", "consent-revoked"):
@@ -47,6 +50,9 @@ def test_the_demo_plays_the_day_and_fits_a_narrow_terminal(tmp_path: Path) -> No
     assert Path(ledger[1]).is_file()
     folder = Path(ledger[1]).parent
     assert [one.read_bytes()[:5] for one in folder.glob("fax/*.pdf")] == [b"%PDF-"]
+    (mail,) = folder.glob("mail/*.eml")
+    assert b"text/calendar" in mail.read_bytes()
+    assert (folder / "summary.pdf").read_bytes()[:5] == b"%PDF-"
     assert "Different frequency" in (folder / "summary.html").read_text(encoding="utf-8")
     traced = re.search(r"(ledger trace \S+)", told)
     assert traced is not None

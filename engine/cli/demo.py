@@ -126,8 +126,8 @@ def _conclude(
                 style="red",
             )
     console.print(
-        "\nThe fax is in fax/, and the summary that the plan sees is in summary.html, both in\n"
-        f"{folder}.",
+        "\nThe fax is in fax/, the invitation in mail/, the summary that the plan sees in\n"
+        f"summary.html and summary.pdf, all in {folder}.",
         soft_wrap=True,
     )
     console.print("The ledger of this day is there, too. To read it:", soft_wrap=True)

@@ -7,10 +7,11 @@ from engine.codes import Code
 CODES: tuple[Code, ...] = (
     Code(
         "O001",
-        "It is not clear where a fax goes",
+        "It is not clear where a fax or mail goes",
         "invalid",
         "Give `coordination.media.fax` either a `gateway` (an HTTP URL) or a `folder` that the "
-        "gateway watches.",
+        "gateway watches, and `coordination.media.mail` either a `host` or a `folder` that a relay "
+        "picks mail up from.",
     ),
     Code(
         "O002",

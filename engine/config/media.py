@@ -57,10 +57,15 @@ class Fax:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
-    """Hand messages to a mail relay over SMTP, encrypted unless said otherwise."""
+    """Hand messages to a mail relay over SMTP, encrypted unless said otherwise, or in a folder."""
 
-    host: str = required(
+    host: str | None = absent_or(
         Text("a host name or address", r"[A-Za-z0-9.:_-]+"), "The relay that takes our mail."
+    )
+    folder: str | None = absent_or(
+        Text("a folder, relative to this file"),
+        "The folder from which a relay on this machine picks mail up, instead of `host`; each "
+        "message is one .eml file, there whole or not at all.",
     )
     port: int = optional(Whole(1, 65_535), "The relay's port.", 587)
     tls: str = optional(
@@ -234,6 +239,11 @@ def _urls(node: Node | None, reading: Reading) -> Iterator[str]:
 
 
 def _mail(mail: Node, reading: Reading) -> None:
+    if len([name for name in ("host", "folder") if mail.get(name) is not None]) != 1:
+        reading.problem(
+            "O001", "Mail goes either to a relay or into a folder.", mail.place,
+            expected="`host` or `folder`, and not both",
+        )  # fmt: skip
     if (mail.get("user") is None) != (mail.get("password") is None):
         reading.problem(
             "O003", "To log in at the relay takes a user and a password.", mail.place,

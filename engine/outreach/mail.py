@@ -1,4 +1,4 @@
-"""Secure e-mail: the message, and handing it to the relay over an encrypted connection."""
+"""Secure e-mail: the message, and handing it to a relay, encrypted or in a folder."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
+from pathlib import Path
 
 from engine.config.media import Mail
 from engine.deliver.answer import Reply
 from engine.outreach.dispatch import MOST_CHARACTERS, Dispatch, name
+from engine.outreach.folder import file_name, write
 
 SUBJECT = "Coordination of care: a confidential message"
 """What every such mail is called: subjects are shown where others may read them."""
@@ -96,6 +98,20 @@ def send(dispatch: Dispatch, settings: Mail, timeout: float, invite: bytes | Non
     return Reply(202)
 
 
+def put(dispatch: Dispatch, folder: Path, settings: Mail, invite: bytes | None = None) -> Reply:
+    """Put a mail into a folder that a relay picks up, as one `.eml`; a repeat replaces it."""
+    if sum(map(len, dispatch.paragraphs)) > MOST_CHARACTERS:
+        return Reply(_TOO_LONG)
+    try:
+        mail = message(dispatch, settings, invite).as_bytes()
+        write(folder / f"{file_name('mail', dispatch.key)}.eml", mail)
+    except ValueError:
+        return Reply(_REFUSED)
+    except OSError:
+        return Reply(failure="unreachable")
+    return Reply(202)
+
+
 def _status(code: int) -> int:
     """Return 4xx of SMTP as come back later, everything else as refused for good."""
     return _OVERLOADED if 400 <= code < 500 else _REFUSED
@@ -118,11 +134,12 @@ def _relay(settings: Mail, timeout: float) -> Iterator[smtplib.SMTP]:
 
 
 def _connected(settings: Mail, timeout: float) -> smtplib.SMTP:
+    host = settings.host
+    if host is None:
+        raise ConnectionError("no relay is set up")
     if settings.tls == "implicit":
-        return smtplib.SMTP_SSL(
-            settings.host, settings.port, timeout=timeout, context=_trust(settings)
-        )
-    return smtplib.SMTP(settings.host, settings.port, timeout=timeout)
+        return smtplib.SMTP_SSL(host, settings.port, timeout=timeout, context=_trust(settings))
+    return smtplib.SMTP(host, settings.port, timeout=timeout)
 
 
 def _trust(settings: Mail) -> ssl.SSLContext:

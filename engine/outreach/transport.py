@@ -58,7 +58,7 @@ class MediaTransport:
             case "fax" if media.fax is not None:
                 return await self._fax(destination, dispatch, media.fax)
             case "mail" if media.mail is not None:
-                return await _mail(destination, dispatch, media.mail, None)
+                return await self._mail(destination, dispatch, media.mail, None)
             case "phone" if media.phone is not None:
                 return await self._assign(dispatch, None)
             case "meeting" if media.meeting is not None:
@@ -88,11 +88,14 @@ class MediaTransport:
         assigned = await self._assign(dispatch, invite)
         if assigned.status != 202 or invite is None or self._media.mail is None:
             return assigned
-        invited = await _mail(destination, dispatch, self._media.mail, invite)
+        invited = await self._mail(destination, dispatch, self._media.mail, invite)
         return assigned if invited.status in _REFUSALS else invited  # the owner has it in the Task
 
-
-async def _mail(
-    destination: Destination, dispatch: Dispatch, settings: Mail, invite: bytes | None
-) -> Reply:
-    return await asyncio.to_thread(mail.send, dispatch, settings, destination.timeout / 2, invite)
+    async def _mail(
+        self, destination: Destination, dispatch: Dispatch, settings: Mail, invite: bytes | None
+    ) -> Reply:
+        if settings.folder is not None:
+            folder = self._root / settings.folder
+            return await asyncio.to_thread(mail.put, dispatch, folder, settings, invite)
+        timeout = destination.timeout / 2
+        return await asyncio.to_thread(mail.send, dispatch, settings, timeout, invite)

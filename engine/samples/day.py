@@ -131,7 +131,7 @@ DAY: tuple[Step, ...] = (
         "mercy",
         "12-outreach-to-four",
         "Communication",
-        (Expected(("Communication",), "to four, FHIR first"),),
+        (Expected(("Communication",), "to four, one by FHIR"),),
     ),
     Step("hub", "13-request-for-records", "", ()),
     Step("mercy", "14-plan-revised", "", (Expected(("CarePlan",), "with a category"),)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from email import message_from_bytes
 from typing import Any
 
 import httpx
@@ -40,13 +41,34 @@ class Seen:
         return Expected((), self.title, self.outcome)
 
 
+def _chosen(_: Stage, store: Store) -> bool:
+    """Look for the four choices in the ledger, each of another medium and with its reason."""
+    records = store.read(lambda tx: list(tx.audit.records()))
+    chosen = [json.loads(one.body) for one in records if one.kind == "outreach.chosen"]
+    media = {one["medium"] for one in chosen[-4:] if one["reason"]}
+    return media == {"fhir", "fax", "phone", "meeting"}
+
+
 def _faxed(stage: Stage, _: Store) -> bool:
-    return any(one.read_bytes().startswith(b"%PDF") for one in stage.faxes.glob("*.pdf"))
+    return [one.read_bytes()[:5] for one in stage.faxes.glob("*.pdf")] == [b"%PDF-"]
 
 
-def _assigned(code: str) -> Callable[[Stage, Store], bool]:
-    """Look for a Task of outreach: `call` or `meeting`, for somebody of the plan."""
-    return lambda _, store: any(code in _codes(task) for task in on_record(store, "Task"))
+def _to_call(_: Stage, store: Store) -> bool:
+    return sum("call" in _codes(task) for task in on_record(store, "Task")) == 1
+
+
+def _invited(stage: Stage, store: Store) -> bool:
+    """Look for the one mail that mail clients offer to accept, and for the owner's Task."""
+    mails = [message_from_bytes(one.read_bytes()) for one in stage.mails.glob("*.eml")]
+    invitations = [
+        part.get_payload(decode=True)
+        for mail in mails
+        for part in mail.walk()
+        if part.get_content_type() == "text/calendar"
+    ]
+    asked = [b"METHOD:REQUEST" in bytes(one) for one in invitations if isinstance(one, bytes)]
+    meetings = sum("meeting" in _codes(task) for task in on_record(store, "Task"))
+    return (asked, meetings) == ([True], 1)
 
 
 def _found(code: str) -> Callable[[Stage, Store], bool]:
@@ -83,9 +105,10 @@ def _written(stage: Stage, store: Store) -> bool:
 
 SEEN: dict[str, tuple[Seen, ...]] = {
     "12-outreach-to-four": (
-        Seen("to the therapists by fax (PDF)", "delivered", "fax folder", _faxed),
-        Seen("to the guardian by phone (Task)", "delivered", "call list", _assigned("call")),
-        Seen("to the school by meeting (Task)", "delivered", "calendar", _assigned("meeting")),
+        Seen("Four methods chosen, each with its reason", "recorded", "ledger", _chosen),
+        Seen("One fax (PDF), to the therapists", "delivered", "fax folder", _faxed),
+        Seen("One phone Task, to tell the guardian", "delivered", "call list", _to_call),
+        Seen("One meeting invitation, to the school", "delivered", "mail folder", _invited),
     ),
     "13-request-for-records": (
         Seen("Records requested", "delivered", "hospital", _asked),
@@ -147,12 +170,15 @@ def _put(stage: Stage, sender: str, resource: dict[str, Any]) -> None:
 
 
 def write_summary(stage: Stage, store: Store) -> bool:
-    """Write the page that the operator gets into the stage's folder, once it tells the finding."""
+    """Write what the operator gets into the stage's folder, once it tells the finding."""
     member = next((one["id"] for one in on_record(store, "Patient")), "")
-    response = stage.clients["hub"].get(
-        f"/Patient/{member}/$coordination-summary", params={"_format": "html"}
-    )
-    if response.status_code != httpx.codes.OK or "Different frequency" not in response.text:
-        return False
-    (stage.folder / "summary.html").write_text(response.text, encoding="utf-8")
+    for form in ("html", "pdf"):
+        response = stage.clients["hub"].get(
+            f"/Patient/{member}/$coordination-summary", params={"_format": form}
+        )
+        if response.status_code != httpx.codes.OK:
+            return False
+        if form == "html" and "Different frequency" not in response.text:
+            return False
+        (stage.folder / f"summary.{form}").write_bytes(response.content)
     return True

@@ -34,7 +34,7 @@ class StageError(CarelaneError):
 class Stage:
     """Hold what runs: the sample systems, the engine's FHIR base, and a client for each sender.
 
-    `folder` is where faxes and pages are put.
+    `folder` is where faxes, mails and pages are put.
     `tokens` are what the senders show to the engine, `store` is the URL of its record.
     """
 
@@ -49,6 +49,11 @@ class Stage:
     def faxes(self) -> Path:
         """Return the folder that a fax gateway would watch."""
         return self.folder / "fax"
+
+    @property
+    def mails(self) -> Path:
+        """Return the folder that a mail relay would pick up from."""
+        return self.folder / "mail"
 
     def send(self, sender: str, target: str, body: bytes) -> httpx.Response:
         """POST a body to the engine as one of the systems."""
@@ -69,6 +74,7 @@ def staged(folder: Path) -> Iterator[Stage]:
         "CARELANE_STORE": store,
         "CARELANE_PORT": str(free_port()),
         "CARELANE_FAX": str(folder / "fax"),
+        "CARELANE_MAIL": str(folder / "mail"),
     }
     with ExitStack() as stack:
         for name, system in systems.items():

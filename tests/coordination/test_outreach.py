@@ -745,6 +745,8 @@ def test_the_preferences_table_decides(tmp_path: Path) -> None:
         ({"fax": {"number": "515 555 0100"}}, "O001"),
         ({"fax": {"folder": "a", "gateway": "https://fax.example"}}, "O001"),
         ({"fax": {"gateway": "http://fax.example/in"}}, "O002"),
+        ({"mail": {"from": "a@b.example"}}, "O001"),
+        ({"mail": {"host": "h", "folder": "out", "from": "a@b.example"}}, "O001"),
         ({"mail": {"host": "h", "from": "a@b.example", "user": "u"}}, "O003"),
         ({"mail": {"host": "h", "from": "a@b.example\r\nBcc: x@y.example"}}, "C103"),
         ({"mail": {"host": "h", "from": "a@b.example", "password": "secret"}}, "C109"),

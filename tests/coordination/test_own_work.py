@@ -1,4 +1,4 @@
-"""What people report about the work that the engine gave them: recorded always, told to nobody new."""
+"""What people report about the work that the engine gave them: recorded, told to nobody new."""
 
 from __future__ import annotations
 

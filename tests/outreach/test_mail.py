@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from pathlib import Path
 
 import icalendar
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from engine.config.media import Mail, Meeting, Owner, Phone
 from engine.outreach.dispatch import Dispatch, name
 from engine.outreach.invitation import invitation
-from engine.outreach.mail import message, send
+from engine.outreach.mail import message, put, send
 from engine.outreach.tasks import due_of, start_of, task
 
 PLAIN = Dispatch(
@@ -152,3 +153,25 @@ def test_a_task_has_owner_due_time_and_script() -> None:
     assert "Avery's plan of care is ready." in inputs["script"]["valueString"]
     assert inputs["address"]["valueContactPoint"]["value"] == "+15155550117"
     assert "Avery" not in made["description"]
+
+
+def test_a_folder_takes_each_mail_whole_and_once(tmp_path: Path) -> None:
+    """A relay that picks up finds one `.eml` with its invitation, also after a repeat."""
+    folder = tmp_path / "out"
+    settings = Mail(folder="out", sender="care@mercy.example")
+    for _ in range(2):
+        assert put(PLAIN, folder, settings, invite()).status == 202
+    (file,) = folder.iterdir()
+    assert (file.suffix, file.stat().st_mode & 0o777) == (".eml", 0o600)
+    mail = message_from_bytes(file.read_bytes(), policy=policy.SMTP)
+    assert isinstance(mail, EmailMessage)
+    assert mail["To"] == "Dana Lindqvist <dana@home.example>"
+    (part,) = [one for one in mail.walk() if one.get_content_type() == "text/calendar"]
+    assert part.get_param("method") == "REQUEST"
+
+
+def test_a_folder_that_cannot_be_written_is_unreachable(tmp_path: Path) -> None:
+    """A value that is tried again, not an exception."""
+    (tmp_path / "out").write_text("a file")
+    settings = Mail(folder="out", sender="care@mercy.example")
+    assert put(PLAIN, tmp_path / "out", settings).failure == "unreachable"
