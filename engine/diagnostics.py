@@ -21,6 +21,7 @@ from engine.codes import (
     parse,
     road,
     rules,
+    subscriptions,
     validate,
 )
 
@@ -39,6 +40,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
             rules.CODES,
             outreach.CODES,
             coordination.CODES,
+            subscriptions.CODES,
         )
         for code in table
     }

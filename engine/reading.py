@@ -12,18 +12,23 @@ from engine.road.identify import member_of
 from engine.road.judge import decision_for
 from engine.road.route import draft_for
 from engine.road.trip import Trip
+from engine.rules.decision import Decision
 from engine.store import ResourceRow, Transaction
 from engine.transform.crosswalk import reference_key
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Hold what a reader is told: the resource and its version, or why not (with HTTP status)."""
+    """Hold what a reader is told: the resource and its version, or why not (with HTTP status).
+
+    `decision` is what that rests on, where a rule guards the resource against this reader.
+    """
 
     status: int
     resource: Resource | None = None
     version: int | None = None
     problems: tuple[Diagnostic, ...] = ()
+    decision: Decision | None = None
 
 
 _REQUESTS = frozenset({"Task", "CommunicationRequest"})
@@ -41,6 +46,12 @@ def read(tx: Transaction, project: Project, system: str, type_name: str, id: str
     """
     own = tx.crosswalk.resolve([reference_key(system, f"{type_name}/{id}")])
     entity = next(iter(own.values()), None) or tx.crosswalk.current(id) or id
+    return reading_of(tx, project, system, f"{type_name}/{entity}")
+
+
+def reading_of(tx: Transaction, project: Project, system: str, reference: str) -> Reading:
+    """Return one resource as `system` may see it, by its canonical reference (`Type/entity`)."""
+    type_name, _, entity = reference.partition("/")
     row = tx.resources.get(type_name, entity)
     if row is None or row.deleted or not may_read(tx, project, system, row):
         return _NOT_FOUND
@@ -72,8 +83,9 @@ def told(tx: Transaction, project: Project, system: str, row: ResourceRow) -> Re
     if not own and project.guarded(canonical):
         decision = decision_for(canonical, member_of(canonical), system, trip)
         if decision.decision != "permit":
-            return Reading(403, problems=(decision.diagnostic(),))
+            return Reading(403, problems=(decision.diagnostic(),), decision=decision)
     made = draft_for(unit, system, decision, trip)
     if isinstance(made, Draft):
-        return Reading(200, made.resource, row.version)
-    return Reading(422, problems=tuple(p for p in made.diagnostics if p.severity is Severity.ERROR))
+        return Reading(200, made.resource, row.version, decision=decision)
+    problems = tuple(p for p in made.diagnostics if p.severity is Severity.ERROR)
+    return Reading(422, problems=problems, decision=decision)

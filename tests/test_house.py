@@ -132,6 +132,7 @@ def test_codes_are_never_reused() -> None:
         "rules",
         "outreach",
         "coordination",
+        "subscriptions",
     )
     tables = [importlib.import_module(f"engine.codes.{room}").CODES for room in rooms]
     listed = [code.code for table in tables for code in table]

@@ -138,6 +138,20 @@ class System:
         "or member numbers. They join its resources to members in the crosswalk.",
         (),
     )
+    hooks: tuple[str, ...] = optional(
+        Listed(BaseUrl()),
+        "Where the system may have itself notified by subscription (docs/subscriptions.md): an "
+        "endpoint must be one of these URLs or lie under one. Without any the system cannot "
+        "subscribe.",
+        (),
+    )
+    updates: str = optional(
+        Choice(("reported", "polling", "subscription")),
+        "How we learn what becomes of the records requests that we sent to the system: it reports "
+        "by itself, we ask for them in rounds (`coordination.records.poll`), or we subscribe there "
+        "and fall back to asking while the subscription does not work.",
+        "reported",
+    )
     reads: str = optional(
         Choice(("own", "all")),
         "What the system may read back: what it sent itself, or everything (the operator).",
@@ -271,6 +285,9 @@ class Limits:
         "there are put off with 503 and Retry-After.",
         10_000,
     )
+    subscriptions: int = optional(
+        Whole(1, 10_000), "How many subscriptions one system may have at once.", 20
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +300,17 @@ class Server:
         "127.0.0.1",
     )
     port: int = optional(Whole(1, 65_535), "The port to listen on.", 8080)
+    address: str | None = absent_or(
+        BaseUrl(),
+        "The FHIR base under which other systems reach this server, such as "
+        "https://engine.example/fhir: notifications name resources by it, and systems that we "
+        "subscribe at notify us under it. By default `http://HOST:PORT/fhir`.",
+    )
+
+    @property
+    def base(self) -> str:
+        """Return the FHIR base of this server as others know it."""
+        return self.address or f"http://{self.host}:{self.port}/fhir"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

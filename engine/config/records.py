@@ -36,6 +36,23 @@ class Poll:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribe:
+    """Be notified by the systems whose `updates` are by `subscription`."""
+
+    heartbeat: int = optional(
+        Whole(10, 604_800),
+        "After how many seconds at most such a system sends a sign of life; after twice that "
+        "without one it is asked for the state of the subscription.",
+        900,
+    )
+    retry: int = optional(
+        Whole(1, 604_800),
+        "How many seconds lie between two tries to subscribe; meanwhile the system is polled.",
+        600,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
     """Say how records requests are tracked."""
 
@@ -67,3 +84,4 @@ class Records:
         (OWN_CATEGORY, "https://codesystem.x12.org/005010/755|"),
     )
     poll: Poll = optional(Section(Poll), "Asking instead of waiting to be told.", Poll())
+    subscribe: Subscribe = optional(Section(Subscribe), "Being told by subscription.", Subscribe())

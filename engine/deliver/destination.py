@@ -8,10 +8,11 @@ from typing import Literal
 
 from engine.deliver.retry import RetryPolicy
 
-Interaction = Literal["update", "create", "transaction", "medium"]
+Interaction = Literal["update", "create", "transaction", "medium", "hook"]
 """How resources are written: PUT by id, POST by type, or a transaction Bundle with one PUT.
 
-`medium` is none of a FHIR endpoint: fax, mail, a call or a meeting (`engine.outreach`).
+`medium` is none of a FHIR endpoint: fax, mail, a call or a meeting (`engine.outreach`). `hook` is
+the endpoint that each subscription names (`engine.subscriptions`).
 """
 
 

@@ -61,10 +61,13 @@ def build(destination: Destination, parcel: Parcel) -> Request | Diagnostic:
 
     Update: PUT [base]/[type]/[id]; create: POST [base]/[type] with If-None-Exist where the resource
     has an identifier (http://hl7.org/fhir/R4/http.html#ccreate); transaction: POST [base] with a
-    Bundle of one entry. What goes by another medium is rendered by its transport.
+    Bundle of one entry. What goes by another medium, or to the endpoint of a subscription, is
+    rendered by its transport.
     """
     if destination.interaction == "medium":
         return Request("", "", {}, parcel.resource, "Communication")
+    if destination.interaction == "hook":
+        return Request("POST", "", _headers(destination, parcel), parcel.resource, "Bundle")
     head = _head.decode(parcel.resource)
     if destination.interaction != "create" and not head.id:
         return _no_id(head)

@@ -105,14 +105,18 @@ class Subscriptions:
         query = query.order_by(event.c.number).limit(limit)
         return [EventRow(*row) for row in self._session.execute(query)]
 
+    def mine(self) -> bool:
+        """Let nobody else read on until this transaction ends; False where somebody else does."""
+        return self._session.try_lock(_NAME)
+
     def end(self) -> int:
         """Return the number of the last record of the ledger."""
         found: int | None = self._session.execute(select(chain.c.last)).scalar()
         return found or 0
 
     def position(self) -> int:
-        """Return up to which record the ledger was read, locked until this transaction ends."""
-        query = select(reader.c.sequence).where(reader.c.name == _NAME).with_for_update()
+        """Return up to which record the ledger was read."""
+        query = select(reader.c.sequence).where(reader.c.name == _NAME)
         found: int | None = self._session.execute(query).scalar()
         return found or 0
 
@@ -134,7 +138,8 @@ class Subscriptions:
         return values
 
     def _row(self, row: Row[Any]) -> SubscriptionRow:
-        *plain, body, headers = row
+        *plain, body, headers = list[Any](row)
         owner, opened = f"subscription {row[0]}", self._session.vault.open
         secrets = None if headers is None else opened(bytes(headers), owner)
-        return SubscriptionRow(*plain, opened(bytes(body), owner), secrets)
+        values: list[Any] = [*plain, opened(bytes(body), owner), secrets]
+        return SubscriptionRow(*values)
