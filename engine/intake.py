@@ -25,7 +25,7 @@ from engine.road.entries import Answer, Submission, answer, split
 from engine.road.pipeline import Travelled, run
 from engine.road.reply import message_reply
 from engine.road.trip import Trip
-from engine.store import Store, Transaction
+from engine.store import Ahead, Store, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +111,9 @@ class Intake:
             received,
             arrival.body,
         )
+        ahead = Ahead(lambda tx: _travelled(tx, project, message.system, submission))
         return self._store.write(
-            lambda tx: _accept(tx, project, message, submission, arrival.correlation)
+            lambda tx: _accept(tx, project, message, submission, arrival.correlation, ahead), ahead
         )
 
     def _refuse(
@@ -168,6 +169,7 @@ def _accept(
     message: Message,
     submission: Submission,
     correlation: str | None,
+    ahead: Ahead[Travelled],
 ) -> Accepted:
     since = after(tx.now, -project.config.window)
     repeat = tx.messages.find_duplicate(message.system, message.key, message.digest, since)
@@ -178,10 +180,7 @@ def _accept(
         told = Answer(repeat.message.status or 200, loads(repeat.message.response or b"{}"))
         return Accepted(told, repeat.message.id, "repeated", repeated=True)
     message = replace(message, id=tx.ids.new())
-    facts = gather(
-        tx, project, message.system, [unit.source for unit in submission.units], at=tx.now
-    )
-    travelled = run(submission, Trip(project, facts, message.system))
+    travelled = ahead.still(tx) or _travelled(tx, project, message.system, submission)
     told = _told(message, submission, travelled)
     state = keep_message(tx, message, travelled, told, correlation)
     keep_units(tx, message, travelled)
@@ -195,6 +194,15 @@ def _accept(
         units=tuple((outcome.unit.type, state_of(outcome)) for outcome in travelled.outcomes),
         decisions=tuple(_verdicts(travelled.outcomes)),
     )
+
+
+def _travelled(
+    tx: Transaction, project: Project, system: str, submission: Submission
+) -> Travelled:
+    """Let a submission travel the road with what is on record; nothing is written."""
+    resources = [unit.source for unit in submission.units]
+    facts = gather(tx, project, system, resources, at=tx.now)
+    return run(submission, Trip(project, facts, system))
 
 
 def _verdicts(outcomes: Iterable[Outcome]) -> Iterable[tuple[str, str]]:

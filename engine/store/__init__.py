@@ -1,5 +1,6 @@
 """The durable record: every message, decision and delivery, on SQLite or PostgreSQL."""
 
+from engine.store.ahead import Ahead
 from engine.store.rows import (
     AttemptRow,
     DecisionRow,
@@ -23,6 +24,7 @@ from engine.store.vault import PLAIN, Vault
 
 __all__ = [
     "PLAIN",
+    "Ahead",
     "AttemptRow",
     "DecisionRow",
     "DeliveryRow",

@@ -71,6 +71,8 @@ class Recall:
 
     def __init__(self, memory: Memory | None = None) -> None:
         self._memory = memory
+        self.stamp: int | None = None
+        """The count of changes under which this transaction began, where it is known."""
         self.fresh: dict[Hashable, Any] = {}
         self.spoilt: set[Hashable] = set()
         self.spoilt_all = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -51,6 +52,29 @@ class Rows:
         return (row[0] for row in self._found)
 
 
+class Reads:
+    """Hold what a transaction asked the database, and what it was told."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[Statement, Mapping[str, Any], Rows]] = []
+        self._other = False
+
+    def note(self, statement: Statement, values: Mapping[str, Any], rows: Rows) -> None:
+        """Note one question and its answer."""
+        self._rows.append((statement, dict(values), rows))
+
+    def note_other(self) -> None:
+        """Note that something was asked which cannot be compared."""
+        self._other = True
+
+    def same(self, session: Session) -> bool:
+        """Tell whether another transaction would be told just the same."""
+        return not self._other and all(
+            list(session.run(statement, values)) == list(rows)
+            for statement, values, rows in self._rows
+        )
+
+
 class Session:
     """Run statements inside one open transaction; `work` is set by what gives workers work."""
 
@@ -71,6 +95,7 @@ class Session:
         self._kept: dict[Insert, list[Mapping[str, Any]]] = {}
         self._kept_tables: set[str] = set()
         self._late: dict[str, Callable[[], None]] = {}
+        self._reads: Reads | None = None
 
     @property
     def neutral(self) -> bool:
@@ -87,7 +112,19 @@ class Session:
         if not self._kept_tables.isdisjoint(statement.tables):
             self.flush()
         sql, order, constants = statement.on(self.connection)
-        return self._send(sql, _bound(order, constants, values))
+        rows = self._send(sql, _bound(order, constants, values))
+        if self._reads is not None:
+            self._reads.note(statement, values, rows)
+        return rows
+
+    @contextmanager
+    def reading(self) -> Iterator[Reads]:
+        """Note what is read in this block."""
+        reads = self._reads = Reads()
+        try:
+            yield reads
+        finally:
+            self._reads = None
 
     def _send(self, sql: str, values: Any, *, many: bool = False) -> Rows:
         """Hand SQL to the driver itself: SQLAlchemy's own way costs more than the database."""
@@ -147,6 +184,8 @@ class Session:
     def execute(self, statement: Executable) -> Result[*tuple[Any, ...]]:
         """Run a statement that is built on the way."""
         self.flush()
+        if self._reads is not None:
+            self._reads.note_other()
         return self.connection.execute(statement)
 
     def changed(self, statement: Executable) -> int:

@@ -7,18 +7,20 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.clock import Clock, SystemClock
 from engine.errors import StoreError
+from engine.store.ahead import Ahead
 from engine.store.database import connect, parse_url, use_wal
 from engine.store.ids import Ids
 from engine.store.migrate import migrate
 from engine.store.signal import Signal, watch_channel, watch_file
 from engine.store.transaction import Transaction
+from engine.store.turnstile import Turnstile, at_once
 from engine.store.vault import PLAIN, Vault
 from engine.store.writer import Checkpoint, Writer
 
@@ -41,6 +43,7 @@ class Store:
         batch: int = BATCH,
         checkpoint: Checkpoint = lambda name: None,
         vault: Vault = PLAIN,
+        turnstile: Turnstile | None = None,
     ) -> None:
         self.clock = clock
         self.signal = signal
@@ -56,7 +59,10 @@ class Store:
             batch=batch,
             checkpoint=checkpoint,
             vault=vault,
+            turn=turnstile.turn if turnstile is not None else at_once,
+            looking=reading if turnstile is not None else None,
         )
+        self._turnstile = turnstile
         self._vault = vault
 
     @classmethod
@@ -81,10 +87,11 @@ class Store:
             if address.get_backend_name() == "sqlite":
                 path = str(address.database)
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
-                watch = watch_file(path)
+                watch, turnstile = watch_file(path), Turnstile(path)
             else:
                 plain = address.set(drivername="postgresql")
                 watch = watch_channel(plain.render_as_string(hide_password=False))
+                turnstile = None
             writing = connect(address, "write")
             if address.get_backend_name() == "sqlite":
                 use_wal(writing)
@@ -102,17 +109,19 @@ class Store:
             batch=batch,
             checkpoint=checkpoint,
             vault=vault,
+            turnstile=turnstile,
         )
 
-    def write(self, run: Callable[[Transaction], T]) -> Future[T]:
+    def write(self, run: Callable[[Transaction], T], ahead: Ahead[Any] | None = None) -> Future[T]:
         """Run `run` in a durable transaction that it may share with others.
 
         The future gives its answer once that is on disk. An exception in `run` takes back what it
         wrote, and only that. StoreBusy is raised at once where too much waits; the future raises
         StoreError where nothing could be written. `run` may be run again, so it must change
-        nothing but the transaction, and it must be quick: others wait for it.
+        nothing but the transaction, and it must be quick: others wait for it. What it can work out
+        before its turn comes, `ahead` of it, keeps nobody waiting.
         """
-        return self._writer.submit(run)
+        return self._writer.submit(run, ahead)
 
     def read(self, run: Callable[[Transaction], T]) -> T:
         """Run `run` on one snapshot of what is durable now; it cannot write."""
@@ -133,6 +142,8 @@ class Store:
         self.signal.close()
         self._writing.dispose()
         self._reading.dispose()
+        if self._turnstile is not None:
+            self._turnstile.close()
 
     def __enter__(self) -> Store:
         return self

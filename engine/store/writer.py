@@ -21,11 +21,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from engine.clock import Clock
 from engine.errors import StoreBusy, StoreError
+from engine.store.ahead import Ahead
 from engine.store.database import breaks_transaction, may_repeat
 from engine.store.ids import Ids
 from engine.store.memory import Memory
 from engine.store.signal import CHANNEL
 from engine.store.transaction import Transaction
+from engine.store.turnstile import Turns, at_once
 from engine.store.vault import PLAIN, Vault
 
 T = TypeVar("T")
@@ -45,6 +47,7 @@ class _Overtaken(Exception):  # noqa: N818 - the work is done again, nothing fai
 @dataclass(slots=True)
 class _Job:
     run: Callable[[Transaction], Any]
+    ahead: Ahead[Any] | None = None
     future: Future[Any] = field(default_factory=Future)
     result: Any = None
 
@@ -63,6 +66,8 @@ class Writer:
         batch: int,
         checkpoint: Checkpoint,
         vault: Vault = PLAIN,
+        turn: Turns = at_once,
+        looking: Engine | None = None,
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -71,6 +76,8 @@ class Writer:
         self._batch = batch
         self._checkpoint = checkpoint
         self._vault = vault
+        self._turn = turn
+        self._looking = looking
         self._memory = Memory()
         self._queue: queue.Queue[_Job | None] = queue.Queue(capacity)
         self._connection: Connection | None = None
@@ -79,9 +86,9 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="carelane-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, run: Callable[[Transaction], T]) -> Future[T]:
+    def submit(self, run: Callable[[Transaction], T], ahead: Ahead[Any] | None = None) -> Future[T]:
         """Queue a write; StoreBusy where the queue is full, StoreError where it is closed."""
-        job = _Job(run)
+        job = _Job(run, ahead)
         with self._closing:
             if self._closed:
                 raise StoreError("the store is closed")
@@ -109,6 +116,7 @@ class Writer:
         while True:
             jobs, last = self._gather()
             if jobs:
+                self._look_ahead(jobs)
                 self._serve(jobs)
             if last:
                 self._disconnect()
@@ -127,6 +135,19 @@ class Writer:
             except queue.Empty:
                 return jobs, False
         return jobs, True
+
+    def _look_ahead(self, jobs: list[_Job]) -> None:
+        """Work out, before it is our turn, what jobs can work out from a snapshot."""
+        looking = [job.ahead for job in jobs if job.ahead is not None]
+        if self._looking is None or not looking:
+            return
+        with suppress(Exception), self._looking.connect() as connection, connection.begin():
+            snapshot = Transaction(connection, self._clock, self._ids, self._memory, self._vault)
+            stamp = snapshot.recall.stamp = snapshot.audit.changes()
+            self._memory.at(stamp)
+            for ahead in looking:
+                ahead.look(snapshot)
+            self._memory.take(snapshot.recall, stamp)
 
     def _serve(self, jobs: list[_Job]) -> None:
         """Commit all together; where one stands in the way, each by itself."""
@@ -156,7 +177,7 @@ class Writer:
 
     def _commit(self, jobs: list[_Job], memory: Memory | None) -> tuple[Exception | None, bool]:
         try:
-            with self._connect().begin():
+            with self._turn(), self._connect().begin():
                 transaction = self._run(jobs, memory)
                 self._checkpoint("before-commit")
             self._checkpoint("after-commit")
@@ -169,7 +190,7 @@ class Writer:
 
     def _run(self, jobs: list[_Job], memory: Memory | None) -> Transaction:
         transaction = Transaction(self._connect(), self._clock, self._ids, memory, self._vault)
-        known = transaction.audit.changes()
+        known = transaction.recall.stamp = transaction.audit.changes()
         if memory is not None:
             memory.at(known)
         for job in jobs:

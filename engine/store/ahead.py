@@ -1,0 +1,44 @@
+"""What a write can work out before its turn: from a snapshot, and only kept if that still holds.
+
+A SQLite record has one writer at a time, so what is worked out during the turn keeps every other
+process waiting. What is costly and pure is worked out before, from what was read then; during the
+turn the same is read again, which is cheap, and where it reads the same the answer is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from engine.store.session import Reads
+    from engine.store.transaction import Transaction
+
+P = TypeVar("P")
+
+
+class Ahead(Generic[P]):
+    """Hold what `work` found ahead of the turn; `work` reads, and changes nothing."""
+
+    def __init__(self, work: Callable[[Transaction], P]) -> None:
+        self._work = work
+        self._found: P | None = None
+        self._reads: Reads | None = None
+        self._stamp: int | None = None
+
+    def look(self, snapshot: Transaction) -> None:
+        """Work it out on a snapshot; where that fails it is worked out in its turn."""
+        self._reads = None
+        try:
+            with snapshot.reading() as reads:
+                self._found = self._work(snapshot)
+        except Exception:
+            return
+        self._reads, self._stamp = reads, snapshot.recall.stamp
+
+    def still(self, transaction: Transaction) -> P | None:
+        """Return what was found if it would be found again now; None where nobody knows."""
+        recall = transaction.recall
+        if self._reads is None or recall.changed or recall.stamp != self._stamp:
+            return None
+        return self._found if self._reads.same(transaction) else None
