@@ -31,6 +31,7 @@ from engine.road.route import draft_for
 from engine.road.trip import Trip
 from engine.rules.decision import Decision
 from engine.store import Store, Transaction
+from engine.subscriptions import hooks, telling
 from engine.transform.crosswalk import reference_key
 
 WITHDRAWN = "consent-withdrawn"
@@ -48,7 +49,9 @@ class Sending:
         """Decide about a claimed delivery from the Consents as they stand in this transaction."""
         envelope = delivery.envelope
         if "outreach" in envelope:
-            return self._judge_outreach(tx, delivery)
+            return self._counted(outreach_sending.judge(tx, self.project, delivery))
+        if "subscription" in envelope:
+            return self._counted(telling.judge(tx, self.project, delivery))
         row = tx.resources.version(delivery.type, envelope["entity"], envelope["version"])
         if row is None:
             return Withhold("record-missing")
@@ -68,8 +71,7 @@ class Sending:
             return Withhold(WITHDRAWN, ruling)
         return self._anew(delivery, canonical, decision, ruling, trip)
 
-    def _judge_outreach(self, tx: Transaction, delivery: Delivery) -> Permit | Withhold:
-        verdict = outreach_sending.judge(tx, self.project, delivery)
+    def _counted(self, verdict: Permit | Withhold) -> Permit | Withhold:
         if verdict.ruling is not None:
             given = verdict.ruling
             self.metrics.decided.labels("sending", given.decision, given.code or "").inc()
@@ -102,7 +104,9 @@ class Sending:
         """Remember under which id the destination keeps the resource."""
         self.metrics.delivered.labels(delivery.destination).inc()
         self._tell_outreach(tx, delivery)
-        if "outreach" in delivery.envelope:
+        if "subscription" in delivery.envelope:
+            telling.delivered(tx, delivery)
+        if delivery.envelope.keys() & {"outreach", "subscription"}:
             return
         if own is None or own == delivery.envelope["reference"]:
             return
@@ -120,8 +124,10 @@ class Sending:
             outreach_sending.gave_up(tx, row, died)
 
     def gave_up(self, tx: Transaction, delivery: Delivery, reason: str) -> None:
-        """Let outreach go another way where this one failed for good."""
+        """Let outreach go another way where this one failed for good; tell a subscription."""
         self._tell_outreach(tx, delivery, reason)
+        if "subscription" in delivery.envelope:
+            telling.gave_up(tx, delivery)
 
 
 def destinations(config: Config) -> Destinations:
@@ -149,7 +155,8 @@ def destinations(config: Config) -> Destinations:
         )
         for name, system in config.systems.items()
     }
-    return systems | {one.name: one for one in _media(config, replace(policy, poison="skip"))}
+    others = (*_media(config, replace(policy, poison="skip")), *hooks.destinations(config, policy))
+    return systems | {one.name: one for one in others}
 
 
 _BY_PEOPLE_TIMEOUT = 60.0
@@ -184,6 +191,8 @@ def make_worker(
     project = sending.project
     media = media_of(project)
     transport = transport or HttpTransport()
+    if any(system.hooks for system in project.config.systems.values()):
+        transport = hooks.HookTransport(transport)
     if media is not None:
         assign = Assigner(store, lambda: sending.project)
         transport = MediaTransport(transport, media, project.config.root, assign)

@@ -28,6 +28,7 @@ from engine.replacing import following, started
 from engine.sending import Sending, make_worker
 from engine.server import create_app
 from engine.store import Store
+from engine.subscriptions.following import Following
 from engine.timers import TimerRunner
 
 _GRACE_SECONDS = 10
@@ -119,7 +120,13 @@ async def delivering(
     await asyncio.wrap_future(store.write(retention.schedule))
     stopping = asyncio.Event()
     polling = RecordsPolling(lambda: sending.project, store, clock)
-    running = (worker.run(), timers.run(stopping), polling.run(stopping))
+    follower = Following(lambda: sending.project, store)
+    running = (
+        worker.run(),
+        timers.run(stopping),
+        polling.run(stopping),
+        follower.run(stopping),
+    )
     tasks = [asyncio.create_task(each) for each in running]
     try:
         yield

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from engine.coordination import notification, outreach, reactions, records_timers, records_watch
 from engine.project import Project
 from engine.store import TimerRow, Transaction
+from engine.subscriptions import lifecycle
 from engine.timers import Handler
 
 Meaning = Callable[[Transaction, Project, TimerRow], None]
@@ -20,6 +21,8 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         notification.KIND: notification.send_notice,
         records_timers.REMIND: records_watch.remind,
         records_timers.DUE: records_watch.escalate,
+        lifecycle.HEARTBEAT: lifecycle.goes_on,
+        lifecycle.ENDING: lifecycle.comes_to_its_end,
     }
 )
 """Every kind of timer, and what happens when one goes off."""

@@ -26,6 +26,7 @@ from engine.server.fhir import FhirEndpoints
 from engine.server.health import HealthEndpoints
 from engine.server.records import RecordEndpoints
 from engine.server.senders import Senders
+from engine.server.subscriptions import SubscriptionEndpoints
 from engine.server.summary import SummaryEndpoints
 from engine.store import Store
 
@@ -65,6 +66,7 @@ def create_app(
     fhir = FhirEndpoints(intake, store, senders, clock, Lookup(intake, store, connect))
     RecordEndpoints(intake, store, senders, fhir.search).add_to(app)
     SummaryEndpoints(intake, store, senders).add_to(app)
+    SubscriptionEndpoints(intake, store, senders).add_to(app)
     fhir.add_to(app)
     HealthEndpoints(intake, store, clock).add_to(app)
     _handle_failures(app)

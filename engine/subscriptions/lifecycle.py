@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +11,7 @@ from engine.clock import after
 from engine.fhir.json import loads
 from engine.message import Resource
 from engine.project import Project
-from engine.store import NewDelivery, SubscriptionRow, TimerRow, Transaction
+from engine.store import DeliveryRow, NewDelivery, SubscriptionRow, TimerRow, Transaction
 from engine.subscriptions.asked import Asked, Headers, kept
 from engine.subscriptions.bundles import BAD_ANSWER, NO_ANSWER, Kind
 from engine.subscriptions.hooks import destination_of
@@ -48,10 +47,21 @@ def asked_of(row: SubscriptionRow) -> Asked:
 
 def begin(tx: Transaction, row: SubscriptionRow, ends: str | None) -> None:
     """Let a requested subscription be shaken hands on, and end when it should."""
-    tell(tx, row, "handshake", {"version": row.version, "since": row.events})
+    tell(tx, row, "handshake", {"revision": row.version, "since": row.events})
     if ends is not None:
         key = f"{ENDING} {row.id} {row.version}"
         tx.timers.set(key, ENDING, ends, {"subscription": row.id, "version": row.version})
+
+
+def begin_again(tx: Transaction, row: SubscriptionRow, ends: str | None) -> None:
+    """Let a changed subscription be shaken hands on, before the events that wait in its line."""
+    waiting = sorted(_in_line(tx, row, "waiting"), key=lambda one: one.sequence)
+    _clear(tx, row, "subscription-changed")
+    begin(tx, row, ends)
+    for one in waiting:
+        if one.envelope["kind"] == "event-notification":
+            caused = replace(row, message_id=one.message_id, unit_id=one.unit_id)
+            tell(tx, caused, "event-notification", {"number": one.envelope["number"]})
 
 
 def tell(tx: Transaction, row: SubscriptionRow, kind: Kind, about: dict[str, Any]) -> str:
@@ -143,26 +153,26 @@ def _next_heartbeat(tx: Transaction, row: SubscriptionRow, period: int, number: 
 
 def _stands(tx: Transaction, row: SubscriptionRow) -> bool:
     """Tell whether anything of a subscription is on its way or waits to be."""
-    return any(
-        tx.deliveries.search(
-            state=state, destination=destination_of(row.system), members=[line_of(row.id)], limit=1
-        )
-        for state in ("waiting", "leased")
-    )
+    return any(_in_line(tx, row, state, 1) for state in ("waiting", "leased"))
 
 
 def _clear(tx: Transaction, row: SubscriptionRow, reason: str) -> None:
     """Give up what waits in the line of a subscription."""
     for state in ("waiting", "held"):
         for delivery in _in_line(tx, row, state):
-            tx.deliveries.discard(delivery, reason, "engine")
+            tx.deliveries.discard(delivery.id, reason, "engine")
 
 
-def _in_line(tx: Transaction, row: SubscriptionRow, state: str) -> Sequence[str]:
-    found = tx.deliveries.search(
-        state=state, destination=destination_of(row.system), members=[line_of(row.id)], limit=_LINE
+def _in_line(
+    tx: Transaction, row: SubscriptionRow, state: str, limit: int = _LINE
+) -> list[DeliveryRow]:
+    """Return what stands in the line of a subscription, in one state."""
+    return tx.deliveries.search(
+        state=state,
+        destination=destination_of(row.system),
+        members=[line_of(row.id)],
+        limit=limit,
     )
-    return [delivery.id for delivery in found]
 
 
 def _note(tx: Transaction, row: SubscriptionRow, state: str, **more: str) -> None:

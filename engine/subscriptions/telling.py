@@ -31,7 +31,7 @@ def judge(tx: Transaction, project: Project, delivery: Delivery) -> Permit | Wit
     row = tx.subscriptions.get(envelope["subscription"])
     if row is None or row.state != ("requested" if kind == "handshake" else "active"):
         return Withhold(OVER)
-    if kind == "handshake" and envelope["version"] != row.version:
+    if kind == "handshake" and envelope["revision"] != row.version:
         return Withhold(OVER)
     if row.ends is not None and row.ends <= tx.now:
         off(tx, row, ENDED)
@@ -100,7 +100,7 @@ def delivered(tx: Transaction, delivery: Delivery) -> None:
     row = tx.subscriptions.get(delivery.envelope["subscription"])
     if row is None or delivery.envelope["kind"] != "handshake":
         return
-    if delivery.envelope["version"] == row.version:
+    if delivery.envelope["revision"] == row.version:
         shaken(tx, row)
 
 

@@ -1,0 +1,208 @@
+"""A valley whose systems subscribe: their endpoints take notes, headers and all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from town import TOKENS
+from valley import SYSTEMS, Valley
+from valley import project as valley_project
+
+from engine.coordination.records import Asking, ask
+from engine.coordination.records_providers import providers
+from engine.coordination.records_tasks import Wanted
+from engine.deliver.destination import Destination
+from engine.fhir.json import loads
+from engine.project import Project, load
+from engine.store import Store
+from engine.subscriptions.asked import CONTENT, FILTER, HEARTBEAT, MAX_COUNT, TIMEOUT
+from engine.subscriptions.following import Following
+from engine.subscriptions.topics import HREX_TASK
+from engine.testing import ManualClock
+
+SECRET = "Bearer dont-tell-anybody"
+
+
+def project(folder: Path, **of_systems: Mapping[str, Any]) -> Project:
+    """Return the valley's project; each system takes notifications at https://NAME.example/hooks.
+
+    `of_systems` gives further settings of single systems.
+    """
+    before = valley_project(folder)
+    text = (folder / "config.yaml").read_text()
+    for name in SYSTEMS:
+        told = {"hooks": f"https://{name}.example/hooks", **of_systems.get(name, {})}
+        lines = "".join(f"    {key}: {value}\n" for key, value in told.items())
+        mark = f"    base_url: http://{name}.example/fhir\n"
+        text = text.replace(mark, mark + lines)
+    text = text.replace("coordination:\n", "server: {address: https://engine.example/fhir}\n"
+                        "coordination:\n")  # fmt: skip
+    (folder / "config.yaml").write_text(text)
+    digests = {
+        f"{name.upper()}_SHA256": str(before.config.systems[name].token_sha256) for name in SYSTEMS
+    }
+    return load(folder / "config.yaml", digests)
+
+
+@dataclass
+class Call:
+    """One notification that reached an endpoint."""
+
+    destination: str
+    url: str
+    headers: Mapping[str, str]
+    bundle: dict[str, Any]
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """Return the single values of its status by name."""
+        return values(self.bundle["entry"][0]["resource"])
+
+    @property
+    def numbers(self) -> list[str]:
+        """Return the numbers of the events that it tells of."""
+        return [event["event-number"] for event in happened(self.bundle)]
+
+
+def values(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a Parameters by name."""
+    return {
+        one["name"]: next((one[key] for key in one if key.startswith("value")), None)
+        for one in parameters["parameter"]
+    }
+
+
+def happened(bundle: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the events of a notification, each by the names of its parts."""
+    return [
+        values({"parameter": one["part"]})
+        for one in bundle["entry"][0]["resource"]["parameter"]
+        if one["name"] == "notification-event"
+    ]
+
+
+Endpoint = Callable[[Call], int | None]
+
+
+@dataclass
+class Lane(Valley):
+    """The valley, with endpoints: `endpoint` answers with a status instead of 200."""
+
+    calls: list[Call] = field(default_factory=list)
+    endpoint: Endpoint | None = None
+
+    def _connect(self, destination: Destination) -> httpx.AsyncBaseTransport:
+        if not destination.name.startswith("notify:"):
+            return super()._connect(destination)
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            call = Call(destination.name, str(request.url), request.headers, loads(request.content))
+            status = self.endpoint(call) if self.endpoint else None
+            if status == 0:
+                raise httpx.ConnectError("refused", request=request)
+            if status is None or status < 300:
+                self.calls.append(call)
+            return httpx.Response(status or 200)
+
+        return httpx.MockTransport(answer)
+
+    def subscribe(self, system: str, resource: Mapping[str, Any] | None = None) -> str:
+        """Subscribe as a system; return the id. The handshake is not delivered yet."""
+        response = self.post(system, resource or subscription(system))
+        assert response.status_code == 201, response.text
+        return str(response.json()["id"])
+
+    def active(self, system: str, resource: Mapping[str, Any] | None = None) -> str:
+        """Subscribe as a system and shake hands; return the id."""
+        id = self.subscribe(system, resource)
+        self.deliver()
+        assert self.state(system, id) == "active"
+        self.calls.clear()
+        return id
+
+    def state(self, system: str, id: str) -> str:
+        """Return the state of a subscription as its system sees it."""
+        return str(self.send(system, "GET", f"/fhir/Subscription/{id}").json()["status"])
+
+    def follow(self) -> int:
+        """Let the ledger be read on; return how many events there were."""
+        self.timers()
+        return Following(lambda: self.project, self.store).turn()
+
+    def notified(self) -> list[Call]:
+        """Let events be found and delivered; return the notifications that arrived."""
+        before = len(self.calls)
+        self.follow()
+        self.deliver(100)
+        return self.calls[before:]
+
+    def asked_for_records(self) -> dict[str, Any]:
+        """Let the plan ask the hospital for records; return the Task as the hospital has it."""
+        self.settle()
+        self.permit("hub", "mercy", "lakeside", "clinic")
+        member = self.entity("Patient/avery", "mercy")
+        asking = Asking(member, "hub", Wanted("2026-06-01T00:00:00.000000Z"), "one")
+        self.store.write(
+            lambda tx: ask(
+                tx, self.project, asking, providers(tx, self.project, member, asker="hub")
+            )
+        ).result()
+        self.deliver(100)
+        return next(one.resource for one in self.arrived if one.system == "mercy")
+
+    def moves(self, task: Mapping[str, Any], status: str, system: str = "mercy") -> None:
+        """Let the hospital say where a request stands."""
+        body = {**task, "status": status}
+        response = self.send(system, "PUT", f"/fhir/Task/{task['id']}", body)
+        assert response.status_code in (200, 201), response.text
+
+
+@contextmanager
+def lane(folder: Path, **of_systems: Mapping[str, Any]) -> Iterator[Lane]:
+    """Build the lane with its store in `folder`."""
+    clock = ManualClock()
+    with Store.open(f"sqlite:///{folder / 'carelane.db'}", clock=clock) as store:
+        yield Lane(project(folder, **of_systems), store, clock)
+
+
+def subscription(system: str, **changes: Any) -> dict[str, Any]:
+    """Return a Subscription to Task updates, as a system would post it.
+
+    `content`, `filters`, `heartbeat`, `timeout`, `header` and `endpoint` say what of the channel
+    differs; everything else replaces elements.
+    """
+    content = changes.pop("content", "id-only")
+    filters = changes.pop("filters", [])
+    extension = [{"url": MAX_COUNT, "valuePositiveInt": 5}]
+    if (heartbeat := changes.pop("heartbeat", None)) is not None:
+        extension.append({"url": HEARTBEAT, "valueUnsignedInt": heartbeat})
+    if (timeout := changes.pop("timeout", None)) is not None:
+        extension.append({"url": TIMEOUT, "valueUnsignedInt": timeout})
+    channel = {
+        "extension": extension,
+        "type": "rest-hook",
+        "endpoint": changes.pop("endpoint", f"https://{system}.example/hooks/tasks"),
+        "payload": "application/fhir+json",
+        "_payload": {"extension": [{"url": CONTENT, "valueCode": content}]},
+        "header": changes.pop("header", [f"Authorization: {SECRET}"]),
+    }
+    resource: dict[str, Any] = {
+        "resourceType": "Subscription",
+        "status": "requested",
+        "reason": "Follow what becomes of requests",
+        "criteria": HREX_TASK,
+        "channel": channel,
+        **changes,
+    }
+    if filters:
+        extensions = [{"url": FILTER, "valueString": one} for one in filters]
+        resource["_criteria"] = {"extension": extensions}
+    return resource
+
+
+__all__ = ["SECRET", "TOKENS", "Call", "Lane", "happened", "lane", "project", "subscription"]
