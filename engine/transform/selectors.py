@@ -14,7 +14,7 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<name>[A-Za-z][A-Za-z0-9]*)|(?P<text>'(?:[^'\\]|\\['\\])*')"
     r"|(?P<number>-?\d+)|(?P<mark>!=|[=.()]))"
 )
-_FUNCTIONS = ("where", "exists", "ofType", "first", "not")
+FUNCTIONS = ("where", "exists", "ofType", "first", "not")
 _MAX_LENGTH = 2000
 _MAX_DEPTH = 20
 
@@ -191,7 +191,7 @@ class _Parser:
 
     def call(self, left: Evaluate, path: tuple[str, ...]) -> Evaluate:
         token = self.take()
-        if token.text not in _FUNCTIONS:
+        if token.text not in FUNCTIONS:
             raise SelectorError(f"the function '{token.text}' is not read here", token.offset)
         self.expect("(")
         made = self.argument(token, left, path)
