@@ -145,7 +145,7 @@ def _bad_byte(data: bytes) -> int | None:
 
 
 def _is_plain(data: bytes, tree: Any, depth: int) -> bool:
-    if not depth or b"\\u003" in data or _NEGATIVE_ZERO.search(data):
+    if not depth or _hides_colons(data) or _NEGATIVE_ZERO.search(data):
         return False
     try:
         written = orjson.dumps(tree, default=str, option=orjson.OPT_INDENT_2)
@@ -161,8 +161,12 @@ def _is_plain(data: bytes, tree: Any, depth: int) -> bool:
 # was dropped.
 
 
+def _hides_colons(data: bytes) -> bool:
+    return b"\\" in data and b"\\u003" in data
+
+
 def _repeats(data: bytes, tree: Any) -> bool:
-    if b"\\u003" in data:
+    if _hides_colons(data):
         return True
     return data.count(b":") != _ENCODER.encode(tree).count(b":")
 

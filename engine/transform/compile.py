@@ -226,7 +226,9 @@ class Compiler(Moves):
         others = (*sorted({*names, *coded} - {*holding}), "extension", "modifierExtension")
         with self.source.block("if not plain:"):
             if holding:
-                self.source.line(f"run.rewrite({scope.o}, {holding!r}, {scope.spec()})")
+                there = " or ".join(f"{name!r} in {scope.o}" for name in holding)
+                with self.source.block(f"if {there}:"):
+                    self.source.line(f"run.rewrite({scope.o}, {holding!r}, {scope.spec()})")
             with self.source.block("if run.far:"):
                 self.source.line(f"run.rewrite({scope.o}, {others!r}, {scope.spec()})")
             for step in filter(self.is_any, steps):

@@ -132,7 +132,7 @@ class Journey:
         self.deep = deep
         self.far = far
         self.codecs = codecs
-        self.crossed: dict[tuple[Any, frozenset[str]], str] = {}
+        self.crossed: dict[frozenset[str], dict[Any, str]] = {}
         self.diagnostics: list[Diagnostic] = []
         self.unresolved: list[Unresolved] = []
 
@@ -154,15 +154,20 @@ class Journey:
             Diagnostic(code, message, severity, place, path_of(spec), remedy=remedy, table=table)
         )
 
-    def reference(self, reference: Tree, targets: frozenset[str], spec: Spec, place: Place) -> Tree:
-        """Take one reference through the crosswalk, noting a type that does not belong there.
+    def crossings(self, targets: frozenset[str]) -> dict[Any, str]:
+        """Return what references to these types became, by the literal that decided alone.
 
-        One whose literal decides alone is worked out once for each element that it may stand in.
+        Generated code looks here first: each is worked out once for one resource.
         """
+        known = self.crossed.get(targets)
+        if known is None:
+            known = self.crossed[targets] = {}
+        return known
+
+    def reference(self, reference: Tree, targets: frozenset[str], spec: Spec, place: Place) -> Tree:
+        """Take one reference through the crosswalk, noting a type that does not belong there."""
         literal = reference.get("reference")
-        bare = _BARE.issuperset(reference)
-        if bare and (known := self.crossed.get((literal, targets))) is not None:
-            return {**reference, "reference": known}
+        bare = BARE.issuperset(reference)
         fits = not targets or (literal is not None and literal.partition("/")[0] in targets)
         if not fits:
             kind = _type_of(reference)
@@ -180,7 +185,7 @@ class Journey:
             self.note("K001", said, spec, None)
             return reference
         if fits and bare and literal is not None and found.keys() == reference.keys():
-            self.crossed[literal, targets] = found["reference"]
+            self.crossings(targets)[literal] = found["reference"]
         return found
 
     def within(self, tree: Tree, spec: Spec) -> Tree:
@@ -225,7 +230,7 @@ class Journey:
 
 
 _NOWHERE = Place("", 0, 0)
-_BARE = frozenset({"reference", "display"})
+BARE = frozenset({"reference", "display"})
 """What a Reference holds of which nothing but its literal says what it means."""
 _TYPES = schema("R4").resources | schema("R5").resources
 

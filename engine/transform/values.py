@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.transform.frame import Frame, Scope
 from engine.transform.holding import can_hold
+from engine.transform.journey import BARE
 from engine.transform.plan import End, Step
 
 
@@ -87,9 +88,7 @@ class Values(Frame):
         else:
             at = f".{source.text}"
             if step.operation == "ref" and self.in_place(step):
-                spec, place = scope.spec(at), self.source.constant(step.rule.place)
-                with self.source.block(f"if {self.is_far(step, v)}:"):
-                    self.write(scope, target, self.referring(step, v, spec, place))
+                self.refer(scope, step, v)
                 return
             y = self.item(scope, step, v, at, ())
             if y != v or not self.in_place(step):
@@ -101,12 +100,7 @@ class Values(Frame):
         at = f".{source.text}[]"
         inline = self.inline(scope, step, x, at, (v, x))
         if step.operation == "ref" and self.in_place(step):
-            spec, place = scope.spec(at, v, x), self.source.constant(step.rule.place)
-            loop, test = f"for {x} in {v}:", f"if {self.is_far(step, x)}:"
-            with self.source.block(loop), self.source.block(test):
-                call = self.referring(step, x, spec, place)
-                self.write(scope, target, f"[{call} for {x} in {v}]")
-                self.source.line("break")
+            self.refer(scope, step, v)
         elif inline == x:
             y = self.deep(step, v, scope.spec(f".{source.text}"))
             if y != v or not self.in_place(step):
@@ -145,7 +139,7 @@ class Values(Frame):
                 fast = self.source.constant(translator.fast())
                 return f"({fast}({x}) or run.concept({constant}, {x}, {spec}, {place}))"
             case "ref":
-                return self.reference(step, x, spec, place)
+                return self.reference(step, x, spec)
             case "identifier":
                 given = step.rule.systems
                 if self.direction == "to_dialect":
@@ -161,13 +155,38 @@ class Values(Frame):
         near = f"({x}.get('reference') or '').startswith({self.source.constant(starts)})"
         return f"not (plain and {near})" if starts else "not plain"
 
-    def referring(self, step: Step, x: str, spec: str, place: str) -> str:
-        targets = self.source.constant(self.targets(step))
-        return f"run.reference({x}, {targets}, {spec}, {place})"
+    def refer(self, scope: Scope, step: Step, v: str) -> None:
+        """Write the crossing of references that stay where they are.
 
-    def reference(self, step: Step, x: str, spec: str, place: str) -> str:
-        far = self.is_far(step, x)
-        return f"({self.referring(step, x, spec, place)} if {far} else {x})"
+        Where identities are the same on both sides only the types are looked at.
+        """
+        end = step.target(self.direction)[0]
+        many, x = end.element.is_list, self.source.fresh("x")
+        at = scope.spec(f".{end.text}[]", v, x) if many else scope.spec(f".{end.text}")
+        call = self.referring(step, x, at)
+        loop = f"for {x} in {v}:" if many else f"for {x} in ({v},):"
+        if self.targets(step):
+            with self.source.block("if plain:"), self.source.block(loop):
+                with self.source.block(f"if {self.is_far(step, x)}:"):
+                    self.source.line(call)
+        known, literal, items = (self.source.fresh(name) for name in ("k", "t", "l"))
+        again = f"{{**{x}, 'reference': {known}[{literal}]}}"
+        bare = self.source.constant(BARE.issuperset)
+        with self.source.block("if not plain:"):
+            targets = self.source.constant(self.targets(step))
+            self.source.line(f"{known}, {items} = run.crossings({targets}), []")
+            with self.source.block(loop):
+                self.source.line(f"{literal} = {x}.get('reference')")
+                found = f"{again} if {literal} in {known} and {bare}({x}) else {call}"
+                self.source.line(f"{items}.append({found})")
+            self.write(scope, end, items if many else f"{items}[0]")
+
+    def referring(self, step: Step, x: str, spec: str) -> str:
+        targets, place = self.targets(step), self.source.constant(step.rule.place)
+        return f"run.reference({x}, {self.source.constant(targets)}, {spec}, {place})"
+
+    def reference(self, step: Step, x: str, spec: str) -> str:
+        return f"({self.referring(step, x, spec)} if {self.is_far(step, x)} else {x})"
 
     def item(self, scope: Scope, step: Step, x: str, at: str, pair: tuple[str, ...]) -> str:
         """Write what is needed to change one value; return its source expression."""
