@@ -22,6 +22,7 @@ from engine.coordination.handlers import handlers
 from engine.coordination.records_polling import RecordsPolling
 from engine.deliver.transport import Transport
 from engine.deliver.worker import Settings
+from engine.lookup import direct
 from engine.metrics import Metrics
 from engine.project import Project
 from engine.replacing import following, started
@@ -29,6 +30,7 @@ from engine.sending import Sending, make_worker
 from engine.server import create_app
 from engine.store import Store
 from engine.subscriptions.following import Following
+from engine.subscriptions.watching import Watching
 from engine.timers import TimerRunner
 
 _GRACE_SECONDS = 10
@@ -119,13 +121,15 @@ async def delivering(
     timers = TimerRunner(store, clock, meanings)
     await asyncio.wrap_future(store.write(retention.schedule))
     stopping = asyncio.Event()
-    polling = RecordsPolling(lambda: sending.project, store, clock)
+    polling = RecordsPolling(lambda: sending.project, store, clock, direct)
     follower = Following(lambda: sending.project, store)
+    watching = Watching(lambda: sending.project, store, clock, polling)
     running = (
         worker.run(),
         timers.run(stopping),
         polling.run(stopping),
         follower.run(stopping),
+        watching.run(stopping),
     )
     tasks = [asyncio.create_task(each) for each in running]
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -12,7 +12,7 @@ import structlog
 from engine.clock import Clock
 from engine.config import System
 from engine.config.records import Poll
-from engine.coordination.records import Tracked, all_requests, records_settings
+from engine.coordination.records import Tracked, all_requests, records_settings, request
 from engine.coordination.records_states import WAITING
 from engine.errors import StoreError
 from engine.intake import Arrival, Intake
@@ -20,8 +20,11 @@ from engine.message import Resource
 from engine.parse import Limits, parse
 from engine.project import Project
 from engine.store import Store, Transaction
+from engine.transform.crosswalk import reference_key
 
 Connect = Callable[[System], httpx.AsyncBaseTransport | None]
+
+_NOT_NOW = frozenset({401, 408, 425, 429})
 
 _log = structlog.get_logger(__name__)
 
@@ -33,6 +36,14 @@ class _Open:
     system: str
     own: str
     found: Tracked
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Say how many Tasks brought news, and whether the system answered to the end."""
+
+    news: int
+    whole: bool
 
 
 @dataclass
@@ -69,14 +80,42 @@ class RecordsPolling:
     async def turn(self) -> int:
         """Ask every system once for what is open; return how many Tasks brought news."""
         waiting = await asyncio.to_thread(self.store.read, lambda tx: list(self._open(tx)))
-        systems = [name for name in self.settings.systems if name in self.project().config.systems]
-        rounds = (
-            self._ask(name, [one for one in waiting if one.system == name]) for name in systems
-        )
+        names = dict.fromkeys(one.system for one in waiting)
+        rounds = (self._ask(name, [one for one in waiting if one.system == name]) for name in names)
         return sum(await asyncio.gather(*rounds))
 
-    def _open(self, tx: Transaction) -> Iterator[_Open]:
-        polled = frozenset(self.settings.systems)
+    async def catch_up(self, name: str) -> bool:
+        """Ask one system about everything that is open there; False where it did not answer."""
+        waiting = await asyncio.to_thread(
+            self.store.read, lambda tx: list(self._open(tx, frozenset({name})))
+        )
+        return (await self._ask_all(name, waiting)).whole
+
+    async def look(self, name: str, references: Sequence[str]) -> bool:
+        """Ask one system about some of its Tasks (`Task/7`); False where it did not answer.
+
+        What is no request of ours is left alone.
+        """
+        known = await asyncio.to_thread(
+            self.store.read, lambda tx: list(self._named(tx, name, references))
+        )
+        return (await self._ask_all(name, known)).whole
+
+    def polled(self, tx: Transaction) -> frozenset[str]:
+        """Name the systems that are asked: as configured, and where no subscription works now."""
+        systems, active = self.project().config.systems, tx.watches.active()
+        chosen = {
+            name
+            for name, system in systems.items()
+            if system.updates == "polling"
+            or (system.updates == "subscription" and name not in active)
+        }
+        return frozenset(chosen | (set(self.settings.systems) & systems.keys()))
+
+    def _open(self, tx: Transaction, asked: frozenset[str] | None = None) -> Iterator[_Open]:
+        polled = self.polled(tx) if asked is None else asked
+        if not polled:
+            return
         for found in all_requests(tx, self.project()):
             if found.stage not in WAITING or found.asked not in polled:
                 continue
@@ -85,6 +124,13 @@ class RecordsPolling:
                 if key.kind == "reference" and key.system == found.asked and key.type == "Task":
                     yield _Open(found.asked, key.value, found)
                     break
+
+    def _named(self, tx: Transaction, name: str, references: Sequence[str]) -> Iterator[_Open]:
+        keys = [reference_key(name, one) for one in references if one.startswith("Task/")]
+        for key, id in tx.crosswalk.resolve(keys).items():
+            found = request(tx, self.project(), id)
+            if found is not None and found.asked == name:
+                yield _Open(name, key.value, found)
 
     async def _ask(self, name: str, waiting: list[_Open]) -> int:
         """Ask one system about its next requests, in turn, so that every one comes up in time."""
@@ -97,26 +143,25 @@ class RecordsPolling:
         if not chosen:
             return 0
         self._last[name] = chosen[-1].own
+        return (await self._ask_all(name, chosen)).news
+
+    async def _ask_all(self, name: str, chosen: Sequence[_Open]) -> _Told:
+        """Ask one system about requests, one after the other, until it does not answer."""
         system = self.project().config.systems[name]
-        headers = {"Accept": "application/fhir+json"}
-        if system.bearer:
-            headers["Authorization"] = f"Bearer {system.bearer}"
-        async with httpx.AsyncClient(
-            transport=self.connect(system), timeout=self.settings.timeout, headers=headers
-        ) as client:
-            news = 0
+        news = 0
+        async with client_of(system, self.connect(system), self.settings.timeout) as client:
             for one in chosen:
                 try:
                     news += await self._look(client, system, one)
                 except (httpx.HTTPError, TimeoutError) as error:
                     _log.warning("records.poll", system=name, error=type(error).__name__)
-                    break
-            return news
+                    return _Told(news, whole=False)
+        return _Told(news, whole=True)
 
     async def _look(self, client: httpx.AsyncClient, system: System, one: _Open) -> bool:
         limit = self.project().config.limits.bytes
         async with asyncio.timeout(self.settings.timeout):
-            body = await _body(client, f"{system.base_url}/{one.own}", limit)
+            body = await body_of(client, f"{system.base_url}/{one.own}", limit)
         limits = self.project().config.limits
         task = (
             parse(body, Limits(limits.bytes, limits.depth, limits.entries)).tree if body else None
@@ -129,9 +174,24 @@ class RecordsPolling:
         return True
 
 
-async def _body(client: httpx.AsyncClient, url: str, limit: int) -> bytes | None:
-    """Return what a system answers with 200 and at most `limit` bytes, else None."""
+def client_of(
+    system: System, transport: httpx.AsyncBaseTransport | None, timeout: float
+) -> httpx.AsyncClient:
+    """Return a client that asks a system as the engine is known there; it follows no redirect."""
+    headers = {"Accept": "application/fhir+json"}
+    if system.bearer:
+        headers["Authorization"] = f"Bearer {system.bearer}"
+    return httpx.AsyncClient(transport=transport, timeout=timeout, headers=headers)
+
+
+async def body_of(client: httpx.AsyncClient, url: str, limit: int) -> bytes | None:
+    """Return what a system answers with 200 and at most `limit` bytes, else None.
+
+    Raises httpx.HTTPError where the system does not answer, or not now.
+    """
     async with client.stream("GET", url) as response:
+        if response.status_code in _NOT_NOW or response.status_code >= 500:
+            response.raise_for_status()
         if response.status_code != 200:
             return None
         chunks, size = [], 0

@@ -24,6 +24,7 @@ from engine.server.answers import Refusal
 from engine.server.consult import ConsultEndpoints
 from engine.server.fhir import FhirEndpoints
 from engine.server.health import HealthEndpoints
+from engine.server.notifications import NotificationEndpoints
 from engine.server.records import RecordEndpoints
 from engine.server.senders import Senders
 from engine.server.subscriptions import SubscriptionEndpoints
@@ -67,6 +68,7 @@ def create_app(
     RecordEndpoints(intake, store, senders, fhir.search).add_to(app)
     SummaryEndpoints(intake, store, senders).add_to(app)
     SubscriptionEndpoints(intake, store, senders).add_to(app)
+    NotificationEndpoints(intake, store).add_to(app)
     fhir.add_to(app)
     HealthEndpoints(intake, store, clock).add_to(app)
     _handle_failures(app)
