@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,7 +127,7 @@ class _Writer:
         self.groups = groups_of(project)
         self.waiting = _waiting(tx, record)
         self.reader = project.config.systems[system].title or system
-        self.shelf = Shelf([*told.told.values(), *record.people])
+        self.shelf = Shelf([*told.told.values(), *record.people, *_family(project, system, record)])
 
     def summary(self, patient: Resource) -> Summary:
         return Summary(
@@ -239,9 +239,6 @@ class _Writer:
             over = lasts is not None and lasts[1] is not None and lasts[1] <= self.now
             if consent.get("status") != "active" or over:
                 continue
-            named = [self._called(actor.get("reference")) for actor in provision.get("actor") or ()]
-            who = ", ".join(dict.fromkeys(filter(None, named)))
-            kind = "Does not allow" if provision.get("type") == "deny" else "Allows"
             since = str(consent.get("dateTime", ""))[:10]
             lasting = _period(provision.get("period"))
             lasting = f"in force {lasting}" if lasting else ""
@@ -249,20 +246,37 @@ class _Writer:
             yield (
                 reference,
                 Row(
-                    f"{kind} disclosure" + (f": {_words(who, 160)}" if who else ""),
+                    self._allowance(provision),
                     "; ".join(filter(None, (f"signed {since}" if since else "", lasting))),
                     self._source(reference),
                     "Consent",
                 ),
             )
 
+    def _allowance(self, provision: Mapping[str, Any]) -> str:
+        """Return who may tell whom under a provision, in words."""
+        told_by: list[str] = []
+        told_to: list[str] = []
+        others: list[str] = []
+        for actor in provision.get("actor") or ():
+            codings = (actor.get("role") or {}).get("coding") or ()
+            codes = {coding.get("code") for coding in codings}
+            group = told_to if "IRCP" in codes else told_by if "performer" in codes else others
+            group.append(self._called(actor.get("reference")))
+        denied = provision.get("type") == "deny"
+        if told_by and told_to and not others:
+            verb = "may not tell" if denied else "may tell"
+            return f"{_listed(told_by)} {verb} {_listed(told_to)}"
+        who = _listed([*told_by, *told_to, *others])
+        kind = "Does not allow disclosure" if denied else "Allows disclosure"
+        return f"{kind}: {who}" if who else kind
+
     def _communications(self) -> Iterator[tuple[str, Row]]:
-        listed = self.told.of("Communication")
-        for each in sorted(listed, key=lambda c: str(c.get("sent", "")), reverse=True):
+        for each in sorted(self.told.of("Communication"), key=self._urgency):
             reference = reference_to(each)
-            state = self.waiting.get(reference)
+            state = self._state(each)
             sent = interval(str(each.get("sent", "")))
-            if state is None and sent is not None and self.now - sent[0] > RECENT * _DAY:
+            if state == _SENT and sent is not None and self.now - sent[0] > RECENT * _DAY:
                 continue
             said = next(
                 (p["contentString"] for p in each.get("payload") or () if p.get("contentString")),
@@ -270,12 +284,22 @@ class _Writer:
             )
             to = ", ".join(filter(None, (self._called(r) for r in each.get("recipient") or ())))
             yield reference, Row(
-                _words(said or "A communication", 160),
+                _words(said or "A communication", 100),
                 "; ".join(filter(None, (str(each.get("sent", ""))[:10], f"to {_words(to, 120)}"
                                         if to else ""))),
                 self._source(reference),
-                {"waiting": "Waiting", "held": "Held"}.get(state or "", "Sent"),
+                state,
             )  # fmt: skip
+
+    def _state(self, communication: Resource) -> str:
+        """Return how a Communication stands: by its deliveries, else by what its record says."""
+        waiting = self.waiting.get(reference_to(communication))
+        return _STATES.get(waiting or str(communication.get("status")), _SENT)
+
+    def _urgency(self, communication: Resource) -> tuple[int, str]:
+        """Sort what is not told yet first, then the latest."""
+        sent = str(communication.get("sent", ""))
+        return int(self._state(communication) == _SENT), "".join(chr(255 - ord(c)) for c in sent)
 
     def _requests(self) -> Iterator[tuple[str, Row]]:
         planned = {
@@ -307,12 +331,31 @@ class _Writer:
         return _words(found or reference.get("display") or identifier.get("value") or "", 80)
 
 
+_SENT = "Sent"
+_STATES = {
+    "waiting": "Waiting",
+    "held": "Held",
+    "preparation": "Waiting",
+    "in-progress": "Under way",
+    "on-hold": "Held",
+    "stopped": "Not reached",
+    "not-done": "Not reached",
+    "entered-in-error": "Withdrawn",
+}
 _KIND = {
     "Task": "Task",
     "CommunicationRequest": "Records",
     "ServiceRequest": "Service",
     "MedicationRequest": "Medication",
 }
+
+
+def _family(project: Project, system: str, record: MemberRecord) -> Iterator[Resource]:
+    """Yield the related persons whose names the asker knows: its own, and all for the operator."""
+    operator = project.config.systems[system].reads == "all"
+    for person in record.of("RelatedPerson"):
+        if operator or record.systems.get(reference_to(person)) == system:
+            yield person
 
 
 def _waiting(tx: Transaction, record: MemberRecord) -> dict[str, str]:
@@ -324,6 +367,10 @@ def _waiting(tx: Transaction, record: MemberRecord) -> dict[str, str]:
         for row in tx.deliveries.search(state=state, members=members, limit=1000)
         if row.type == "Communication"
     }
+
+
+def _listed(names: Sequence[str]) -> str:
+    return _words(", ".join(dict.fromkeys(filter(None, names))), 160)
 
 
 def _text(concept: Any) -> str:

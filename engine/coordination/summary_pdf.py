@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from fpdf import FPDF
-from fpdf.enums import Align, VAlign, XPos, YPos
+from fpdf.enums import Align, TextMode, VAlign, XPos, YPos
 from fpdf.fonts import FontFace
 
 from engine.coordination.summary import Row, Section, Summary
@@ -14,8 +14,9 @@ from engine.outreach.plain_text import runs_leftward
 from engine.outreach.typeface import MAIN, file_of, legible, needed
 
 _MARGIN = 16.0
-_COLUMNS = (36, 114, 34)
+_COLUMNS = (36, 97, 51)
 _ONE_LINE = 70
+_STROKE = 0.012
 _SOFT = (86, 100, 115)
 _INK = (28, 39, 51)
 _MARKS = {"high": (164, 22, 26), "moderate": (138, 90, 0), "low": (59, 91, 122)}
@@ -26,7 +27,7 @@ def pdf(summary: Summary) -> bytes:
     """Return the member view as a PDF on Letter pages."""
     sheet = _Sheet(summary)
     sheet.add_page()
-    sheet.say(summary.name, 18, 9, _INK)
+    sheet.strong(summary.name, 18, 9)
     sheet.say(
         f"Born {summary.born} · {summary.gender} · Coordination summary for {summary.reader} · "
         f"as of {summary.at[:10]} {summary.at[11:16]} UTC",
@@ -75,13 +76,19 @@ class _Sheet(FPDF):
         align = Align.R if runs_leftward(shown) else Align.L
         self.multi_cell(0, line, shown, align=align, new_x=XPos.LMARGIN, new_y=YPos.NEXT)
 
+    def strong(self, text: str, size: float, line: float) -> None:
+        """Write one paragraph with strong letters."""
+        with self.local_context(text_mode=TextMode.FILL_STROKE, line_width=size * _STROKE):
+            self.set_draw_color(*_INK)
+            self.say(text, size, line, _INK)
+
     def section(self, section: Section) -> None:
         """Write a title, and a line for each row."""
         if self.will_page_break(24):
             self.add_page()
         self.ln(4)
         count = len(section.rows) + section.more
-        self.say(f"{section.title} ({count})" if count else section.title, 11.5, 6, _INK)
+        self.strong(f"{section.title} ({count})" if count else section.title, 11.5, 6)
         self.set_draw_color(180)
         self.line(_MARGIN, self.get_y(), self.w - _MARGIN, self.get_y())
         self.ln(1)
@@ -110,8 +117,10 @@ class _Sheet(FPDF):
                     self.shown(_body(row)),
                     style=FontFace(color=_INK),
                     align=Align.R if runs_leftward(row.head) else Align.L,
+                    colspan=1 if row.source else 2,
                 )
-                line.cell(self.shown(row.source), style=FontFace(color=_SOFT))
+                if row.source:
+                    line.cell(self.shown(row.source), style=FontFace(color=_SOFT))
 
 
 def _body(row: Row) -> str:

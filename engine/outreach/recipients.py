@@ -43,7 +43,7 @@ ABILITIES: Mapping[str, frozenset[str]] = {
     "343087000": frozenset({"phone"}),  # partial deafness
     "95820000": frozenset({"phone"}),  # bilateral hearing loss
     "397540003": frozenset({"fax", "mail"}),  # visual impairment
-    "65956007": frozenset({"fax", "mail"}),  # blindness of both eyes
+    "193699007": frozenset({"fax", "mail"}),  # blindness of both eyes
 }
 """Which media a disability (SNOMED CT) rules out."""
 

@@ -30,6 +30,9 @@ _TOLD: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 _SUBJECTS = ("subject", "patient", "for", "beneficiary", "individual")
+_CATEGORISED = frozenset({"Communication", "CommunicationRequest"})
+"""The types whose category says what is disclosed; elsewhere it is no category of consents."""
+
 _TEST_DATA = "HTEST"
 
 
@@ -185,7 +188,9 @@ def _content(resource: Resource, found: Sequence[Part]) -> dict[str, Any]:
     """
     told = [part for part in found if is_content(resource, part.path) or _stands_alone(part)]
     told = told or list(found)
-    stated: dict[str, Any] = {"category": listed(resource.get("category"))}
+    stated: dict[str, Any] = {}
+    if resource.get("resourceType") in _CATEGORISED:
+        stated["category"] = listed(resource.get("category"))
     if alike(part.classes for part in told):
         envelope = told[0].envelope - told[0].classes
         stated["class"] = [_as_concept(one) for one in (envelope, told[0].classes) if one]

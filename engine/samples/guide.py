@@ -103,6 +103,14 @@ def _written(stage: Stage, store: Store) -> bool:
     return write_summary(stage, store)
 
 
+def _told_to_hospital(stage: Stage, _: Store) -> bool:
+    """Look for the finding in the summary that the hospital gets, under the release."""
+    response = stage.clients["mercy"].get(
+        "/Patient/avery/$coordination-summary", params={"_format": "html"}
+    )
+    return "Different frequency" in response.text
+
+
 SEEN: dict[str, tuple[Seen, ...]] = {
     "12-outreach-to-four": (
         Seen("Four methods chosen, each with its reason", "recorded", "ledger", _chosen),
@@ -120,6 +128,7 @@ SEEN: dict[str, tuple[Seen, ...]] = {
         Seen("Two plans overlap", "found", "ledger", _found("plan-overlap")),
         Seen("2 a week, 1 a week", "found", "ledger", _found("frequency-disagreement")),
         Seen("Summary on one page", "written", "summary.html", _written),
+        Seen("The same to the hospital, under consent", "delivered", "hospital", _told_to_hospital),
     ),
 }
 """What is to be seen after a step, by the name of its sample."""

@@ -213,3 +213,40 @@ def test_another_format_is_refused(place: Rig) -> None:
     path = f"/fhir/Patient/{id}/$coordination-summary"
     page = place.send("hub", "GET", path, headers={"Accept": "text/html"})
     assert page.headers["content-type"].startswith("text/html")
+
+
+def test_a_consent_says_who_may_tell_whom(place: Rig) -> None:
+    """The page says the direction of a release, not only whom it names."""
+    one_way = signed()
+    roles = [
+        ("http://terminology.hl7.org/CodeSystem/provenance-participant-type", "performer"),
+        ("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "IRCP"),
+    ]
+    one_way["provision"]["actor"] = [
+        {
+            "role": {"coding": [{"system": system, "code": code}]},
+            "reference": {
+                "identifier": {"system": "http://hl7.org/fhir/sid/us-npi", "value": number}
+            },
+        }
+        for (system, code), number in zip(roles, ("2222222222", "3333333333"), strict=True)
+    ]
+    place.tell("mercy", one_way)
+    assert "Mercy may tell Lakeside" in sections(asked(place, "hub").json())["consents"]
+
+
+def test_a_communication_under_way_is_not_called_sent(place: Rig) -> None:
+    """What nobody was told yet stands first, and says so."""
+    place.tell("mercy", signed())
+    for id, status in (("old", "completed"), ("new", "in-progress")):
+        told = {
+            "resourceType": "Communication",
+            "id": id,
+            "status": status,
+            "subject": {"reference": "Patient/avery"},
+            "payload": [{"contentString": f"The {id} words"}],
+        }
+        place.tell("mercy", told)
+    place.deliver()
+    said = sections(asked(place, "hub").json())["communications"]
+    assert said.index("Under way · The new words") < said.index("Sent · The old words")

@@ -290,3 +290,12 @@ def test_both_senders_must_be_covered() -> None:
     assert decide(asked(message()), [consent(actor=[actor])], at=AT).decision == "permit"
     other = message(sender={"reference": "Practitioner/x"})
     assert decide(asked(other), [consent(actor=[actor])], at=AT).decision != "permit"
+
+
+def test_only_what_is_told_has_a_category_of_disclosure() -> None:
+    """The LOINC category of a CareTeam is no category of consents, and rules none out."""
+    longitudinal = {"coding": [{"system": "http://loinc.org", "code": "LA28865-6"}]}
+    for kind, stated in (("Communication", True), ("CareTeam", False), ("CarePlan", False)):
+        resource = {"resourceType": kind, "id": "a", "category": [longitudinal]}
+        asked = request_for(resource, sender_system={}, recipient_systems=[], purpose=[])
+        assert ("category" in asked) == stated
