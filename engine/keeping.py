@@ -233,5 +233,6 @@ def _delivery(message: Message, unit: Unit, row: UnitRow, draft: Draft, member: 
             "mapping": draft.mapping,
             "obligations": list((draft.decision or {}).get("obligations", ())),
             "guarded": draft.decision is not None,
+            "status": (unit.canonical or {}).get("status"),
         },
     )

@@ -11,7 +11,7 @@ from engine.config import Config
 from engine.coordination import outreach_sending
 from engine.coordination.findings import HELD
 from engine.coordination.holding import on_hold
-from engine.coordination.outreach import PREFIX, media_of
+from engine.coordination.outreach import PREFIX, may_be_planned, media_of
 from engine.coordination.outreach_tasks import Assigner
 from engine.deliver.destination import Destination, Destinations, Interaction
 from engine.deliver.ports import Delivery, Permit, Ruling, Withhold
@@ -115,7 +115,7 @@ class Sending:
 
     def _tell_outreach(self, tx: Transaction, delivery: Delivery, died: str | None = None) -> None:
         """Keep what is known of a Communication true after a delivery of it ended."""
-        if delivery.type != "Communication" or media_of(self.project) is None:
+        if not may_be_planned(self.project, delivery):
             return
         row = tx.deliveries.get(delivery.id)
         if row is not None and died is None:

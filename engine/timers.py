@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import structlog
 
@@ -20,6 +19,14 @@ Handler = Callable[[Transaction, TimerRow], None]
 ATTEMPTS = 8
 FIRST_WAIT = 2.0
 LONGEST_REST = 30.0
+SHARED_REST = 0.2
+"""Seconds after which to look again where another runner has what is due."""
+
+BATCH = 32
+"""How many timers go off in one transaction at most."""
+
+LONGEST_TURN = 0.02
+"""Seconds after which such a transaction takes no more: others wait for it."""
 
 _log = structlog.get_logger(__name__)
 
@@ -56,36 +63,52 @@ class TimerRunner:
 
     def turn(self) -> float:
         """Let everything go off that is due; return the seconds until the next one."""
-        while self._one() == "went off":
-            pass
+        most = BATCH
+        while (rest := self._until_due()) <= 0:
+            went = self._several(most)
+            if went == 0:
+                return SHARED_REST
+            most = BATCH if went is not None else 1
+        return rest
+
+    def _until_due(self) -> float:
         due = self.store.read(lambda tx: tx.timers.next_due())
         return LONGEST_REST if due is None else seconds_between(self.clock.now(), due)
 
-    def _one(self) -> Literal["went off", "none"]:
+    def _several(self, most: int) -> int | None:
+        """Let up to `most` go off that are due, in one transaction; return how many did.
+
+        None: one of them failed, nothing was done, and they are to be tried one by one. One by
+        itself that fails is put off.
+        """
         went: list[TimerRow] = []
 
-        def work(tx: Transaction) -> TimerRow | None:
+        def work(tx: Transaction) -> int:
             went.clear()
-            timer = tx.timers.next(self.clock.now())
-            if timer is None:
-                return None
-            went.append(timer)
-            self.handlers[timer.kind](tx, timer)
-            tx.timers.finish(timer.key)
-            tx.audit.append("timer.done", {"key": timer.key, "kind": timer.kind})
-            return timer
+            began = self.clock.monotonic()
+            for timer in tx.timers.due(self.clock.now(), most):
+                if went and not tx.timers.is_waiting(timer.key):
+                    continue
+                went.append(timer)
+                self.handlers[timer.kind](tx, timer)
+                tx.timers.finish(timer.key)
+                tx.audit.append("timer.done", {"key": timer.key, "kind": timer.kind})
+                if self.clock.monotonic() - began > LONGEST_TURN:
+                    break
+            return len(went)
 
         try:
-            done = self.store.write(work).result()
+            return self.store.write(work).result()
         except StoreError:
             raise
         except Exception as error:
-            _log.error("timer.failed", **origin(error))
             if not went:
                 raise
+            if most > 1:
+                return None
+            _log.error("timer.failed", **origin(error))
             self._failed(went[0], type(error).__name__)
-            return "went off"
-        return "none" if done is None else "went off"
+            return 1
 
     def _failed(self, timer: TimerRow, reason: str) -> None:
         tries = timer.attempts + 1

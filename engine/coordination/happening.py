@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from engine.message import Resource
 from engine.project import Project
 from engine.store import MessageRow, Transaction, UnitRow
 
@@ -17,8 +18,15 @@ class Happening:
     units: tuple[UnitRow, ...]
 
 
-Reaction = Callable[[Transaction, Project, Happening], None]
-"""Look at what happened, and produce what coordination asks for (`engine.coordination.producing`).
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """Hold one reaction to what is put on record.
 
-It may run again for the same message; what it produces has the same ids then.
-"""
+    `concerns` is asked about each canonical resource when it is accepted, and says no only where
+    `react` would do nothing: it must be cheap. `react` looks at what happened and produces what
+    coordination asks for (`engine.coordination.producing`); it may run again for the same
+    message, and what it produces has the same ids then.
+    """
+
+    concerns: Callable[[Transaction, Project, Resource], bool]
+    react: Callable[[Transaction, Project, Happening], None]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from engine.coordination.happening import Happening
-from engine.coordination.notification import notify
+from engine.coordination.notification import notify, settings_of
 from engine.fhir.json import loads
 from engine.message import Resource
 from engine.project import Project
@@ -15,13 +16,33 @@ from engine.store import Transaction, UnitRow
 
 _FAMILY = frozenset({"Patient", "RelatedPerson"})
 _IDLE = frozenset({"draft", "proposed", "entered-in-error", "unknown"})
-_FIRST = "first-outreach"
+
+
+EVENTS: Mapping[str, str] = MappingProxyType(
+    {
+        "Communication": "first-outreach",
+        "CareTeam": "new-team-member",
+        "CarePlan": "plan-changed",
+    }
+)
+"""The event that a resource of each type may be."""
+
+
+def concerns(tx: Transaction, project: Project, canonical: Resource) -> bool:
+    """Tell whether a resource may be an event of which somebody is notified."""
+    settings, event = settings_of(project), EVENTS.get(canonical["resourceType"])
+    return settings is not None and event in settings.events
 
 
 def notice_events(tx: Transaction, project: Project, happening: Happening) -> None:
     """Tell members of a first outreach, a new team member, and a plan that changed."""
+    settings = settings_of(project)
+    if settings is None:
+        return
     for unit in happening.units:
         if unit.member is None or unit.resource is None or unit.version is None:
+            continue
+        if EVENTS.get(unit.type) not in settings.events:
             continue
         for event in _events(tx, unit):
             notify(tx, project, unit.member, event, unit.resource)
@@ -32,11 +53,11 @@ def _events(tx: Transaction, unit: UnitRow) -> Iterator[str]:
     if resource is None or resource.get("status") in _IDLE:
         return
     if unit.type == "Communication" and is_outreach(resource) and _is_first(tx, unit):
-        yield _FIRST
+        yield EVENTS[unit.type]
     if unit.type == "CareTeam" and _people(resource) - _people(before or {}):
-        yield "new-team-member"
+        yield EVENTS[unit.type]
     if unit.type == "CarePlan" and (before is None or _content(before) != _content(resource)):
-        yield "plan-changed"
+        yield EVENTS[unit.type]
 
 
 def _version(tx: Transaction, unit: UnitRow, back: int) -> Resource | None:
@@ -53,9 +74,11 @@ def is_outreach(communication: Resource) -> bool:
 
 def _is_first(tx: Transaction, unit: UnitRow) -> bool:
     """Tell whether no other outreach about the member is on record."""
+    if unit.version != 1:
+        return False
     rows = tx.resources.of_member("Communication", tx.crosswalk.same(str(unit.member)))
-    others = [row for row in rows if f"{row.type}/{row.id}" != unit.resource]
-    return unit.version == 1 and not any(is_outreach(loads(row.body)) for row in others)
+    others = (row for row in rows if f"{row.type}/{row.id}" != unit.resource)
+    return not any(is_outreach(loads(row.body)) for row in others)
 
 
 def _people(team: Resource) -> frozenset[str]:

@@ -17,6 +17,7 @@ from engine.coordination.happening import Happening
 from engine.coordination.outreach_decision import Told, tell
 from engine.coordination.outreach_id import address_mark
 from engine.coordination.outreach_people import addressees
+from engine.deliver.ports import Delivery
 from engine.fhir.json import dumps, loads
 from engine.message import Resource
 from engine.outreach.method import REASONS, Choice, Way, Wish, choose
@@ -48,6 +49,27 @@ def plan_key(communication: Resource) -> str:
     content = {name: value for name, value in communication.items() if name not in _RECORD}
     digest = hashlib.sha256(dumps(content)).hexdigest()[:_KEY_LENGTH]
     return f"{KIND} {communication['id']} {digest}"
+
+
+def concerns(tx: Transaction, project: Project, canonical: Resource) -> bool:
+    """Tell whether a resource is a Communication that somebody is still to be told."""
+    return is_to_be_told(project, canonical)
+
+
+def is_to_be_told(project: Project, canonical: Resource) -> bool:
+    """Tell whether a canonical resource gets a plan of outreach."""
+    return (
+        canonical["resourceType"] == "Communication"
+        and canonical.get("status") in OPEN
+        and media_of(project) is not None
+    )
+
+
+def may_be_planned(project: Project, delivery: Delivery) -> bool:
+    """Tell whether a delivery may belong to a plan of outreach."""
+    if delivery.type != "Communication" or media_of(project) is None:
+        return False
+    return "outreach" in delivery.envelope or delivery.envelope.get("status", OPEN[0]) in OPEN
 
 
 def react(tx: Transaction, project: Project, happening: Happening) -> None:

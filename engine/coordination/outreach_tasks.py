@@ -83,6 +83,11 @@ def _assign(
     tx.crosswalk.link({reference_key(acting, f"Task/{id}"): id}, source="engine")
 
 
+def concerns(tx: Transaction, project: Project, canonical: Resource) -> bool:
+    """Tell whether a resource may be a report about a call, or change what may be told."""
+    return canonical["resourceType"] in ("Consent", "Task")
+
+
 def react(tx: Transaction, project: Project, happening: Happening) -> None:
     """See what people report about calls and meetings, and take back what no consent covers now."""
     members = {unit.member for unit in happening.units if unit.type == "Consent" and unit.member}

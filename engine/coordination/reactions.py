@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from engine.coordination import outreach, outreach_tasks
+from collections.abc import Iterable
+
+from engine.coordination import (
+    notification_events,
+    outreach,
+    outreach_tasks,
+    records_watch,
+    review,
+)
 from engine.coordination.happening import Happening, Reaction
-from engine.coordination.notification_events import notice_events
-from engine.coordination.records_watch import follow_records
-from engine.coordination.review import review_after
+from engine.message import Unit
 from engine.project import Project
 from engine.store import TimerRow, Transaction
 
@@ -15,13 +21,24 @@ KIND = "react"
 
 
 REACTIONS: tuple[Reaction, ...] = (
-    follow_records,
-    notice_events,
-    outreach_tasks.react,
-    outreach.react,
-    review_after,
+    Reaction(records_watch.concerns, records_watch.follow_records),
+    Reaction(notification_events.concerns, notification_events.notice_events),
+    Reaction(outreach_tasks.concerns, outreach_tasks.react),
+    Reaction(outreach.concerns, outreach.react),
+    Reaction(review.concerns, review.review_after),
 )
 """Every reaction, in order."""
+
+
+def react_later(tx: Transaction, project: Project, message: str, units: Iterable[Unit]) -> None:
+    """Set a timer that lets a message be reacted to, where any of its units calls for it."""
+    if any(
+        reaction.concerns(tx, project, unit.canonical)
+        for unit in units
+        if unit.canonical is not None
+        for reaction in REACTIONS
+    ):
+        tx.timers.set(reaction_key(message), KIND, tx.now, {"message": message})
 
 
 def reaction_key(message: str) -> str:
@@ -38,4 +55,4 @@ def react(tx: Transaction, project: Project, timer: TimerRow) -> None:
         unit for unit in tx.units.of_message(message.id) if unit.state in ("accepted", "routed")
     )
     for reaction in REACTIONS:
-        reaction(tx, project, Happening(message, units))
+        reaction.react(tx, project, Happening(message, units))

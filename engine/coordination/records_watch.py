@@ -38,11 +38,22 @@ from engine.fhir.json import loads
 from engine.gather import renamed
 from engine.message import Reject, Resource
 from engine.project import Project
+from engine.road.identify import member_of
 from engine.rules.elements import referred_type
 from engine.store import TimerRow, Transaction, UnitRow
 
 _DAY = 86_400
 _PEOPLE = frozenset({"Patient", "RelatedPerson"})
+
+
+def concerns(tx: Transaction, project: Project, canonical: Resource) -> bool:
+    """Tell whether a resource may be a request, or answer one that the member has on record."""
+    type_name, member = canonical["resourceType"], member_of(canonical)
+    if type_name in ("Task", "CommunicationRequest"):
+        return True
+    if type_name not in ANSWERING or member is None:
+        return False
+    return tx.resources.has_of_member("Task", tx.crosswalk.same(member))
 
 
 def follow_records(tx: Transaction, project: Project, happening: Happening) -> None:

@@ -41,6 +41,12 @@ ROLES = "tables/careteam-role.csv"
 """The table under mappings/ that says which group each role belongs to."""
 
 
+def concerns(tx: Transaction, project: Project, canonical: Resource) -> bool:
+    """Tell whether a resource may change what a review of its member finds."""
+    type_name = canonical["resourceType"]
+    return type_name in REVIEWED or type_name in project.rules.watched_types
+
+
 def review_after(tx: Transaction, project: Project, happening: Happening) -> None:
     """Review every member that an accepted message was about."""
     if project.config.coordination is None:

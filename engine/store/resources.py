@@ -58,6 +58,13 @@ _OF_MEMBER = Statement(
         .order_by(resource.c.id)
     )
 )
+_ANY_OF_MEMBER = Statement(
+    lambda _: (
+        select(resource.c.version)
+        .where(resource.c.member == bindparam("member"), resource.c.type == bindparam("type"))
+        .limit(1)
+    )
+)
 
 
 class Resources:
@@ -140,6 +147,13 @@ class Resources:
             rows = self._session.run(_OF_MEMBER, {"member": member, "type": type})
             found.extend(self._resource(row) for row in rows)
         return found
+
+    def has_of_member(self, type: str, members: Iterable[str]) -> bool:
+        """Tell whether any resource of a type about a member is on record."""
+        return any(
+            self._session.run(_ANY_OF_MEMBER, {"member": member, "type": type}).first()
+            for member in dict.fromkeys(members)
+        )
 
     def consents(self, members: Iterable[str]) -> list[ResourceRow]:
         """Return the Consents of a member as they stand now: the registry."""

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import select, update
-from sqlalchemy.engine import Row
+from sqlalchemy import bindparam, select, update
 
-from engine.store.database import Insert
+from engine.store.database import Insert, Statement
 from engine.store.rows import TimerRow
 from engine.store.session import Session
 from engine.store.tables import timer
 
 _FIELDS = tuple(column.name for column in timer.c)
+_ADD = Insert(timer, repeated=True)
+_BY_KEY = Statement(lambda _: select(timer).where(timer.c.key == bindparam("key")))
+_DUE = Statement(
+    lambda _: (
+        select(timer)
+        .where(timer.c.state == "waiting", timer.c.due <= bindparam("now"))
+        .order_by(timer.c.due, timer.c.key)
+        .limit(bindparam("most"))
+        .with_for_update(skip_locked=True)
+    )
+)
+_NEXT_DUE = Statement(
+    lambda _: select(timer.c.due).where(timer.c.state == "waiting").order_by(timer.c.due).limit(1)
+)
+_FINISH = Statement(
+    lambda _: (
+        update(timer)
+        .where(timer.c.key == bindparam("which"), timer.c.state == "waiting")
+        .values(state="done", reason=None, changed=bindparam("now"))
+    )
+)
 
 
 class Timers:
@@ -24,41 +45,35 @@ class Timers:
 
     def set(self, key: str, kind: str, due: str, body: dict[str, Any] | None = None) -> bool:
         """Set a timer for the instant `due`; False where one of this key was ever set before."""
-        if self.get(key) is not None:
-            return False
         now = self._session.now
-        row = TimerRow(key, kind, due, "waiting", 0, None, body or {}, now, now)
-        values = {name: getattr(row, name) for name in _FIELDS}
-        self._session.add(_ADD, [{**values, "body": orjson.dumps(row.body).decode()}])
-        self._session.work = True
-        return True
+        text = orjson.dumps(body or {}).decode()
+        row = (key, kind, due, "waiting", 0, None, text, now, now)
+        added = self._session.insert(_ADD, [dict(zip(_FIELDS, row, strict=True))])
+        self._session.work |= bool(added)
+        return bool(added)
 
     def get(self, key: str) -> TimerRow | None:
         """Return a timer by its key."""
-        row = self._session.execute(select(timer).where(timer.c.key == key)).first()
+        row = self._session.run(_BY_KEY, {"key": key}).first()
         return _timer(row) if row else None
 
-    def next(self, now: str, skip: frozenset[str] = frozenset()) -> TimerRow | None:
-        """Return the first timer that is due, locked until this transaction ends, or None."""
-        query = (
-            select(timer)
-            .where(timer.c.state == "waiting", timer.c.due <= now, timer.c.key.not_in(skip))
-            .order_by(timer.c.due, timer.c.key)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        row = self._session.execute(query).first()
-        return _timer(row) if row else None
+    def is_waiting(self, key: str) -> bool:
+        """Tell whether a timer of this key is still to go off."""
+        found = self.get(key)
+        return found is not None and found.state == "waiting"
+
+    def due(self, now: str, most: int) -> list[TimerRow]:
+        """Return the first timers that are due, locked until this transaction ends."""
+        return [_timer(row) for row in self._session.run(_DUE, {"now": now, "most": most})]
 
     def next_due(self) -> str | None:
         """Return the instant at which the first waiting timer is due, or None."""
-        query = select(timer.c.due).where(timer.c.state == "waiting").order_by(timer.c.due)
-        found: str | None = self._session.execute(query.limit(1)).scalar()
+        found: str | None = self._session.run(_NEXT_DUE, {}).scalar()
         return found
 
     def finish(self, key: str) -> None:
         """Say that a timer went off and all it meant is done."""
-        self._move(key, state="done", reason=None)
+        self._session.run(_FINISH, {"which": key, "now": self._session.now})
 
     def cancel(self, key: str) -> bool:
         """Let a waiting timer never go off; False where none waits under this key."""
@@ -85,9 +100,6 @@ class Timers:
         return bool(self._session.changed(query.values(changed=self._session.now, **values)))
 
 
-_ADD = Insert(timer)
-
-
-def _timer(row: Row[Any]) -> TimerRow:
-    values = dict(row._mapping)
+def _timer(row: Sequence[Any]) -> TimerRow:
+    values = dict(zip(_FIELDS, row, strict=True))
     return TimerRow(**{**values, "body": orjson.loads(values["body"])})

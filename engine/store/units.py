@@ -28,6 +28,13 @@ _WAITING = Listing(
 )
 _PAGE = 64
 _BY_ID = Statement(lambda _: select(unit).where(unit.c.id == bindparam("id")))
+_OF_MESSAGE = Statement(
+    lambda _: (
+        select(unit)
+        .where(unit.c.message_id == bindparam("message"))
+        .order_by(unit.c.entry, unit.c.id)
+    )
+)
 _MOVE = Statement(
     lambda _: (
         update(unit)
@@ -90,8 +97,7 @@ class Units:
 
     def of_message(self, message: str) -> list[UnitRow]:
         """Return the units of a message in the order of its entries."""
-        query = select(unit).where(unit.c.message_id == message).order_by(unit.c.entry, unit.c.id)
-        return [_unit(row) for row in self._session.execute(query)]
+        return [_unit(row) for row in self._session.run(_OF_MESSAGE, {"message": message})]
 
     def waiting_for(self, keys: Iterable[str]) -> list[UnitRow]:
         """Return the held units that wait for any of these crosswalk keys, oldest first."""
