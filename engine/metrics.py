@@ -1,10 +1,10 @@
-"""The figures of one process for Prometheus; the queues are read from the record when asked for."""
+"""The figures of one server for Prometheus; the queues are read from the record when asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -13,6 +13,10 @@ from prometheus_client.registry import Collector
 from engine.clock import Clock, seconds_between
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+Sample = list[Any]
+"""Name of a counter, its label values, and a number: `["carelane_decisions", ["x"], 3.0]`."""
 
 
 class Queue(Protocol):
@@ -57,12 +61,28 @@ class Metrics:
             ("destination",),
             registry=self.registry,
         )
+        self._counters = (self.received, self.units, self.decided, self.delivered)
         self.accepting = Histogram(
             "carelane_accept_seconds",
             "Time from a whole body to its durable outcome",
             registry=self.registry,
             buckets=_SECONDS,
         )
+
+    def samples(self) -> Iterable[Sample]:
+        """Yield every counter as it stands."""
+        for counter in self._counters:
+            for metric in counter.collect():
+                for sample in metric.samples:
+                    if sample.name.endswith("_total"):
+                        yield [metric.name, list(sample.labels.values()), sample.value]
+
+    def grow(self, sample: Sample) -> None:
+        """Add to a counter what another process says that its own has grown by."""
+        name, labels, by = sample
+        for counter in self._counters:
+            if any(metric.name == name for metric in counter.describe()):
+                counter.labels(*labels).inc(by)
 
     def exposition(self, queues: Sequence[Queue], clock: Clock) -> bytes:
         """Return everything in Prometheus' text format, with the queues as they stand."""

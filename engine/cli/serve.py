@@ -6,8 +6,9 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,7 @@ from engine.project import Project
 from engine.replacing import following, started
 from engine.sending import Sending, make_worker
 from engine.server import create_app
+from engine.server.deliverer import Deliverer, Leash
 from engine.store import Store
 from engine.subscriptions.following import Following
 from engine.subscriptions.watching import Watching
@@ -41,10 +43,11 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Listen here instead of `server.host`.")] = None,
     port: Annotated[int | None, typer.Option(help="Listen here instead of `server.port`.")] = None,
     deliver: Annotated[
-        bool, typer.Option(help="Run deliveries in this process too (else: `carelane worker`).")
-    ] = True,
+        bool | None,
+        typer.Option(help="Run deliveries too, or leave them to `carelane worker`."),
+    ] = None,
 ) -> None:
-    """Run the HTTP API, and deliveries beside it."""
+    """Run the HTTP API, and deliveries as `server.deliveries` says."""
     logs.configure()
     project = started(open_project(config, to_run=True), SystemClock().now())
     with open_store(project) as store:
@@ -52,13 +55,28 @@ def serve(
         chosen = port if port is not None else settings.port
         typer.echo(f"Carelane listens on http://{host or settings.host}:{chosen}/fhir", err=True)
         uvicorn.run(
-            served(project, store, deliver=deliver),
+            _application(project, store, _how(settings.deliveries, deliver), config),
             host=host or settings.host,
             port=chosen,
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
+
+
+def _how(configured: str, asked: bool | None) -> str:
+    """Return how to deliver: what the command line asks for counts before the config."""
+    if asked is None:
+        return configured
+    if not asked:
+        return "apart"
+    return "process" if configured == "apart" else configured
+
+
+def _application(project: Project, store: Store, how: str, config: Path) -> FastAPI:
+    if how == "process":
+        return accompanied(project, store, config)
+    return served(project, store, deliver=how == "beside")
 
 
 def served(
@@ -69,7 +87,7 @@ def served(
     transport: Transport | None = None,
     settings: Settings | None = None,
 ) -> FastAPI:
-    """Return the application; with `deliver`, a worker lives as long as it does."""
+    """Return the application; with `deliver`, a worker in this process lives as long as it does."""
     clock, metrics = SystemClock(), Metrics()
 
     @asynccontextmanager
@@ -85,21 +103,52 @@ def served(
     return create_app(project, store, clock=clock, metrics=metrics, lifespan=lifespan)
 
 
-def worker(config: ConfigOption = Path("config.yaml")) -> None:
+def accompanied(project: Project, store: Store, config: Path) -> FastAPI:
+    """Return the application; as long as it lives a process of its own delivers."""
+    clock, metrics = SystemClock(), Metrics()
+    command = (sys.executable, "-m", "engine", "worker", "--config", str(config), "--leashed")
+    deliverer = Deliverer(command, metrics, clock)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with following(project, (app.state.intake,)), deliverer.beside(store.signal):
+            yield
+
+    return create_app(
+        project,
+        store,
+        clock=clock,
+        metrics=metrics,
+        lifespan=lifespan,
+        deliveries=lambda: deliverer.condition,
+    )
+
+
+def worker(
+    config: ConfigOption = Path("config.yaml"),
+    leashed: Annotated[
+        bool, typer.Option(hidden=True, help="End with the server that holds standard input.")
+    ] = False,
+) -> None:
     """Run deliveries alone, beside any number of servers and workers on the same record."""
     logs.configure()
     project = started(open_project(config, to_run=True), SystemClock().now())
-    with open_store(project) as store:
-        asyncio.run(_deliver(project, store))
+    with open_store(project) as store, asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as runner:
+        runner.run(_deliver(project, store, leashed))
 
 
-async def _deliver(project: Project, store: Store) -> None:
-    stopping = asyncio.Event()
+async def _deliver(project: Project, store: Store, leashed: bool) -> None:
+    stopping, metrics = asyncio.Event(), Metrics()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    sending = Sending(project)
-    async with following(project, (sending,)), delivering(sending, store, SystemClock()):
+    sending = Sending(project, metrics)
+    leash = Leash(metrics, store.signal.notify).held(stopping) if leashed else nullcontext()
+    async with (
+        leash,
+        following(project, (sending,)),
+        delivering(sending, store, SystemClock()),
+    ):
         await stopping.wait()
 
 

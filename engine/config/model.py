@@ -300,6 +300,13 @@ class Server:
         "127.0.0.1",
     )
     port: int = optional(Whole(1, 65_535), "The port to listen on.", 8080)
+    deliveries: str = optional(
+        Choice(("process", "beside", "apart")),
+        "How `carelane serve` delivers: in a `process` of its own that it keeps running, so that "
+        "acceptance and deliveries use a core each; `beside` acceptance in the same process; or "
+        "not, since `carelane worker` runs `apart`.",
+        "process",
+    )
     address: str | None = absent_or(
         BaseUrl(),
         "The FHIR base under which other systems reach this server, such as "

@@ -23,7 +23,7 @@ from engine.project import Project
 from engine.server.answers import Refusal
 from engine.server.consult import ConsultEndpoints
 from engine.server.fhir import FhirEndpoints
-from engine.server.health import HealthEndpoints
+from engine.server.health import Deliveries, HealthEndpoints
 from engine.server.notifications import NotificationEndpoints
 from engine.server.records import RecordEndpoints
 from engine.server.senders import Senders
@@ -44,10 +44,12 @@ def create_app(
     metrics: Metrics | None = None,
     lifespan: Lifespan | None = None,
     connect: Connect = direct,
+    deliveries: Deliveries = None,
 ) -> FastAPI:
     """Return the application over a loaded project and an open store.
 
     `lifespan` may run deliveries beside it; without one the application only takes in and answers.
+    `deliveries` says how a process is that delivers beside it.
     `connect` gives the way to a system that is asked whom it means (`engine.lookup`).
     """
     clock = clock or SystemClock()
@@ -70,7 +72,7 @@ def create_app(
     SubscriptionEndpoints(intake, store, senders).add_to(app)
     NotificationEndpoints(intake, store).add_to(app)
     fhir.add_to(app)
-    HealthEndpoints(intake, store, clock).add_to(app)
+    HealthEndpoints(intake, store, clock, deliveries).add_to(app)
     _handle_failures(app)
     return app
 

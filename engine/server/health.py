@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -15,12 +16,18 @@ from engine.errors import StoreError
 from engine.intake import Intake
 from engine.store import Store
 
+Deliveries = Callable[[], str] | None
+"""Say how the process is that delivers beside this server; None where there is none."""
+
 
 class HealthEndpoints:
     """Answer /healthz, /readyz and /metrics."""
 
-    def __init__(self, intake: Intake, store: Store, clock: Clock) -> None:
+    def __init__(
+        self, intake: Intake, store: Store, clock: Clock, deliveries: Deliveries = None
+    ) -> None:
         self._intake = intake
+        self._deliveries = deliveries
         self._store = store
         self._clock = clock
 
@@ -41,17 +48,24 @@ class HealthEndpoints:
         return JSONResponse({**told, "mapping_set": adapters.set_hash or None})
 
     async def ready(self, request: Request) -> Response:
-        """Say whether the record can be written now: it is tried, not assumed."""
+        """Say whether the record can be written now, which is tried, and whether deliveries run."""
         try:
             await asyncio.wait_for(
                 asyncio.wrap_future(self._store.write(lambda tx: tx.upkeep.probe())), 5
             )
         except (StoreError, TimeoutError):
             return JSONResponse({"status": "the record cannot be written"}, 503)
-        return JSONResponse({"status": "ready"})
+        if self._deliveries is None:
+            return JSONResponse({"status": "ready"})
+        how = self._deliveries()
+        if how == "failing":
+            return JSONResponse(
+                {"status": "the process that delivers ended", "deliveries": how}, 503
+            )
+        return JSONResponse({"status": "ready", "deliveries": how})
 
     async def figures(self, request: Request) -> Response:
-        """Return the figures of this process and the queues of the record, for Prometheus."""
+        """Return the figures of this server and the queues of the record, for Prometheus."""
         queues = await asyncio.to_thread(self._store.read, lambda tx: tx.deliveries.depth())
         figures = self._intake.metrics.exposition(queues, self._clock)
         return Response(figures, media_type=CONTENT_TYPE_LATEST)

@@ -50,6 +50,11 @@ class Signal:
         for listener in listeners:
             listener()
 
+    def tell(self, listener: Callable[[], None]) -> None:
+        """Call `listener` at each news of this process, in the thread that brings it."""
+        with self._condition:
+            self._listeners.add(listener)
+
     def wait(self, seen: int, timeout: float) -> bool:
         """Block until there is news after `seen`, or for `timeout` seconds; tell which."""
         self._start()

@@ -1,7 +1,8 @@
 """Crash the engine again and again, and check from outside that it kept its promises.
 
 `python tests/faults/harness.py --seconds 600 --report docs/faults.md` is the long run (`make
-faults`): first on SQLite, then two servers and two workers on one PostgreSQL.
+faults`): first on SQLite, then two servers and two workers on one PostgreSQL, then the command
+`carelane serve` itself (`command.py`).
 """
 
 from __future__ import annotations
@@ -321,6 +322,7 @@ def crashed(postgresql: bool, seconds: float, seed: int = 1) -> Report:
 
 def main() -> None:
     """Run the harness from the command line; exit 1 where a promise was broken."""
+    from command import commanded  # noqa: PLC0415 - it reads this module
     from faults_report import markdown  # noqa: PLC0415 - it reads this module
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -330,8 +332,9 @@ def main() -> None:
     parser.add_argument("--report", type=Path)
     given = parser.parse_args()
     names = [given.only] if given.only else ["sqlite", "postgresql"]
-    share = {"sqlite": 0.6, "postgresql": 0.4} if len(names) > 1 else {names[0]: 1.0}
+    share = {"sqlite": 0.5, "postgresql": 0.3} if len(names) > 1 else {names[0]: 0.8}
     reports = [crashed(n == "postgresql", share[n] * given.seconds, given.seed) for n in names]
+    reports += [commanded(names[0] == "postgresql", 0.2 * given.seconds, given.seed)]
     text = markdown(reports)
     print(text)
     if given.report:

@@ -1,0 +1,20 @@
+"""`carelane serve` as it is run: a server, and the process that it keeps to deliver."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from command import commanded
+from faults_report import markdown
+
+SECONDS = float(os.environ.get("CARELANE_FAULTS_SECONDS", "2"))
+
+
+@pytest.mark.xdist_group("faults")
+def test_the_command_killed_at_any_time_loses_nothing() -> None:
+    """Whichever of its two processes is killed, nothing is lost, and none outlives the other."""
+    report = commanded(postgresql=False, seconds=SECONDS, members=8)
+    assert report.breaches() == (), markdown([report])
+    assert report.kills
+    assert report.states["delivered"]
