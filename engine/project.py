@@ -19,8 +19,10 @@ from engine.fhir.profiles import Profile, Profiles, load_profiles
 from engine.message import Resource
 from engine.rules.consent.compile import CompiledConsent, compile_consent
 from engine.rules.consent.decide import decide
+from engine.rules.consent.directory import Directories, Directory
 from engine.rules.consent.entry import Entry, entry_of
 from engine.rules.consent.policy import DEFAULT, Policy, category_problems
+from engine.rules.consent.question import instant
 from engine.rules.decision import Decision
 from engine.rules.rule_files import load_rules
 from engine.rules.rulebook import EMPTY, RuleBook
@@ -65,6 +67,7 @@ class Project:
     rules: RuleBook = EMPTY
     _compiled: dict[tuple[str, ...], CompiledConsent] = field(default_factory=dict, repr=False)
     _entries: dict[str, Entry] = field(default_factory=dict, repr=False)
+    _directories: Directories = field(default_factory=Directories, repr=False)
     _legs: dict[tuple[str, str], tuple[Leg, ...]] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -163,6 +166,11 @@ class Project:
                 self._entries.clear()
             known = self._entries[key] = entry_of(actor)
         return known
+
+    def directory(self, supporting: Mapping[str, Resource], at: str, policy: Policy) -> Directory:
+        """Return the actors of a decision, ready to be looked up; worked out once for each set."""
+        actors = tuple(supporting.values())
+        return self._directories.of(actors, instant(at, policy), policy.zone, self.entry)
 
     def organization(self, system: str, links: Links) -> dict[str, Any]:
         """Return the organization of a system as a Reference that the decision can match."""

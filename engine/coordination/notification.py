@@ -145,7 +145,7 @@ def whom(
         person
         for person in people
         if carries_authority(
-            name_of({"reference": f"RelatedPerson/{person['id']}"}), keys, directory, policy
+            name_of({"reference": f"RelatedPerson/{person['id']}"}), keys, directory, policy, now
         )
     ]
     return acting or ([] if underage else [patient])

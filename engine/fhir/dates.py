@@ -138,6 +138,7 @@ def period(given: Any, zone: str = "UTC") -> Interval | None:
     return (start, end) if start < end else None
 
 
+@lru_cache(maxsize=8192)
 def moment(text: str, zone: str = "UTC") -> Interval | None:
     """Return the point of an instant, one microsecond long; for a date, all of it."""
     found = interval(text, zone)
@@ -156,6 +157,7 @@ def overlaps(one: Interval, other: Interval) -> bool:
     return one[0] < other[1] and other[0] < one[1]
 
 
+@lru_cache(maxsize=8192)
 def birthday(born: str, years: int, zone: str = "UTC") -> Interval | None:
     """Return the interval in which someone born on a date (or in a month, a year) turns `years`.
 

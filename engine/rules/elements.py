@@ -261,7 +261,7 @@ def classes_of(resource: Resource) -> frozenset[Label]:
     found = {(RESOURCE_TYPES, kind)} if kind else set()
     meta = resource.get("meta")
     profiles = meta.get("profile") if isinstance(meta, Mapping) else None
-    found.update((PROFILE, str(profile)) for profile in profiles or ())
+    found.update((PROFILE, str(profile).strip()) for profile in profiles or ())
     if kind in ("DocumentReference", "Composition", "DocumentManifest", "DiagnosticReport"):
         found |= codes_in([resource.get("type"), resource.get("category"), resource.get("code")])
     return frozenset(found)

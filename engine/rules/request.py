@@ -6,9 +6,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from engine.fhir.dates import ALWAYS, moment
+from msgspec import Struct
+
+from engine.fhir.dates import ALWAYS, moment, period
 from engine.message import Resource
-from engine.rules.consent.codings import ACT_REASON, concepts_of, key_of, listed, mappings
+from engine.rules.consent.codings import (
+    ACT_REASON,
+    CONSENT_CATEGORY,
+    RESOURCE_TYPES,
+    Concept,
+    Key,
+    concepts_of,
+    key_of,
+    listed,
+    mappings,
+)
+from engine.rules.consent.criteria import Content, labels_among
+from engine.rules.consent.parties import NOBODY, name_of
+from engine.rules.consent.policy import Policy
+from engine.rules.consent.question import Asked, all_keys, stated_concepts
 from engine.rules.content import ABOUT, Age, Part, Shelf, element_of, is_content
 from engine.rules.elements import names_of, party_names, references_in
 from engine.rules.security_label import Label, coding, in_order
@@ -34,6 +50,7 @@ _CATEGORISED = frozenset({"Communication", "CommunicationRequest"})
 """The types whose category says what is disclosed; elsewhere it is no category of consents."""
 
 _TEST_DATA = "HTEST"
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def request_for(
@@ -74,7 +91,49 @@ def question_about(
     recipient_systems: Sequence[Mapping[str, Any]],
     purpose: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Return the question about what a resource tells, as `request_for`.
+    """Return the question about what a resource tells, as `request_for`."""
+    resource = told.resource
+    asked = {
+        **_who(told, sender_system, recipient_systems),
+        "purpose": _purposes(resource) or [dict(one) for one in purpose],
+        "action": "disclose",
+        **_alike_in(told).written(),
+        "category": _category(resource),
+        "sent": resource.get("sent"),
+    }
+    return {key: value for key, value in asked.items() if value}
+
+
+def asked_about(
+    told: Told,
+    *,
+    sender_system: Mapping[str, Any],
+    recipient_systems: Sequence[Mapping[str, Any]],
+    purpose: Sequence[Mapping[str, Any]],
+    policy: Policy,
+) -> Asked:
+    """Return what is read from the question of `question_about`, without writing it down first."""
+    who = _who(told, sender_system, recipient_systems)
+    patient, sender, recipients = who["patient"], who["sender"], who["recipient"]
+    purposes = _purposes(told.resource) or purpose
+    alike = _alike_in(told)
+    return Asked(
+        patient=name_of(patient, "Patient") if patient else NOBODY,
+        senders=tuple(map(name_of, listed(sender))),
+        recipients=tuple([(name_of(one), one) for one in recipients]),
+        purposes=stated_concepts(purposes, ACT_REASON),
+        category=all_keys(_category(told.resource), CONSENT_CATEGORY),
+        content=alike.read(policy),
+        stated={name: said for name, said in {**who, "purpose": purposes}.items() if said},
+        sent=told.resource.get("sent"),
+        data=alike.data,
+    )
+
+
+def _who(
+    told: Told, sender_system: Mapping[str, Any], recipient_systems: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return who tells whom about whom.
 
     In a Task that was answered (`output`), its owner tells its requester, not the other way round.
     """
@@ -85,16 +144,11 @@ def question_about(
     told_by_whom = _parties(resource, tellers if answers else _TELLERS.get(kind, ()), told.shelf)
     told_to = _parties(resource, listeners if answers else _TOLD.get(kind, ()), told.shelf)
     senders = _distinct([*told_by_whom, sender_system])
-    asked: dict[str, Any] = {
+    return {
         "patient": _patient(resource, told.shelf),
         "sender": senders[0] if len(senders) == 1 else senders,
         "recipient": _distinct([*told_to, *recipient_systems]),
-        "purpose": _purposes(resource) or [dict(one) for one in purpose],
-        "action": "disclose",
-        **_content(resource, told.parts),
-        "sent": resource.get("sent"),
     }
-    return {key: value for key, value in asked.items() if value}
 
 
 def _patient(resource: Resource, shelf: Shelf) -> dict[str, Any]:
@@ -173,6 +227,11 @@ def _distinct(parties: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+def _category(resource: Resource) -> Sequence[Any]:
+    categorised = resource.get("resourceType") in _CATEGORISED
+    return listed(resource.get("category")) if categorised else ()
+
+
 def _purposes(resource: Resource) -> list[dict[str, Any]]:
     """Return the purposes of use on the resource itself; the mark of test data is none."""
     security = (resource.get("meta") or {}).get("security")
@@ -180,29 +239,68 @@ def _purposes(resource: Resource) -> list[dict[str, Any]]:
     return [{"system": key.system, "code": key.code} for key in keys if key.code != _TEST_DATA]
 
 
-def _content(resource: Resource, found: Sequence[Part]) -> dict[str, Any]:
-    """Return what the request states of the content: only what holds for all of it alike.
+class _Alike(Struct, frozen=True):
+    """Hold what is to be told of the content: only what holds for all of it alike.
 
     Where its parts differ the request stays silent, and the decision answers with obligations
-    that judge each part: one entry may be held back and the others sent.
+    that judge each part: one entry may be held back and the others sent. `about` is what the
+    resource says it is about, as it says it, `codes` every other code in it.
     """
-    told = [part for part in found if is_content(resource, part.path) or _stands_alone(part)]
-    told = told or list(found)
-    stated: dict[str, Any] = {}
-    if resource.get("resourceType") in _CATEGORISED:
-        stated["category"] = listed(resource.get("category"))
-    if alike(part.classes for part in told):
-        envelope = told[0].envelope - told[0].classes
-        stated["class"] = [_as_concept(one) for one in (envelope, told[0].classes) if one]
-    if alike(part.codes for part in told):
-        stated["code"] = _codes(resource, found)
-    if alike(part.labels for part in found):
-        stated["securityLabel"] = in_order(found[0].labels)
-    if alike(part.ages for part in told):
-        stated["dataPeriod"] = _span(told[0].ages)
-    if len(told) == 1:
-        stated["data"] = _data(told[0].names - names_of(resource))
-    return stated
+
+    classes: Sequence[frozenset[Label]] = ()
+    about: Sequence[Mapping[str, Any]] = ()
+    codes: Sequence[Label] = ()
+    labels: frozenset[Label] = frozenset()
+    age: Mapping[str, str] = _NOTHING
+    data: Sequence[Mapping[str, Any]] = ()
+
+    def written(self) -> dict[str, Any]:
+        """Return it in the shape of a request."""
+        return {
+            "class": [_as_concept(one) for one in self.classes],
+            "code": [*map(dict, self.about), *map(coding, self.codes)],
+            "securityLabel": in_order(self.labels),
+            "dataPeriod": self.age,
+            "data": self.data,
+        }
+
+    def read(self, policy: Policy) -> Content:
+        """Return it as it is read from a request."""
+        codes = (*concepts_of(self.about), *(_keys([one]) for one in self.codes))
+        age = period(self.age, policy.zone) if self.age else None
+        return Content(
+            classes=tuple([_keys(one, RESOURCE_TYPES) for one in self.classes]) or None,
+            codes=tuple([one for one in codes if one]) or None,
+            labels=labels_among(_keys(self.labels)) or None,
+            period=age,
+            unreadable_period=bool(self.age) and age is None,
+            withhold=policy.unlabelled == "withhold",
+        )
+
+
+def _keys(labels: Iterable[Label], known: str = "") -> Concept:
+    """Return labels as the keys that are read from them once they are written as codings."""
+    return frozenset([Key(system or known, code) for system, code in labels if code])
+
+
+def _alike_in(told: Told) -> _Alike:
+    resource, found = told.resource, told.parts
+    parts = [part for part in found if is_content(resource, part.path) or _stands_alone(part)]
+    parts = parts or list(found)
+    first = parts[0]
+    envelope = first.envelope - first.classes
+    alone = len(parts) == 1
+    coded = _is_alike([part.codes for part in parts])
+    return _Alike(
+        classes=[one for one in (envelope, first.classes) if one]
+        if _is_alike([part.classes for part in parts])
+        else (),
+        about=_about(resource) if coded else (),
+        codes=_codes(resource, found) if coded else (),
+        labels=found[0].labels if _is_alike([part.labels for part in found]) else frozenset(),
+        age=_span(first.ages) if _is_alike([part.ages for part in parts]) else _NOTHING,
+        data=_data(first.names - names_of(resource)) if alone else (),
+    )
 
 
 def _data(names: frozenset[str]) -> list[dict[str, Any]]:
@@ -217,10 +315,10 @@ def _data(names: frozenset[str]) -> list[dict[str, Any]]:
     return [{"meaning": "instance", "reference": reference}]
 
 
-def alike(values: Iterable[Any]) -> bool:
+def _is_alike(values: Sequence[Any]) -> bool:
     """Tell whether there is something, and it is the same everywhere."""
-    found = list(values)
-    return bool(found and found[0]) and all(value == found[0] for value in found)
+    first = values[0]
+    return bool(first) and values.count(first) == len(values)
 
 
 def _stands_alone(part: Part) -> bool:
@@ -233,17 +331,18 @@ def _as_concept(classes: frozenset[Label]) -> dict[str, Any]:
     return codings[0] if len(codings) == 1 else {"coding": codings}
 
 
-def _codes(resource: Resource, found: Sequence[Part]) -> list[dict[str, Any]]:
-    """Return what the resource says it is about, as it says it, then every other code in it.
+def _about(resource: Resource) -> list[Mapping[str, Any]]:
+    return [one for name in ABOUT for one in mappings(resource.get(name))]
+
+
+def _codes(resource: Resource, found: Sequence[Part]) -> list[Label]:
+    """Return the codes in a resource that it does not say it is about.
 
     Its category, which has a place of its own in the request, is left out.
     """
-    stated = [dict(one) for name in ABOUT for one in mappings(resource.get(name))]
-    known = {tuple(key) for concept in concepts_of(stated) for key in concept}
-    others = {
-        one for part in found if element_of(part.path) != "category" for one in part.codes
-    } - known
-    return [*stated, *(coding(one) for one in sorted(others))]
+    known = frozenset().union(*concepts_of(_about(resource)))
+    every = [part.codes for part in found if element_of(part.path) != "category"]
+    return sorted(frozenset[Label]().union(*every) - known)
 
 
 def _span(ages: Sequence[Age]) -> dict[str, str]:

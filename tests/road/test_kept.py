@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from town import town
 
 from engine.project import Project, load
 from engine.road.facts import Facts
@@ -16,6 +19,7 @@ from engine.road.judge import decision_for, told_of
 from engine.road.trip import Trip
 from engine.rules.consent.decide import decide
 from engine.rules.request import request_for
+from engine.samples.bundles import sample
 
 AT = "2026-05-01T10:00:00Z"
 SECRETS = {"MERCY_TOKEN_SHA256": "0" * 64, "HUB_TOKEN_SHA256": "1" * 64}
@@ -147,3 +151,32 @@ def test_what_one_resource_tells_is_not_taken_for_another(
         found = {label for part in told.parts for label in part.codes}
         assert (ICD, code) in found
         assert not {(ICD, other) for other in {"Z00", "B20", "F11.20"} - {code}} & found
+
+
+def test_nobody_changes_what_is_remembered(tmp_path: Path) -> None:
+    """Actors and consents on record are shared between decisions, which rely on that by identity.
+
+    Whatever is sent, delivered, asked for or reviewed in between, they stay as they were read.
+    """
+    with town(tmp_path) as place:
+        for name in ("01-who-is-who", "02-team-and-plan", "04-signed-consent"):
+            assert place.send("mercy", "POST", "/fhir", sample(name)).status_code == 200
+        place.post("mercy", json.loads(sample("05-outreach")))
+        place.deliver()
+        before = _remembered(place.project)
+        assert len(before) > 3
+        for number in range(3):
+            outreach = {**json.loads(sample("05-outreach")), "id": f"more-{number}"}
+            outreach["identifier"][0]["value"] = f"more-{number}"
+            assert place.post("mercy", outreach).status_code == 201
+        place.deliver()
+        for _, resource, was in before:
+            assert resource == was
+        after = {name: resource for name, resource, _ in _remembered(place.project)}
+        assert all(after[name] is resource for name, resource, _ in before)
+
+
+def _remembered(project: Project) -> list[tuple[Any, Resource, Resource]]:
+    """Return what a project has read of the record, each beside a copy of it."""
+    read: list[tuple[Any, Any]] = [*project._compiled.items(), *project._entries.items()]
+    return [(name, one.resource, copy.deepcopy(one.resource)) for name, one in read]

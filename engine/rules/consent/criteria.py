@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from engine.fhir.dates import Interval, covers, overlaps, period
 from engine.rules.consent.codings import (
@@ -24,8 +26,7 @@ from engine.rules.consent.parties import Name, comparable, name_of
 from engine.rules.security_label import HANDLING, PARENT, RANK
 
 
-@dataclass(frozen=True, slots=True)
-class Labels:
+class Labels(Struct, frozen=True):
     """Hold security labels: the rank of each confidentiality, sensitivities, and other codes."""
 
     ranks: frozenset[int]
@@ -38,17 +39,21 @@ class Labels:
 
 def labels_of(given: Any) -> Labels:
     """Read security labels; purposes, marks and handling instructions say nothing of content."""
+    return labels_among(frozenset().union(*concepts_of(given)))
+
+
+def labels_among(keys: Iterable[tuple[str, str]]) -> Labels:
+    """Return the labels among the systems and codes of security labels, as `labels_of`."""
     ranks, sensitivities, others = set(), set(), set()
-    for concept in concepts_of(given):
-        for system, code in concept:
-            if system == CONFIDENTIALITY or (not system and code in RANK):
-                if code in RANK:
-                    ranks.add(RANK[code])
-            elif system in (ACT_CODE, ""):
-                if code not in HANDLING:
-                    sensitivities.add(code)
-            elif system not in (ACT_REASON, OBSERVATION_VALUE):
-                others.add(Key(system, code))
+    for system, code in keys:
+        if system == CONFIDENTIALITY or (not system and code in RANK):
+            if code in RANK:
+                ranks.add(RANK[code])
+        elif system in (ACT_CODE, ""):
+            if code not in HANDLING:
+                sensitivities.add(code)
+        elif system not in (ACT_REASON, OBSERVATION_VALUE):
+            others.add(Key(system, code))
     return Labels(frozenset(ranks), frozenset(sensitivities), frozenset(others))
 
 
@@ -71,8 +76,7 @@ def class_known(given: Any) -> Concept:
     return frozenset(key for key in found if key)
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(Struct, frozen=True):
     """Hold what the request states about content; None where it states nothing of that kind."""
 
     classes: tuple[Concept, ...] | None = None
@@ -96,8 +100,7 @@ class Content:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Datum:
+class Datum(Struct, frozen=True):
     """Hold one `data` entry of a request: what is asked for, and what it is known to point to.
 
     `links` maps a meaning (`instance`, `related`, `dependents`, `authoredby`) to names.

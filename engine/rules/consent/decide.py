@@ -8,19 +8,21 @@ from functools import partial
 from typing import Any, cast
 
 from engine.errors import ProjectError
-from engine.fhir.dates import moment
 from engine.rules.consent.combine import grounds, obligations
 from engine.rules.consent.compile import CompiledConsent, compile_consent
-from engine.rules.consent.directory import Party
+from engine.rules.consent.directory import Directory, Party
 from engine.rules.consent.evaluate import Finding, evaluate, evaluate_refusal
 from engine.rules.consent.explain import basis_of, considered_of
 from engine.rules.consent.match import ACTION, CONTENT, PERIOD, PURPOSE, RECIPIENT, SENDER
 from engine.rules.consent.policy import Policy
 from engine.rules.consent.question import (
+    Asked,
     Question,
     Recipient,
     flattened,
-    read_question,
+    instant,
+    question_of,
+    read_request,
     read_under_own_policy,
 )
 from engine.rules.consent.standing import Standing, standings
@@ -78,26 +80,35 @@ def decide(
     whatever fails on the way to a decision is a deny with `consent-unclear`.
     """
     switches = policy if isinstance(policy, Policy) else _policy(policy)
-    if moment(at, switches.zone) is None:
-        raise ValueError("the instant of the decision is not a FHIR date or instant")
+    now = instant(at, switches)
     try:
-        return _decide(request, consents, supporting, at, switches)
+        compiled, beside = _apart(consents, switches.zone)
+        directory = Directory([*flattened(supporting), *beside], now, switches.zone)
+        return answer(read_request(request, switches), compiled, directory, at=at, policy=switches)
     except Exception:
-        return Decision("deny", "consent-unclear", (), (), at, switches)
+        return _unclear(at, switches)
 
 
-def _decide(
-    request: Mapping[str, Any],
-    consents: Sequence[Any],
-    supporting: Sequence[Any],
+def answer(
+    asked: Asked,
+    consents: Sequence[CompiledConsent],
+    directory: Directory,
+    *,
     at: str,
-    switches: Policy,
+    policy: Policy,
 ) -> Decision:
-    compiled, beside = _apart(consents, switches.zone)
-    question = read_question(request, [*flattened(supporting), *beside], at, switches)
-    found = standings(compiled, question)
-    answers = [_Answer(recipient, found, question) for recipient in question.recipients]
-    return _decision(answers, found, at, question, request)
+    """Decide as `decide`, where everything was read already, under the same policy."""
+    try:
+        question = question_of(asked, directory, at, policy)
+        found = standings(consents, question)
+        answers = [_Answer(recipient, found, question) for recipient in question.recipients]
+        return _decision(answers, found, at, question, asked.stated)
+    except Exception:
+        return _unclear(at, policy)
+
+
+def _unclear(at: str, policy: Policy) -> Decision:
+    return Decision("deny", "consent-unclear", (), (), at, policy)
 
 
 def _apart(consents: Sequence[Any], zone: str) -> tuple[list[CompiledConsent], list[Any]]:
@@ -262,7 +273,9 @@ def _handling(kept: Sequence[_Answer], question: Question) -> list[Obligation]:
         for finding in ground.findings
         if finding.permits
     ]
-    if not (question.labels_part_2 or any(_speaks_of_part_2(one) for one in consents)):
+    labels = question.content.labels
+    labelled = labels is not None and not labels.sensitivities.isdisjoint(_PART_2)
+    if not (labelled or any(_speaks_of_part_2(one) for one in consents)):
         return []
     notice = {"type": "notice", "code": "42-cfr-part-2", "citation": "42 CFR 2.32"}
     return [notice, {"type": "no-redisclosure"}]

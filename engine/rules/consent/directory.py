@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from engine.fhir.dates import ALWAYS, Interval, covers, overlaps, period
-from engine.rules.consent.codings import mappings
-from engine.rules.consent.entry import Entry, entry_of, is_active
-from engine.rules.consent.parties import EXPANDED, NOBODY, Name, name_of
+from msgspec import Struct
+
+from engine.fhir.dates import BEGINNING, END, Interval, covers, overlaps, period
+from engine.rules.consent.entry import Entry, entry_of
+from engine.rules.consent.parties import EXPANDED, Name
 
 _HOPS = 8
+_MOST_NAMES = 1_000
 _NO_KEYS: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Party:
+class Party(Struct, frozen=True):
     """Hold who a party of the request is, as far as the directory tells.
 
     `keys` name the party and what it belongs to (its organization, the organization's parents);
@@ -34,10 +34,22 @@ class Party:
 class Directory:
     """Find resources by reference or identifier, as they stand at one moment.
 
-    A resource may be handed in as it is, or as what `entry_of` made of it.
+    A resource may be handed in as it is, or as what `entry_of` made of it; neither may change
+    afterwards. What was found once is remembered: the answers hold for every other moment at
+    which it `stands` too.
     """
 
-    __slots__ = ("_at", "_by_key", "_by_kind", "_entries", "_same", "_zone")
+    __slots__ = (
+        "_at",
+        "_by_key",
+        "_by_kind",
+        "_entries",
+        "_parties",
+        "_persons",
+        "_same",
+        "_stands",
+        "_zone",
+    )
 
     def __init__(self, resources: Sequence[Any], at: Interval, zone: str) -> None:
         self._at, self._zone = at, zone
@@ -46,8 +58,11 @@ class Directory:
             for one in resources
             if isinstance(one, Entry | dict)
         ]
+        self._stands = self._unchanged()
         self._by_key: dict[str, list[Entry]] = {}
         self._by_kind: dict[str, list[Entry]] = {}
+        self._parties: dict[frozenset[str], tuple[frozenset[str], frozenset[str]]] = {}
+        self._persons: dict[frozenset[str], frozenset[str]] = {}
         self._same: dict[frozenset[str], frozenset[str]] = {}
         for entry in self._entries:
             self._by_kind.setdefault(entry.kind, []).append(entry)
@@ -57,13 +72,42 @@ class Directory:
     def __bool__(self) -> bool:
         return bool(self._entries)
 
-    def of_type(self, name: str) -> Iterator[Mapping[str, Any]]:
-        """Yield the resources of one type."""
-        return (entry.resource for entry in self._by_kind.get(name, ()))
+    def __len__(self) -> int:
+        return len(self._entries)
 
-    def found(self, keys: Iterable[str]) -> Iterator[Mapping[str, Any]]:
+    def stands(self, at: Interval) -> bool:
+        """Tell whether everything here would be found alike at another moment."""
+        since, until = self._stands
+        return since <= at[0] and at[1] <= until
+
+    def _unchanged(self) -> Interval:
+        """Return the time around the moment in which no period of anybody begins or ends."""
+        first, last = self._at
+        since, until = BEGINNING, END
+        for given in self._periods():
+            for turn in period(given, self._zone) or ():
+                if turn <= first:
+                    since = max(since, turn)
+                elif turn >= last:
+                    until = min(until, turn)
+                else:
+                    return END, BEGINNING
+        return since, until
+
+    def _periods(self) -> Iterator[Any]:
+        for entry in self._entries:
+            if entry.period is not None:
+                yield entry.period
+            for _, given in entry.members:
+                yield given
+
+    def of_type(self, name: str) -> Sequence[Entry]:
+        """Return the resources of one type."""
+        return self._by_kind.get(name, ())
+
+    def found(self, keys: Iterable[str]) -> Iterator[Entry]:
         """Yield each resource that goes by one of the keys."""
-        return (entry.resource for key in keys for entry in self._by_key.get(key, ()))
+        return (entry for key in keys for entry in self._by_key.get(key, ()))
 
     def holds(self, name: Name) -> bool:
         """Tell whether a resource of that name is here."""
@@ -73,7 +117,8 @@ class Directory:
         """Return every key of one party: identifiers and references of the same resource."""
         known = self._same.get(name.keys)
         if known is None:
-            known = self._same[name.keys] = self._closure(name.keys, lambda entry: _NO_KEYS)
+            known = self._closure(name.keys, lambda entry: _NO_KEYS)
+            _keep(self._same, name.keys, known)
         return known
 
     def person(self, name: Name) -> frozenset[str]:
@@ -82,38 +127,44 @@ class Directory:
         A link to a RelatedPerson is another person, and so is a Patient born on another day who
         happens to go by the same identifier.
         """
-        literal = [key for key in name.keys if key[0] != "="]
-        born = {entry.born for key in literal for entry in self._by_key.get(key, ()) if entry.born}
-        return self._closure(name.keys, self._merged, born)
+        known = self._persons.get(name.keys)
+        if known is None:
+            literal = [key for key in name.keys if key[0] != "="]
+            born = {entry.born for entry in self.found(literal) if entry.born}
+            known = self._closure(name.keys, self._merged, born)
+            _keep(self._persons, name.keys, known)
+        return known
 
     def _merged(self, entry: Entry) -> frozenset[str]:
         back = (
             other.keys
-            for other in self._by_kind.get("Patient", ())
+            for other in self.of_type("Patient")
             if other.linked and not other.linked.isdisjoint(entry.keys)
         )
         return entry.merged.union(*back)
 
     def party(self, name: Name, member: bool = False) -> Party:
         """Return a party of the request with everything that it belongs to."""
+        expanded = name.type in EXPANDED
         if not self._entries:
-            unresolved = name.type in EXPANDED
-            return Party(name, name.keys, name.keys, unresolved, member)
-        keys = self._closure(name.keys, self._upward)
-        possible = keys | self._roles(keys) | self._down(keys)
-        unresolved = name.type in EXPANDED and not self.holds(name)
-        return Party(name, keys, possible, unresolved, member)
+            return Party(name, name.keys, name.keys, expanded, member)
+        known = self._parties.get(name.keys)
+        if known is None:
+            keys = self._closure(name.keys, self._upward)
+            known = keys, keys | self._roles(keys) | self._down(keys)
+            _keep(self._parties, name.keys, known)
+        return Party(name, *known, expanded and not self.holds(name), member)
 
     def _upward(self, entry: Entry) -> frozenset[str]:
-        if not self._is_in_force(entry):
+        if not self.in_force(entry):
             return _NO_KEYS
         if entry.kind != "Practitioner":
             return entry.above
         return entry.above.union(*(role.places for role in self._roles_of(entry.keys)))
 
     def _roles_of(self, keys: frozenset[str]) -> Iterator[Entry]:
-        for role in self._by_kind.get("PractitionerRole", ()):
-            if not role.practitioner.isdisjoint(keys) and self._is_in_force(role):
+        for role in self.of_type("PractitionerRole"):
+            if not role.practitioner.isdisjoint(keys) and self.in_force(role):
                 yield role
 
     def _roles(self, keys: frozenset[str]) -> frozenset[str]:
@@ -132,30 +183,17 @@ class Directory:
     def _members(self, keys: Iterable[str], hops: int, strict: bool) -> Iterator[Name]:
         if hops > _HOPS:
             return
-        for resource in self.found(keys):
-            for name in self._direct_members(resource, strict):
-                yield name
-                yield from self._members(name.keys, hops + 1, strict)
+        for entry in self.found(keys):
+            if not entry.members or not self.in_force(entry, strict):
+                continue
+            for name, when in entry.members:
+                if self._now(when, strict):
+                    yield name
+                    yield from self._members(name.keys, hops + 1, strict)
 
-    def _direct_members(self, resource: Mapping[str, Any], strict: bool) -> Iterator[Name]:
-        kind = resource.get("resourceType")
-        if kind not in ("Group", "CareTeam") or not self.in_force(resource, strict):
-            return
-        element, who = ("member", "entity") if kind == "Group" else ("participant", "member")
-        for entry in mappings(resource.get(element)):
-            if entry.get("inactive") is not True and self._now(entry.get("period"), strict):
-                yield name_of(entry.get(who))
-
-    def in_force(self, resource: Mapping[str, Any], strict: bool = True) -> bool:
+    def in_force(self, entry: Entry, strict: bool = True) -> bool:
         """Tell whether a resource is active at the moment; not strictly: whether it may be."""
-        return is_active(resource) and self._now(resource.get("period"), strict)
-
-    def _is_in_force(self, entry: Entry) -> bool:
-        return entry.active and self._now(entry.period, strict=True)
-
-    def before(self, day: int) -> bool:
-        """Tell whether the moment lies before a point of the time line."""
-        return self._at[1] <= day
+        return entry.active and self._now(entry.period, strict)
 
     def _now(self, given: Any, strict: bool) -> bool:
         if given is None:
@@ -189,5 +227,41 @@ class Directory:
         return frozenset(known)
 
 
-NOBODY_PARTY = Party(NOBODY, frozenset(), frozenset(), True)
-EMPTY = Directory((), ALWAYS, "UTC")
+def _keep(known: dict[frozenset[str], Any], keys: frozenset[str], found: Any) -> None:
+    """Remember what was found, and forget the rest before it is too much."""
+    if len(known) >= _MOST_NAMES:
+        known.clear()
+    known[keys] = found
+
+
+class Directories:
+    """Keep directories for the decisions to come, by who is in them.
+
+    The very same resources make the same directory as long as it stands; a resource that was
+    written anew is another object, hence another directory.
+    """
+
+    def __init__(self, most: int = 50_000) -> None:
+        self._most = most
+        self._held = 0
+        self._kept: dict[tuple[Any, ...], tuple[Sequence[Mapping[str, Any]], Directory]] = {}
+
+    def of(
+        self,
+        resources: Sequence[dict[str, Any]],
+        at: Interval,
+        zone: str,
+        read: Callable[[dict[str, Any]], Entry] = entry_of,
+    ) -> Directory:
+        """Return the directory of these resources at a moment; `read` makes its entries."""
+        name = (zone, *map(id, resources))
+        known = self._kept.get(name)
+        if known is not None and known[1].stands(at):
+            return known[1]
+        directory = Directory([read(one) for one in resources], at, zone)
+        if self._held + len(resources) > self._most:
+            self._kept.clear()
+            self._held = 0
+        self._held += len(resources)
+        self._kept[name] = (tuple(resources), directory)
+        return directory

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.rules.consent.codings import mappings
+from engine.rules.consent import authority
+from engine.rules.consent.codings import concepts_of, mappings
 from engine.rules.consent.parties import Name, identifier_key, name_of
 
 _UPWARD = {
@@ -17,6 +18,7 @@ _UPWARD = {
     "Endpoint": ("managingOrganization",),
     "Device": ("owner",),
 }
+_MEMBERS = {"Group": ("member", "entity"), "CareTeam": ("participant", "member")}
 _SAME_PERSON = frozenset({"replaced-by", "replaces", "refer", "seealso"})
 _NOT_IN_FORCE = ("entered-in-error", "inactive", "suspended", "off")
 _NONE: frozenset[str] = frozenset()
@@ -28,7 +30,9 @@ class Entry:
 
     `keys` are those it goes by, `above` those of what it belongs to, `places` those of the
     organizations and services that a role is held at, `practitioner` those of who holds it.
-    `merged` are the keys of records of the same patient, `linked` those of relatives as well.
+    `members` are whom a Group or CareTeam stands for, each with the Period of the membership.
+    `merged` are the keys of records of the same patient, `linked` those of relatives as well;
+    `related` are the keys of whose relative a RelatedPerson is, `relationship` its codes.
     `active` is what it says of itself without regard to time, `period` its Period as it came.
     """
 
@@ -38,8 +42,11 @@ class Entry:
     above: frozenset[str]
     places: frozenset[str]
     practitioner: frozenset[str]
+    members: tuple[tuple[Name, Any], ...]
     merged: frozenset[str]
     linked: frozenset[str]
+    related: frozenset[str]
+    relationship: frozenset[str]
     born: str | None
     active: bool
     period: Any
@@ -49,6 +56,7 @@ def entry_of(resource: Mapping[str, Any]) -> Entry:
     """Read a resource once."""
     kind = str(resource.get("resourceType"))
     is_role = kind == "PractitionerRole"
+    is_relative = kind == "RelatedPerson"
     others = list(_same_person(resource)) if "link" in resource else []
     is_patient = kind == "Patient"
     born = resource.get("birthDate")
@@ -59,8 +67,11 @@ def entry_of(resource: Mapping[str, Any]) -> Entry:
         above=_named(resource, _UPWARD.get(kind, ())),
         places=_named(resource, ("organization", "healthcareService")) if is_role else _NONE,
         practitioner=name_of(resource.get("practitioner")).keys if is_role else _NONE,
+        members=tuple(_members(resource, *_MEMBERS[kind])) if kind in _MEMBERS else (),
         merged=_keys(one for one in others if is_patient and one.type != "RelatedPerson"),
         linked=_keys(iter(others if is_patient else ())),
+        related=name_of(resource.get("patient")).keys if is_relative else _NONE,
+        relationship=_relationship(resource) if is_relative else _NONE,
         born=str(born) if born else None,
         active=is_active(resource),
         period=resource.get("period"),
@@ -85,10 +96,26 @@ def _keys(names: Iterator[Name]) -> frozenset[str]:
     return _NONE.union(*(name.keys for name in names))
 
 
+def _members(resource: Mapping[str, Any], element: str, who: str) -> Iterator[tuple[Name, Any]]:
+    for one in mappings(resource.get(element)):
+        if one.get("inactive") is not True:
+            yield name_of(one.get(who)), one.get("period")
+
+
 def _same_person(resource: Mapping[str, Any]) -> Iterator[Name]:
     for link in mappings(resource.get("link")):
         if str(link.get("type")) in _SAME_PERSON:
             yield name_of(link.get("other"))
+
+
+def _relationship(person: Mapping[str, Any]) -> frozenset[str]:
+    """Return the codes of a relationship, of systems in which they are known."""
+    return frozenset(
+        key.code
+        for concept in concepts_of(person.get("relationship"))
+        for key in concept
+        if key.system in authority.SYSTEMS
+    )
 
 
 def is_active(resource: Mapping[str, Any]) -> bool:

@@ -74,18 +74,20 @@ def name_of(given: Any, type_name: str | None = None) -> Name:
     """Read a Reference, an actor (`{role, reference}`), an Identifier, or a text, as a Name."""
     if isinstance(given, str):
         return _name_of_text(given, type_name)
-    if type(given) is dict and len(given) == 1 and isinstance(given.get("reference"), str):
-        return _name_of_text(given["reference"], type_name)
     if not isinstance(given, dict):
         return NOBODY
-    if isinstance(given.get("reference"), dict):
-        return name_of(given["reference"], type_name)
+    literal = given.get("reference")
+    if isinstance(literal, dict):
+        return name_of(literal, type_name)
+    if isinstance(literal, str) and literal.strip() and "identifier" not in given:
+        words, stated = given.get("display"), given.get("type")
+        if isinstance(words, str | None) and isinstance(stated, str | None):
+            return _name_of_literal(literal, words, stated, type_name)
     keys = {key for key in map(identifier_key, listed(given.get("identifier"))) if key}
     if "identifier" not in given and "reference" not in given and (own := identifier_key(given)):
         keys.add(own)
     words, stated = given.get("display"), given.get("type")
     kind = stated.rsplit("/", 1)[-1] if isinstance(stated, str) else type_name
-    literal = given.get("reference")
     if isinstance(literal, str) and literal.strip():
         named = _name_of_text(literal, kind)
         keys |= named.keys
@@ -95,6 +97,16 @@ def name_of(given: Any, type_name: str | None = None) -> Name:
         kind = given["resourceType"]
         keys.add(f"{kind}/{given['id']}")
     return Name(frozenset(keys), words.strip() if isinstance(words, str) else None, kind)
+
+
+@lru_cache(maxsize=8192)
+def _name_of_literal(
+    literal: str, words: str | None, stated: str | None, type_name: str | None
+) -> Name:
+    kind = type_name if stated is None else stated.rsplit("/", 1)[-1]
+    named = _name_of_text(literal, kind)
+    said = words or named.words
+    return Name(named.keys, said.strip() if said else None, named.type or kind)
 
 
 @lru_cache(maxsize=8192)

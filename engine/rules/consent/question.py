@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.fhir.dates import Interval, moment, period
 from engine.rules.consent.codings import (
@@ -24,13 +26,31 @@ from engine.rules.consent.parties import Name, joined, name_of
 from engine.rules.consent.policy import Policy
 from engine.rules.consent.signing import carries_authority
 
-_CONTENT = frozenset({"class", "resourceType", "code", "securityLabel", "dataPeriod", "data"})
 _DISCLOSE = frozenset({"disclose"})
 _AUTHORS = ("author", "performer", "recorder", "asserter", "informationSource", "source")
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Asked(Struct, frozen=True):
+    """Hold what a request states: every code and name is read, nobody is looked up yet.
+
+    `recipients` are names, each with how the request gave it; `data` is as it was given; `stated`
+    is the request for the record, or as much of it as the record keeps.
+    """
+
+    patient: Name
+    senders: tuple[Name, ...]
+    recipients: tuple[tuple[Name, Mapping[str, Any]], ...]
+    purposes: tuple[Concept, ...]
+    category: frozenset[Key]
+    content: Content
+    stated: Mapping[str, Any]
+    sent: Any = None
+    data: Sequence[Any] = ()
+    actions: frozenset[str] = _DISCLOSE
+    scope: frozenset[Key] = frozenset()
+
+
+class Recipient(Struct, frozen=True):
     """Hold one recipient: the party, and how the request named it."""
 
     party: Party | None
@@ -38,8 +58,7 @@ class Recipient:
     shown: str
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """Ask whether a disclosure may happen; every field is ready to be compared.
 
     `at` is the moment of the decision, `outreach` that before which consent must be signed.
@@ -57,7 +76,6 @@ class Question:
     outreach: Interval
     directory: Directory
     policy: Policy
-    labels_part_2: bool
 
 
 def read_under_own_policy(question: Question, categories: frozenset[Key]) -> Question:
@@ -72,35 +90,60 @@ def read_question(
     request: Mapping[str, Any], supporting: Sequence[Any], at: str, policy: Policy
 ) -> Question:
     """Read a request in any of the shapes that callers use; ValueError where `at` is no date."""
-    moments = moment(at, policy.zone)
-    if moments is None:
+    directory = Directory(flattened(supporting), instant(at, policy), policy.zone)
+    return question_of(read_request(request, policy), directory, at, policy)
+
+
+def instant(at: str, policy: Policy) -> Interval:
+    """Return the moment of a decision; ValueError where `at` is no date."""
+    found = moment(at, policy.zone)
+    if found is None:
         raise ValueError("the instant of the decision is not a FHIR date or instant")
-    directory = Directory(flattened(supporting), moments, policy.zone)
-    member = joined(name_of(one, "Patient") for one in _given(request, "patient", "patientId"))
-    patient = directory.person(member) if directory else member.keys
-    content = _content(request, directory, policy)
+    return found
+
+
+def question_of(asked: Asked, directory: Directory, at: str, policy: Policy) -> Question:
+    """Look up who is who in what was asked."""
+    now = instant(at, policy)
+    patient = directory.person(asked.patient) if directory else asked.patient.keys
+    content = asked.content
+    if asked.data:
+        data = tuple(_datum(one, directory) for one in asked.data)
+        content = replace(content, data=data)
     return Question(
         patient=patient,
-        senders=tuple(
-            directory.party(name_of(one)) for one in _parties(request, "sender", "performer")
-        ),
-        recipients=tuple(_recipients(request, directory, patient, policy)),
-        purposes=tuple(
-            concept
-            for concept in concepts_of(_given(request, "purpose", "purposeOfUse"), ACT_REASON)
-            if concept
-        ),
-        actions=_actions(request),
-        scope=_keys(request.get("scope"), CONSENT_SCOPE),
-        category=_keys(request.get("category"), CONSENT_CATEGORY),
+        senders=tuple([directory.party(name) for name in asked.senders]),
+        recipients=tuple(_recipients(asked, directory, patient, policy, now)),
+        purposes=asked.purposes,
+        actions=asked.actions,
+        scope=asked.scope,
+        category=asked.category,
         content=content,
-        at=moments,
-        outreach=_outreach(request, moments, policy),
+        at=now,
+        outreach=_outreach(asked.sent, now, policy),
         directory=directory,
         policy=policy,
-        labels_part_2=bool(
-            content.labels and content.labels.sensitivities & {"SUD", "ETH", "ETHUD", "OPIOIDUD"}
+    )
+
+
+def read_request(request: Mapping[str, Any], policy: Policy) -> Asked:
+    """Read a request in any of the shapes that callers use."""
+    recipients = _parties(request, "recipient") or _parties(request, "actor")
+    return Asked(
+        patient=joined(name_of(one, "Patient") for one in _given(request, "patient", "patientId")),
+        senders=tuple(map(name_of, _parties(request, "sender", "performer"))),
+        recipients=tuple(
+            (name_of(one), one if isinstance(one, dict) else {"reference": one})
+            for one in recipients
         ),
+        purposes=stated_concepts(_given(request, "purpose", "purposeOfUse"), ACT_REASON),
+        category=all_keys(request.get("category"), CONSENT_CATEGORY),
+        content=_content(request, policy),
+        stated=request,
+        sent=request.get("sent"),
+        data=_given(request, "data"),
+        actions=_actions(request),
+        scope=all_keys(request.get("scope"), CONSENT_SCOPE),
     )
 
 
@@ -129,10 +172,14 @@ def _given(request: Mapping[str, Any], *names: str) -> Sequence[Any]:
     return ()
 
 
-def _keys(given: Any, known: str) -> frozenset[Key]:
-    if given is None:
-        return frozenset()
+def all_keys(given: Any, known: str) -> frozenset[Key]:
+    """Return every key of a list of concepts; codes without system are of the `known` one."""
     return frozenset().union(*concepts_of(given, known))
+
+
+def stated_concepts(given: Any, known: str = "") -> tuple[Concept, ...]:
+    """Return the concepts of a list that have a code."""
+    return tuple([concept for concept in concepts_of(given, known) if concept])
 
 
 def _actions(request: Mapping[str, Any]) -> frozenset[str]:
@@ -142,8 +189,7 @@ def _actions(request: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(key.code.lower() for one in concepts for key in one) or _DISCLOSE
 
 
-def _outreach(request: Mapping[str, Any], at: Interval, policy: Policy) -> Interval:
-    sent = request.get("sent")
+def _outreach(sent: Any, at: Interval, policy: Policy) -> Interval:
     found = moment(sent, policy.zone) if isinstance(sent, str) else None
     return min(found, at) if found else at
 
@@ -162,37 +208,32 @@ def _is_identifier(given: Mapping[str, Any]) -> bool:
 
 
 def _recipients(
-    request: Mapping[str, Any], directory: Directory, patient: frozenset[str], policy: Policy
-) -> list[Recipient]:
+    asked: Asked, directory: Directory, patient: frozenset[str], policy: Policy, at: Interval
+) -> Sequence[Recipient]:
     found = []
-    for one in _parties(request, "recipient") or _parties(request, "actor"):
-        name = name_of(one)
-        member = bool(name.keys & patient) and name.type in (None, "Patient")
-        member = member or carries_authority(name, patient, directory, policy)
-        given = one if isinstance(one, dict) else {"reference": one}
+    for name, given in asked.recipients:
+        member = not name.keys.isdisjoint(patient) and name.type in (None, "Patient")
+        member = member or carries_authority(name, patient, directory, policy, at)
         shown = name.shown if name.keys else name.words or "an unnamed recipient"
         found.append(Recipient(directory.party(name, member), given, shown))
-    return found or [Recipient(None, {}, "")]
+    return found or _NOBODY
 
 
-def _content(request: Mapping[str, Any], directory: Directory, policy: Policy) -> Content:
-    if _CONTENT.isdisjoint(request):
-        return Content(withhold=policy.unlabelled == "withhold")
+_NOBODY = (Recipient(None, {}, ""),)
+
+
+def _content(request: Mapping[str, Any], policy: Policy) -> Content:
     stated = _given(request, "dataPeriod")
     age = period(stated[0], policy.zone) if stated else None
     if stated and isinstance(stated[0], str):
         age = moment(stated[0], policy.zone)
-    labels = labels_of(_given(request, "securityLabel"))
-    classes = tuple(
-        concept for concept in map(class_known, _given(request, "class", "resourceType")) if concept
-    )
+    classes = map(class_known, _given(request, "class", "resourceType"))
     return Content(
-        classes=classes or None,
-        codes=tuple(one for one in concepts_of(_given(request, "code")) if one) or None,
-        labels=labels if labels else None,
+        classes=tuple(concept for concept in classes if concept) or None,
+        codes=stated_concepts(_given(request, "code")) or None,
+        labels=labels_of(_given(request, "securityLabel")) or None,
         period=age,
         unreadable_period=bool(stated) and age is None,
-        data=tuple(_datum(one, directory) for one in _given(request, "data")) or None,
         withhold=policy.unlabelled == "withhold",
     )
 
@@ -204,7 +245,8 @@ def _datum(given: Any, directory: Directory) -> Datum:
     if isinstance(meaning, str) and meaning != "instance":
         return Datum({meaning: (name,)})
     links: dict[str, tuple[Name, ...]] = {"instance": (name,)}
-    for resource in directory.found(name.keys):
+    for entry in directory.found(name.keys):
+        resource = entry.resource
         links["authoredby"] = tuple(
             name_of(one)
             for element in _AUTHORS

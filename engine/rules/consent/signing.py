@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from engine.fhir.dates import Interval, birthday, covers, moment, period
 from engine.rules.consent import authority
-from engine.rules.consent.codings import concepts_of, listed, mappings
+from engine.rules.consent.codings import listed, mappings
 from engine.rules.consent.directory import Directory
-from engine.rules.consent.entry import own_keys
+from engine.rules.consent.entry import Entry, entry_of, own_keys
 from engine.rules.consent.parties import Name, name_of
 from engine.rules.consent.policy import Policy
 
@@ -96,7 +96,8 @@ def _evidence(consent: CompiledConsent, directory: Directory) -> bool:
     if not directory:
         return bool(consent.evidence.sources)
     for name in consent.evidence.sources:
-        if not any(str(one.get("status")) in _VOID for one in directory.found(name.keys)):
+        forms = directory.found(name.keys)
+        if not any(str(one.resource.get("status")) in _VOID for one in forms):
             return True
     return _signed_by_provenance(consent.resource, directory)
 
@@ -107,10 +108,15 @@ def _signed_by_provenance(given: Mapping[str, Any], directory: Directory) -> boo
     own = own_keys({"resourceType": "Consent", **given})
     return any(
         name_of(target).keys & own
-        for provenance in directory.of_type("Provenance")
-        if any(one.get("data") or one.get("who") for one in mappings(provenance.get("signature")))
-        for target in mappings(provenance.get("target"))
+        for entry in directory.of_type("Provenance")
+        if _bears_signature(entry.resource)
+        for target in mappings(entry.resource.get("target"))
     )
+
+
+def _bears_signature(provenance: Mapping[str, Any]) -> bool:
+    signatures = mappings(provenance.get("signature"))
+    return any(one.get("data") or one.get("who") for one in signatures)
 
 
 def grantor_problem(consent: CompiledConsent, question: Question) -> str | None:
@@ -131,33 +137,31 @@ def _signer_problem(name: Name, consent: CompiledConsent, question: Question) ->
     if name.keys & member and name.type in (None, "Patient"):
         return None
     contained = [
-        one
+        entry_of(one)
         for one in mappings(consent.resource.get("contained"))
         if f"#{one.get('id')}" in name.keys
     ]
     found = [*contained, *question.directory.found(name.keys)]
-    people = [one for one in found if one.get("resourceType") == "RelatedPerson"]
+    people = [one for one in found if one.kind == "RelatedPerson"]
     if not people:
         return "who agreed to it is neither the member nor known to act for the member"
     problems = [_related_problem(one, consent, question) for one in people]
     return None if None in problems else problems[0]
 
 
-def _related_problem(
-    person: Mapping[str, Any], consent: CompiledConsent, question: Question
-) -> str | None:
-    policy, directory = question.policy, question.directory
-    if not _of_member(person, question.patient | consent.patient.keys):
+def _related_problem(person: Entry, consent: CompiledConsent, question: Question) -> str | None:
+    policy = question.policy
+    if person.related.isdisjoint(question.patient | consent.patient.keys):
         return "who agreed to it is related to somebody else"
-    codes = relationship(person)
+    codes = person.relationship
     if not codes & (authority.GUARDIAN | authority.ATTORNEY | authority.PARENT):
         return "who agreed to it has no authority over the member"
     signed = consent.signed or question.outreach
-    if not _was_active(person, signed, policy.zone):
+    if not _was_active(person.resource, signed, policy.zone):
         return "who agreed to it had no authority on the day of signing"
     if codes & authority.ATTORNEY:
         return None
-    majority = _majority(question.patient, directory, policy)
+    majority = _majority(question.patient, question.directory, policy)
     if majority is None:
         return None if codes & authority.GUARDIAN else "the member's age is not known"
     if signed[0] >= majority[0]:
@@ -165,20 +169,6 @@ def _related_problem(
     if question.at[1] > majority[0]:
         return "the member has come of age since it was signed for them"
     return None
-
-
-def relationship(person: Mapping[str, Any]) -> frozenset[str]:
-    """Return the codes of a RelatedPerson's relationship, of systems in which they are known."""
-    return frozenset(
-        key.code
-        for concept in concepts_of(person.get("relationship"))
-        for key in concept
-        if key.system in authority.SYSTEMS
-    )
-
-
-def _of_member(person: Mapping[str, Any], patient: frozenset[str]) -> bool:
-    return bool(name_of(person.get("patient")).keys & patient)
 
 
 def _was_active(person: Mapping[str, Any], when: Interval, zone: str) -> bool:
@@ -193,33 +183,32 @@ def _was_active(person: Mapping[str, Any], when: Interval, zone: str) -> bool:
 
 
 def _majority(patient: frozenset[str], directory: Directory, policy: Policy) -> Interval | None:
-    born = {
-        one["birthDate"]
-        for one in directory.found(patient)
-        if one.get("resourceType") == "Patient" and isinstance(one.get("birthDate"), str)
-    }
+    found = (
+        one.resource.get("birthDate") for one in directory.found(patient) if one.kind == "Patient"
+    )
+    born = {date for date in found if isinstance(date, str)}
     days = [birthday(date, policy.majority_age, policy.zone) for date in born]
     return min((day for day in days if day), default=None)
 
 
 def carries_authority(
-    name: Name, patient: frozenset[str], directory: Directory, policy: Policy
+    name: Name, patient: frozenset[str], directory: Directory, policy: Policy, at: Interval
 ) -> bool:
     """Tell whether a recipient is a guardian, attorney, or parent of the minor member, now."""
     return any(
-        _guards(person, patient, directory, policy)
+        _guards(person, patient, directory, policy, at)
         for person in directory.found(name.keys)
-        if person.get("resourceType") == "RelatedPerson"
+        if person.kind == "RelatedPerson"
     )
 
 
 def _guards(
-    person: Mapping[str, Any], patient: frozenset[str], directory: Directory, policy: Policy
+    person: Entry, patient: frozenset[str], directory: Directory, policy: Policy, at: Interval
 ) -> bool:
-    codes = relationship(person)
-    if not _of_member(person, patient) or not directory.in_force(person):
+    codes = person.relationship
+    if person.related.isdisjoint(patient) or not directory.in_force(person):
         return False
     if codes & (authority.ATTORNEY | authority.GUARDIAN):
         return True
     majority = _majority(patient, directory, policy)
-    return bool(codes & authority.PARENT and majority and directory.before(majority[0]))
+    return bool(codes & authority.PARENT and majority and at[1] <= majority[0])

@@ -1,0 +1,181 @@
+"""What is read once for many decisions answers as if it were read anew each time."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from engine.fhir.dates import moment
+from engine.rules.consent.directory import Directories, Directory
+from engine.rules.consent.parties import name_of
+from engine.rules.consent.policy import Policy
+from engine.rules.consent.question import read_request
+from engine.rules.request import asked_about, question_about
+from engine.rules.sensitivity import read_table
+from engine.rules.told import told_by
+
+ICD = "http://hl7.org/fhir/sid/icd-10-cm"
+REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
+LEVEL = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
+MERCY = {"reference": "Organization/mercy", "identifier": {"system": "urn:npi", "value": "1"}}
+HUB = {"type": "Organization", "identifier": {"system": "urn:npi", "value": "2"}}
+MOMENTS = (
+    *("2026-01-01T00:00:00Z", "2026-05-01T09:59:59Z", "2026-05-01T10:00:00Z", "2026-05-01"),
+    *("2026-05-01T10:00:01Z", "2026-05-01T23:59:59Z", "2026-05-02T00:00:00Z", "2027-01-01"),
+)
+PERIODS: tuple[Any, ...] = (
+    *({"start": "2026-05-01T10:00:00Z"}, {"end": "2026-05-01"}, {"end": "2026-04"}),
+    *({"start": "2026"}, {"start": "soon"}, {"start": "2026-05-01T10:00:01Z", "end": "2026-05-02"}),
+)
+TABLE = read_table()[0]
+
+
+class World:
+    """Make messages and the people around a member from one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+
+    def one(self, *values: Any) -> Any:
+        return self.random.choice(values)
+
+    def maybe(self, **values: Any) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if self.random.random() < 0.4}
+
+    def reference(self, *types: str) -> dict[str, Any]:
+        kind, number = self.one(*types), self.one("1", "2")
+        identifier = {"system": "urn:npi", "value": number}
+        made = {"reference": f"{kind}/{number}"} | self.maybe(display="Somebody", type=kind)
+        return self.one(made, made, made, {"identifier": identifier}, {"display": "Words"})
+
+    def concept(self) -> dict[str, Any]:
+        system, code = self.one(ICD, "urn:x", ""), self.one("B20", " B20", "Z00", "F11.20", "")
+        coding = {"code": code} | ({"system": system} if system else {})
+        return self.one({"coding": [coding]}, {"coding": [coding, {"code": "Z00"}], "text": "x"})
+
+    def condition(self, name: str) -> dict[str, Any]:
+        return {
+            "resourceType": "Condition",
+            "id": name,
+            "code": self.concept(),
+            **self.maybe(recordedDate=self.one("2024", "2025-01-01", "bad"), note=[{"text": "x"}]),
+        }
+
+    def entry(self) -> dict[str, Any]:
+        return self.one(
+            {"contentString": "words"},
+            {"contentReference": self.reference("Condition", "PractitionerRole")},
+            {"contentReference": {"reference": "#inside"}},
+            {"contentAttachment": {"contentType": "text/plain", "creation": "2024-01-01"}},
+        )
+
+    def message(self) -> dict[str, Any]:
+        levels = [{"system": LEVEL, "code": self.one("N", "R")}]
+        purposes = [{"system": REASON, "code": self.one("TREAT", "HTEST")}]
+        kind = self.one("Communication", "Communication", "CommunicationRequest", "Condition")
+        return {
+            "resourceType": kind,
+            "id": "x",
+            "subject": self.reference("Patient"),
+            **self.maybe(
+                recipient=[self.reference("Organization", "Patient", "PractitionerRole")],
+                sender=self.reference("Organization", "Practitioner"),
+                meta=self.maybe(security=levels + purposes, profile=["http://p", " q"]),
+                category=[self.concept()],
+                reasonCode=[self.concept(), self.concept()],
+                payload=[self.entry(), self.entry()],
+                sent=self.one("2026-04-01", "bad"),
+                contained=[{**self.condition("inside"), "identifier": [{"value": "1"}]}],
+            ),
+        }
+
+    def people(self) -> list[dict[str, Any]]:
+        """Make a member, roles, groups and teams whose periods begin and end around a moment."""
+        roles = [
+            {
+                "resourceType": "PractitionerRole",
+                "id": id,
+                "practitioner": self.reference("Practitioner"),
+                "organization": self.reference("Organization"),
+                **self.maybe(period=self.one(*PERIODS)),
+            }
+            for id in ("1", "2")
+        ]
+        members = [
+            {"entity": self.reference("Organization", "Group"), "period": self.one(*PERIODS)},
+            {"entity": self.reference("Practitioner")},
+        ]
+        return [
+            {"resourceType": "Patient", "id": "1", **self.maybe(birthDate="2015-01-01")},
+            {"resourceType": "Organization", "id": "1", "partOf": self.reference("Organization")},
+            {"resourceType": "Practitioner", "id": "1"},
+            {"resourceType": "Group", "id": "1", "member": members},
+            *roles,
+        ]
+
+
+WORLDS = st.integers(0, 2**32).map(World)
+
+
+@settings(max_examples=1000)
+@given(WORLDS)
+def test_a_question_is_the_same_whether_written_down_or_not(make: World) -> None:
+    """What the road asks equals what is read from the request that says the same in JSON."""
+    told = told_by(make.message(), [*make.people(), make.condition("1")], table=TABLE)
+    policy = Policy(unlabelled=make.one("withhold", "pass"))
+    given: dict[str, Any] = {
+        "sender_system": MERCY,
+        "recipient_systems": [HUB],
+        "purpose": [{"system": REASON, "code": "COC"}],
+    }
+    straight = asked_about(told, **given, policy=policy)
+    written = read_request(question_about(told, **given), policy)
+    assert replace(straight, stated={}, data=()) == replace(written, stated={}, data=())
+    assert list(straight.data) == list(written.data)
+    assert {name: written.stated.get(name) for name in straight.stated} == straight.stated
+
+
+def seen(directory: Directory) -> list[Any]:
+    """Return everything that a directory tells of everybody."""
+    kinds = ("Patient", "Organization", "Practitioner", "PractitionerRole", "Group")
+    names = [name_of({"reference": f"{kind}/{id}"}) for kind in kinds for id in ("1", "2")]
+    found: list[Any] = []
+    for name in names:
+        found += [directory.party(name), directory.person(name), directory.same(name)]
+        found += [directory.members(name.keys, strict=strict) for strict in (True, False)]
+    return found
+
+
+@settings(max_examples=500)
+@given(WORLDS)
+def test_a_kept_directory_answers_like_a_fresh_one_at_any_moment(make: World) -> None:
+    """A role that began or a membership that ended between two decisions is seen by the second."""
+    people, kept = make.people(), Directories()
+    for _ in range(6):
+        at = moment(make.one(*MOMENTS))
+        assert at is not None
+        assert seen(kept.of(people, at, "UTC")) == seen(Directory(people, at, "UTC"))
+
+
+def test_a_resource_written_anew_makes_another_directory() -> None:
+    """The same people in the same words, but other objects, are read again."""
+    at, kept = moment(MOMENTS[0]), Directories()
+    assert at is not None
+    people = [{"resourceType": "Patient", "id": "1"}]
+    assert kept.of(people, at, "UTC") is kept.of(list(people), at, "UTC")
+    assert kept.of(people, at, "UTC") is not kept.of([dict(people[0])], at, "UTC")
+
+
+def test_directories_are_kept_within_bounds() -> None:
+    """However many sets of people are asked about, only so many resources are held."""
+    at, kept = moment(MOMENTS[0]), Directories(most=10)
+    assert at is not None
+    people = [{"resourceType": "Patient", "id": str(number)} for number in range(40)]
+    first = kept.of(people[:4], at, "UTC")
+    for number in range(4, 40, 4):
+        kept.of(people[number : number + 4], at, "UTC")
+    assert kept.of(people[:4], at, "UTC") is not first
