@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +32,22 @@ from engine.testing import ManualClock
 SECRET = "Bearer dont-tell-anybody"
 
 
-def project(folder: Path, **of_systems: Mapping[str, Any]) -> Project:
+def project(**of_systems: Mapping[str, Any]) -> Project:
     """Return the valley's project; each system takes notifications at https://NAME.example/hooks.
 
     `of_systems` gives further settings of single systems.
     """
+    return _loaded(json.dumps(of_systems, sort_keys=True))
+
+
+@cache
+def _loaded(of_systems: str) -> Project:
+    """Load the project once for every test that asks alike."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _load(Path(folder), json.loads(of_systems))
+
+
+def _load(folder: Path, of_systems: Mapping[str, Mapping[str, Any]]) -> Project:
     before = valley_project(folder)
     text = (folder / "config.yaml").read_text()
     for name in SYSTEMS:
@@ -40,8 +55,8 @@ def project(folder: Path, **of_systems: Mapping[str, Any]) -> Project:
         lines = "".join(f"    {key}: {value}\n" for key, value in told.items())
         mark = f"    base_url: http://{name}.example/fhir\n"
         text = text.replace(mark, mark + lines)
-    text = text.replace("coordination:\n", "server: {address: https://engine.example/fhir}\n"
-                        "coordination:\n")  # fmt: skip
+    server = "server: {address: https://engine.example/fhir}\n"
+    text = text.replace("coordination:\n", f"{server}coordination:\n")
     (folder / "config.yaml").write_text(text)
     digests = {
         f"{name.upper()}_SHA256": str(before.config.systems[name].token_sha256) for name in SYSTEMS
@@ -87,6 +102,7 @@ def happened(bundle: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 Endpoint = Callable[[Call], int | None]
+_PLAYED: dict[int, tuple[bytes, dict[str, Any]]] = {}
 
 
 @dataclass
@@ -95,6 +111,7 @@ class Lane(Valley):
 
     calls: list[Call] = field(default_factory=list)
     endpoint: Endpoint | None = None
+    file: Path = Path()
 
     def _connect(self, destination: Destination) -> httpx.AsyncBaseTransport:
         if not destination.name.startswith("notify:"):
@@ -142,7 +159,23 @@ class Lane(Valley):
         return self.calls[before:]
 
     def asked_for_records(self) -> dict[str, Any]:
-        """Let the plan ask the hospital for records; return the Task as the hospital has it."""
+        """Let the plan ask the hospital for records; return the Task as the hospital has it.
+
+        What leads to it is played once; later tests begin with a copy of the record as it was.
+        """
+        known = _PLAYED.get(id(self.project))
+        if known is None:
+            task = self._asked_for_records()
+            self.store.close()
+            _PLAYED[id(self.project)] = (self.file.read_bytes(), copy.deepcopy(task))
+            self._open()
+            return task
+        self.store.close()
+        self.file.write_bytes(known[0])
+        self._open()
+        return copy.deepcopy(known[1])
+
+    def _asked_for_records(self) -> dict[str, Any]:
         self.settle()
         self.permit("hub", "mercy", "lakeside", "clinic")
         member = self.entity("Patient/avery", "mercy")
@@ -155,6 +188,15 @@ class Lane(Valley):
         self.deliver(100)
         return next(one.resource for one in self.arrived if one.system == "mercy")
 
+    def restart(self) -> None:
+        """Stop the engine and start it again on the same record."""
+        self.store.close()
+        self._open()
+
+    def _open(self) -> None:
+        self.store = Store.open(f"sqlite:///{self.file}", clock=self.clock)
+        self.__post_init__()
+
     def moves(self, task: Mapping[str, Any], status: str, system: str = "mercy") -> None:
         """Let the hospital say where a request stands."""
         body = {**task, "status": status}
@@ -165,9 +207,22 @@ class Lane(Valley):
 @contextmanager
 def lane(folder: Path, **of_systems: Mapping[str, Any]) -> Iterator[Lane]:
     """Build the lane with its store in `folder`."""
-    clock = ManualClock()
-    with Store.open(f"sqlite:///{folder / 'carelane.db'}", clock=clock) as store:
-        yield Lane(project(folder, **of_systems), store, clock)
+    clock, file = ManualClock(), folder / "carelane.db"
+    file.write_bytes(_empty())
+    store = Store.open(f"sqlite:///{file}", clock=clock)
+    built = Lane(project(**of_systems), store, clock, file=file)
+    try:
+        yield built
+    finally:
+        built.store.close()
+
+
+@cache
+def _empty() -> bytes:
+    """Return a record without anything in it, made once."""
+    with tempfile.TemporaryDirectory() as folder:
+        Store.open(f"sqlite:///{folder}/empty.db").close()
+        return (Path(folder) / "empty.db").read_bytes()
 
 
 def subscription(system: str, **changes: Any) -> dict[str, Any]:
