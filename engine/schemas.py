@@ -24,10 +24,11 @@ from engine.config.kinds import (
 from engine.config.model import Config
 from engine.config.settings import Kind, settings_of
 from engine.transform.cases import KEYS, WAYS
-from engine.transform.mapping import DIRECTIONS
+from engine.transform.mapping import DIRECTIONS, MERGING
 from engine.transform.normalise import NORMALISED
 from engine.transform.read import TOP
 from engine.transform.read_rules import ALWAYS, MAIN, MISSES, OPTIONS
+from engine.transform.read_siblings import KEYS as SIBLING_KEYS
 from engine.transform.registry import FUNCTIONS
 
 Schema = dict[str, Any]
@@ -54,6 +55,8 @@ HEAD: Mapping[str, str] = {
     "canonical_only": "Canonical elements that no field produces, and what becomes of them.",
     "constants": "Values that one direction writes, and the other expects.",
     "defaults": "Values that one direction writes where nothing is.",
+    "siblings": "Several resources of the dialect that are one in canonical, and what becomes of "
+    "what they say.",
 }
 """What each key at the top of a mapping is for."""
 
@@ -84,12 +87,37 @@ RULES: Mapping[str, str] = {
 }
 """What each key of a field is for."""
 
+SIBLINGS: Mapping[str, str] = {
+    "one": "The list of which one resource of the dialect holds one item.",
+    "by": "What an item is known by from one update to the next, the surest first.",
+    "same": "What makes resources of one sender siblings: elements that they have alike.",
+    "left": "The condition under which the item of a sibling does not stand in the whole.",
+    "ended": "The condition under which an item stood in the whole until it ended.",
+    "closing": "What a sibling is told whose item has left the whole.",
+    "others": "Every other element, and how the whole gets it from its siblings.",
+}
+"""What each key of `siblings:` is for."""
+
+MERGED: Mapping[str, str] = {
+    "agree": "All siblings say the same; one that does not is refused (T023).",
+    "common": "What all say alike; where they differ, nothing (T021).",
+    "union": "Every item once.",
+    "collect": "Every item once; a sibling is given its own only.",
+    "own": "Each keeps its own; nothing of it stands in the whole.",
+    "widest": "From the earliest start to the latest end.",
+    "labels": "Of `meta` the security labels and tags of all.",
+    "first": "The first of the listed codes that any sibling has.",
+}
+"""What each word of `others:` does; names are canonical ones."""
+
 CASES: Mapping[str, str] = {
     "name": "What the case shows.",
     "direction": "to_canonical, to_dialect or round_trip.",
     "input": "The resource, or {file: samples/x.json}.",
+    "inputs": "Several resources that are siblings.",
     "expect": "Part of the result.",
     "expect_exactly": "The whole result.",
+    "expect_each": "Where one becomes several: part of each result, in order.",
     "absent": "Paths that must not be in the result.",
     "diagnostics": "Codes that must come.",
     "start": "For a round trip: where it starts.",
@@ -148,6 +176,7 @@ def mapping_schema() -> Schema:
         "canonical_only": fields,
         "constants": fixed,
         "defaults": fixed,
+        "siblings": _siblings(),
     }
     top = {key: given[key] for key in TOP}
     whole = _object(_described(top, HEAD), ["mapping", "version"])
@@ -165,6 +194,29 @@ def mapping_schema() -> Schema:
             "case": _rule(case=True),
         },
     }
+
+
+def _siblings() -> Schema:
+    """Return the schema of `siblings:`."""
+    path: Schema = {"type": "string", "pattern": PATH}
+    ranked = _object({"first": {"type": "array", "minItems": 1, "items": TEXT}}, ["first"])
+    words = [{"const": word, "description": MERGED[word]} for word in MERGING]
+    others: Schema = {
+        "type": "object",
+        "propertyNames": {"pattern": PATH},
+        "additionalProperties": {"anyOf": [*words, {"description": MERGED["first"], **ranked}]},
+    }
+    shapes: dict[str, Schema] = {
+        "one": path,
+        "by": _one_or_more(path),
+        "same": _one_or_more(path),
+        "left": TEXT,
+        "ended": _object({"when": TEXT, "until": path}, ["when", "until"]),
+        "closing": {"type": "object"},
+        "others": others,
+    }
+    known = _described({key: shapes[key] for key in SIBLING_KEYS}, SIBLINGS)
+    return _object(known, ["one", "by", "same", "others", "closing"])
 
 
 def _rule(*, case: bool) -> Schema:
@@ -223,15 +275,18 @@ def test_schema() -> Schema:
         "name": {"type": "string"},
         "direction": _words(WAYS),
         "input": {"type": "object"},
+        "inputs": {"type": "array", "minItems": 1, "items": {"type": "object"}},
         "expect": {"type": "object"},
         "expect_exactly": {"type": "object"},
+        "expect_each": {"type": "array", "items": {"type": "object"}},
         "absent": texts,
         "diagnostics": texts,
         "start": _words(("dialect", "canonical")),
         "unknown_references": texts,
         "note": {"type": "string"},
     }
-    case = _object(_described({key: given[key] for key in KEYS}, CASES), ["direction", "input"])
+    case = _object(_described({key: given[key] for key in KEYS}, CASES), ["direction"])
+    case |= {"anyOf": [{"required": ["input"]}, {"required": ["inputs"]}]}
     cases: Schema = {"type": "array", "minItems": 1, "items": case}
     properties = {"cases": cases, "mapping": TEXT, "note": {"type": "string"}}
     return {

@@ -254,6 +254,21 @@ _FILES: tuple[tuple[str, str, str, str], ...] = (
         "A table, constant or default gives a code outside the required value set of the element "
         "that it is written to.",
     ),
+    (
+        "M039",
+        "An element that siblings may say differently",
+        "incomplete",
+        "Where several resources of the dialect become one, `siblings: {others: ...}` says of "
+        "every element how the one gets it: agree, common, union, collect, own, widest, labels or "
+        "{first: [codes]}. Paste the lines that the remedy gives and change them.",
+    ),
+    (
+        "M040",
+        "A declaration of siblings that does not fit",
+        "invalid",
+        "`one:` names a list that a field produces, `same:` single elements that are copied or "
+        "referred, `until:` an instant, and each word of `others:` fits the type of its element.",
+    ),
 )
 
 _MESSAGES: tuple[tuple[str, str, str, str], ...] = (
@@ -384,6 +399,42 @@ _MESSAGES: tuple[tuple[str, str, str, str], ...] = (
         "informational",
         "A value carried from one dialect is text that no rule about content can read. It leaves "
         "only towards the dialect that it came from; towards any other it stays on record.",
+    ),
+    (
+        "T021",
+        "Siblings say it differently",
+        "informational",
+        "Resources that become one do not agree on this element. The mapping says what the one "
+        "gets (`siblings: {others: ...}`); each sibling keeps its own on record and on its way "
+        "back.",
+    ),
+    (
+        "T022",
+        "A sibling is no part of the whole",
+        "informational",
+        "By its own words the sibling ended, was entered in error or has not begun, so what it "
+        "holds does not stand in the whole. It stays on record.",
+    ),
+    (
+        "T023",
+        "Siblings contradict each other",
+        "conflict",
+        "The mapping says that siblings must agree on this element, and one does not. Correct the "
+        "sender.",
+    ),
+    (
+        "T024",
+        "What no sibling can hold stays on record",
+        "informational",
+        "The whole says something that belongs to none of its items. It is not sent to a system "
+        "that keeps one resource for each item, and is not lost by what that system sends back.",
+    ),
+    (
+        "T025",
+        "A sibling with several items",
+        "informational",
+        "The dialect keeps one item in each resource, and this one holds more. All of them are "
+        "taken, and go back in one resource.",
     ),
 )
 

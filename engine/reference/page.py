@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.diagnostics import CODES
 from engine.reference.examples import Example, examples, outcome, shown
-from engine.schemas import CASES, HEAD, RULES
+from engine.schemas import CASES, HEAD, MERGED, RULES, SIBLINGS
 from engine.transform.cases import KEYS
 from engine.transform.read import TOP
 from engine.transform.read_rules import ALWAYS, MAIN, OPTIONS
@@ -87,6 +87,14 @@ def _cases(_: str) -> str:
     return _rows("key, what it says", ((f"`{key}`", CASES[key]) for key in KEYS))
 
 
+def _siblings(_: str) -> str:
+    return _rows("key, what it says", ((f"`{key}`", about) for key, about in SIBLINGS.items()))
+
+
+def _merged(_: str) -> str:
+    return _rows("word, what the whole has", ((f"`{key}`", text) for key, text in MERGED.items()))
+
+
 def _functions(_: str) -> str:
     rows = ((f"`{name}`", pair.about) for name, pair in FUNCTIONS.items())
     return _rows("function, what it does", rows)
@@ -150,5 +158,7 @@ _DIRECTIVES: Mapping[str, Callable[[str], str]] = {
     "columns": _columns,
     "cases": _cases,
     "functions": _functions,
+    "siblings": _siblings,
+    "merged": _merged,
     "codes": _codes,
 }

@@ -24,6 +24,7 @@ from engine.transform.registry import FUNCTIONS
 from engine.transform.result import Result
 from engine.transform.runtime import Run
 from engine.transform.shape import misshapen
+from engine.transform.siblings import Seam
 
 __all__ = ["Adapter", "Adapters", "Result", "Unresolved", "load_adapters"]
 
@@ -44,6 +45,9 @@ class Adapter:
         self.resource_type = mapping.dialect.resource
         self.normalise = mapping.normalise
         self.profile = mapping.dialect.profile.text if mapping.dialect.profile else None
+        self.seam = (
+            Seam(mapping.name, plan.root.canonical_type, plan.siblings) if plan.siblings else None
+        )
         self._defaulted = {d: bool(plan.defaults.get(other(d))) for d in DIRECTIONS}
         self._ways: dict[Direction, _Way] = {}
 

@@ -12,18 +12,24 @@ from engine.document import Node, read
 from engine.fhir import json
 from engine.fhir.schema import schema
 from engine.transform.adapter import Adapter
+from engine.transform.comparing import difference, typed
 from engine.transform.coverage import Coverage
 from engine.transform.mapping import DIRECTIONS, Direction
 from engine.transform.plan import Version
 from engine.transform.references import IDENTITY, Crosswalk, Reference, Unresolved
 from engine.transform.result import Result
+from engine.transform.sibling_cases import TOGETHER, compared, run_siblings
+
+__all__ = ["CaseResult", "cases_path", "difference", "run_cases", "typed"]
 
 KEYS = [
     "name",
     "direction",
     "input",
+    "inputs",
     "expect",
     "expect_exactly",
+    "expect_each",
     "absent",
     "diagnostics",
     "start",
@@ -135,15 +141,38 @@ class _Runner:
         if way == "to_dialect" or (way == "round_trip" and canonical_first):
             first = "to_dialect"
         self.matchers(node, way, first)
-        tree = self.input(node, first)
-        if tree is None or len(self.problems) > before:
+        together = self.together(node)
+        trees = (
+            self.inputs(node, first) if together else [self.input(node.get("input"), node, first)]
+        )
+        if None in trees or not trees or len(self.problems) > before:
             result.problems = self.problems[before:]
             return result
-        self.check(node, way, first, tree, result)
+        found = [tree for tree in trees if tree is not None]
+        if together:
+            self.check_together(node, way, first, found, result)
+        else:
+            self.check(node, way, first, found[0], result)
         return result
 
-    def input(self, node: Node, first: Direction) -> dict[str, Any] | None:
-        given = node.get("input")
+    def together(self, node: Node) -> bool:
+        """Tell whether a case is about siblings, noting one for which there are none."""
+        named = [key for key in TOGETHER if node.get(key) is not None]
+        if named and self.adapter.seam is None:
+            said = f"`{named[0]}:` is about siblings, and the mapping declares none."
+            expected = "a mapping with `siblings:`"
+            place = node.keys[named[0]]
+            self.problems.append(Diagnostic("M029", said, place=place, expected=expected))
+        return bool(named)
+
+    def inputs(self, node: Node, first: Direction) -> list[dict[str, Any] | None]:
+        """Return the resources of a case about siblings: one, or several."""
+        several = node.get("inputs")
+        if several is None:
+            return [self.input(node.get("input"), node, first)]
+        return [self.input(one, node, first) for one in _items(several)]
+
+    def input(self, given: Node | None, node: Node, first: Direction) -> dict[str, Any] | None:
         if given is None or not given.is_map:
             place = given.place if given else node.place
             expected = "input: {file: samples/x.json}, or the resource itself"
@@ -178,12 +207,15 @@ class _Runner:
         """Note every matcher that could never match."""
         plan = self.adapter.plan
         last: Direction = "to_canonical" if first == "to_dialect" else "to_dialect"
-        reader = first if way == "round_trip" else last
+        there = way == "round_trip" and not any(node.get(key) for key in TOGETHER)
+        reader = first if there else last
         version, type_name = plan.version(reader), plan.root.type(reader)
         for key in ("expect", "expect_exactly"):
             given = node.get(key)
             if given is not None:
                 self.names(given, version, type_name)
+        for item in _items(node.get("expect_each")):
+            self.names(item, plan.version(last), plan.root.type(last))
         for item in _items(node.get("absent")):
             self.dotted(item, version, type_name)
         for item in _items(node.get("diagnostics")):
@@ -242,6 +274,32 @@ class _Runner:
                 result.diff.append("- the way back gives the resource again")
         self.said(node, diagnostics, result)
         self.expected(node, way, first, made, result)
+        if result.diff:
+            said = f"The case '{result.name}' failed in {len(result.diff)} lines."
+            result.problems.append(Diagnostic("M034", said, place=result.place))
+
+    def check_together(
+        self,
+        node: Node,
+        way: str,
+        first: Direction,
+        trees: list[dict[str, Any]],
+        result: CaseResult,
+    ) -> None:
+        """Run a case about siblings; `expect` is about the one resource where there is one."""
+        for tree in trees:
+            self.coverage.add(first, tree)
+        ran = run_siblings(self.adapter, way, first, trees, self.crosswalk(node))
+        result.diff += ran.diff
+        self.said(node, ran.diagnostics, result)
+        wanted = node.get("expect_each")
+        if wanted is not None:
+            last: Direction = "to_canonical" if first == "to_dialect" else "to_dialect"
+            version, type_name = self.adapter.plan.version(last), self.adapter.plan.root.type(last)
+            plain = [typed(one.plain(), version, type_name) for one in _items(wanted)]
+            result.diff += list(compared(plain, ran.made))
+        made = ran.made[0] if len(ran.made) == 1 else None
+        self.expected(node, "one way", first, made, result)
         if result.diff:
             said = f"The case '{result.name}' failed in {len(result.diff)} lines."
             result.problems.append(Diagnostic("M034", said, place=result.place))
@@ -322,72 +380,3 @@ def _there(tree: Any, names: list[str]) -> Iterator[Any]:
         yield tree
     elif isinstance(tree, dict) and names[0] in tree:
         yield from _there(tree[names[0]], names[1:])
-
-
-def typed(tree: Any, version: Version, type_name: str) -> Any:
-    """Return YAML data as a resource tree: decimals as numbers with the text they were given."""
-    if isinstance(tree, list):
-        return [typed(item, version, type_name) for item in tree]
-    if not isinstance(tree, dict):
-        if type_name == "decimal" and isinstance(tree, str):
-            try:
-                return json.loads(tree.encode())
-            except ValueError:
-                return tree
-        if isinstance(tree, int) and not isinstance(tree, bool) and type_name in _TEXTUAL:
-            return str(tree)
-        return tree
-    known = schema(version)
-    if type_name == "Resource" and str(tree.get("resourceType")) in known.resources:
-        type_name = str(tree["resourceType"])
-    elements = known.type(type_name).elements if known.has(type_name) else {}
-    return {
-        key: typed(value, version, elements[key].type if key in elements else "Element")
-        for key, value in tree.items()
-    }
-
-
-_TEXTUAL = frozenset(
-    [
-        "string",
-        "code",
-        "uri",
-        "url",
-        "canonical",
-        "id",
-        "date",
-        "dateTime",
-        "instant",
-        "time",
-        "markdown",
-    ]
-)
-
-
-def difference(wanted: Any, came: Any, exact: bool, path: str = "") -> Iterator[str]:
-    """Yield one line for each thing missing (-) or unexpected (+)."""
-    if isinstance(wanted, dict) and isinstance(came, dict):
-        for key, value in wanted.items():
-            here = f"{path}.{key}" if path else key
-            if key in came:
-                yield from difference(value, came[key], exact, here)
-            else:
-                yield f"- {here}: {_text(value)}"
-        if exact:
-            for key in came.keys() - wanted.keys():
-                yield f"+ {path + '.' if path else ''}{key}: {_text(came[key])}"
-    elif isinstance(wanted, list) and isinstance(came, list):
-        if len(wanted) != len(came):
-            yield f"- {path}: {len(wanted)} items"
-            yield f"+ {path}: {len(came)} items: {_text(came)}"
-            return
-        for index, (one, other) in enumerate(zip(wanted, came, strict=True)):
-            yield from difference(one, other, exact, f"{path}[{index}]")
-    elif json.dumps(wanted) != json.dumps(came):
-        yield f"- {path}: {_text(wanted)}"
-        yield f"+ {path}: {_text(came)}"
-
-
-def _text(value: Any) -> str:
-    text = json.dumps(value).decode()
-    return text if len(text) <= 200 else f"{text[:200]}..."

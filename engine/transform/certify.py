@@ -10,7 +10,7 @@ import yaml
 
 from engine.diagnostics import Diagnostic, Place
 from engine.transform.mapping import DIRECTIONS, Direction, Fate
-from engine.transform.plan import Block, Plan, Step
+from engine.transform.plan import Block, Plan, SiblingPlan, Step
 from engine.transform.tables import Key, Table
 
 Verdict = str | dict[str, str]
@@ -34,6 +34,8 @@ def certificate(plan: Plan) -> str:
     written = dict(_written(plan))
     if written:
         body["written"] = written
+    if plan.siblings is not None:
+        body["siblings"] = dict(_siblings(plan.siblings))
     body["policies"] = dict(_policies(plan))
     tables = {name: _table(table) for name, table in sorted(plan.tables.items())}
     if tables:
@@ -133,6 +135,29 @@ def _written(plan: Plan) -> Iterator[tuple[str, Verdict]]:
                 name = f"{value.end.text} {direction}"
                 said = {"invertible": "written where it is absent, and marked"}
                 yield name, said if title == "default" else {"lossy": "absent becomes this"}
+
+
+_MERGED = {
+    "agree": "invertible, and must agree",
+    "common": "invertible; the whole has what all say alike",
+    "union": "invertible; the whole has every item once",
+    "collect": "invertible; the whole has every item once, a sibling its own",
+    "own": "invertible; the whole has none of it",
+    "widest": "invertible; the whole has the widest",
+    "labels": "invertible; the whole has all labels and tags",
+    "first": "invertible; the whole has the first of the ranked",
+}
+
+
+def _siblings(siblings: SiblingPlan) -> Iterator[tuple[str, Any]]:
+    """Yield what becomes of siblings; each one's own travels in extensions of its item."""
+    yield "one_of", siblings.one
+    yield "same", [name for name, _ in siblings.same]
+    yield "known_by", list(siblings.by)
+    gone = [clause for clause in (siblings.left, siblings.ended) if clause is not None]
+    if gone:
+        yield "aside", [clause.condition.text for clause in gone]
+    yield "others", {name: _MERGED[word.word] for name, word in siblings.others.items()}
 
 
 def _policies(plan: Plan) -> Iterator[tuple[str, Verdict]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from engine.diagnostics import Place
 from engine.fhir.schema import Element
 from engine.transform.closed_world import NO_TARGET, Closing
+from engine.transform.kinship import check_siblings
 from engine.transform.mapping import Path, Rule
 from engine.transform.plan import Block, End, Plan, Step, Version
 from engine.transform.resolve import variants_of
@@ -28,7 +29,8 @@ class Checker(Closing):
         self.steps(root, self.mapping.fields, self.mapping.fields_place)
         self.canonical_only(root)
         self.close(root, self.mapping.fields_place, constants, defaults)
-        return Plan(self.mapping, root, constants, defaults, self.used)
+        siblings = check_siblings(self, root)
+        return Plan(self.mapping, root, constants, defaults, self.used, siblings)
 
     def steps(self, block: Block, rules: Sequence[Rule], place: Place) -> None:
         """Resolve the rules of one object, and check each and all together."""

@@ -10,7 +10,7 @@ from engine.document import Node
 Load = Callable[[str], Node | None]
 
 _BY_PATH = ("fields", "canonical_only")
-_BY_KEY = ("dialect", "canonical")
+_BY_KEY = ("dialect", "canonical", "others")
 MAX_DEPTH = 8
 
 
@@ -50,6 +50,8 @@ def _merge(parent: Node, child: Node) -> Node:
             node = _merge_fields(old, node)
         elif old is not None and key in (*_BY_KEY, "constants", "defaults"):
             node = _merge_keys(old, node)
+        elif old is not None and key == "siblings" and old.is_map and node.is_map:
+            node = _merge(old, node)
         values[key], keys[key] = node, place
     return Node(values, child.place, keys)
 

@@ -137,6 +137,50 @@ class Fixed:
     value: Node
 
 
+MERGING: tuple[str, ...] = ("agree", "common", "union", "collect", "own", "widest", "labels")
+"""How an element of siblings becomes one of the whole; beside these, `{first: [codes]}`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merging:
+    """Say what becomes of one element where siblings become a whole; `codes` are those of first."""
+
+    path: Path
+    word: str
+    place: Place
+    codes: tuple[Name, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """Hold a condition about one sibling, with its place."""
+
+    condition: Condition
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class SiblingRule:
+    """Hold what a mapping says of resources that are siblings; all names are canonical ones.
+
+    One resource holds one item of `one`, `by` names what an item is known by, `same` what makes
+    resources siblings, `others` what becomes of everything else. `left` and `ended` tell of which
+    siblings the item stands no longer, `until` where an item says so; `closing` is written to a
+    sibling whose item left.
+    """
+
+    place: Place
+    one: Path
+    by: tuple[Path, ...]
+    same: tuple[Path, ...]
+    others_place: Place
+    others: tuple[Merging, ...]
+    left: Clause | None = None
+    ended: Clause | None = None
+    until: Path | None = None
+    closing: tuple[Fixed, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Policies:
     """Say what becomes of what any element may hold beside its own children."""
@@ -164,3 +208,4 @@ class MappingFile:
     constants: Mapping[Direction, tuple[Fixed, ...]]
     defaults: Mapping[Direction, tuple[Fixed, ...]]
     normalise: frozenset[str] = frozenset()
+    siblings: SiblingRule | None = None

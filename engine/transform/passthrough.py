@@ -23,6 +23,7 @@ class PassThrough:
     profile: str | None = None
     version = 1
     hash = "pass-through"
+    seam = None
 
     def __init__(
         self, dialect: str, resource_type: str, normalise: frozenset[str] = frozenset()

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from engine.diagnostics import Place
 from engine.fhir.schema import Element
-from engine.transform.mapping import Direction, MappingFile, Rule
+from engine.transform.mapping import Clause, Direction, MappingFile, Merging, Rule
 from engine.transform.tables import Table
 
 Version = Literal["R4", "R5"]
@@ -80,6 +81,24 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SiblingPlan:
+    """Hold the checked declaration of siblings; `others` goes by canonical element.
+
+    `same` gives canonical and dialect name of what makes resources siblings.
+    """
+
+    place: Place
+    one: str
+    by: tuple[str, ...]
+    same: tuple[tuple[str, str], ...]
+    others: Mapping[str, Merging]
+    left: Clause | None
+    ended: Clause | None
+    until: tuple[str, ...]
+    closing: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """Hold a whole checked mapping."""
 
@@ -88,6 +107,7 @@ class Plan:
     constants: Mapping[Direction, tuple[Value, ...]]
     defaults: Mapping[Direction, tuple[Value, ...]]
     tables: Mapping[str, Table]
+    siblings: SiblingPlan | None = None
 
     def version(self, direction: Direction) -> Version:
         """Return the FHIR version that is read in this direction."""

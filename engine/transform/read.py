@@ -17,7 +17,7 @@ from engine.transform.mapping import (
     Side,
 )
 from engine.transform.normalise import NORMALISED
-from engine.transform.read_rules import Rules
+from engine.transform.read_siblings import SiblingRules
 
 TOP = [
     "mapping",
@@ -35,10 +35,11 @@ TOP = [
     "canonical_only",
     "constants",
     "defaults",
+    "siblings",
 ]
 
 
-class Reader(Rules):
+class Reader(SiblingRules):
     """Turn the nodes of one file into a MappingFile, collecting every problem on the way."""
 
     def file(self, root: Node) -> MappingFile | None:
@@ -67,6 +68,7 @@ class Reader(Rules):
             constants=self.fixed(root, "constants"),
             defaults=self.fixed(root, "defaults"),
             normalise=self.normalise(root),
+            siblings=self.siblings(root),
         )
 
     def normalise(self, root: Node) -> frozenset[str]:

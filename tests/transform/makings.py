@@ -37,6 +37,35 @@ rows:
   - {dialect: suspended, canonical: inactive}
 """
 
+KIN = """\
+siblings:
+  one: participant
+  by: [member, role]
+  same: subject
+  left: "status = 'entered-in-error'"
+  ended: {when: "status = 'inactive'", until: period.end}
+  closing: {status: inactive}
+  others:
+    meta: labels
+    implicitRules: agree
+    language: common
+    text: own
+    contained: collect
+    extension: union
+    modifierExtension: agree
+    identifier: collect
+    status: {first: [active, suspended, inactive, proposed, entered-in-error]}
+    category: union
+    name: common
+    encounter: common
+    period: widest
+    reasonCode: union
+    reasonReference: union
+    managingOrganization: union
+    telecom: union
+    note: union
+"""
+
 
 def mapping(
     changes: Mapping[str, str | None] | None = None, head: str = HEAD, tail: str = ""

@@ -13,10 +13,11 @@ from engine.diagnostics import Diagnostic, in_order
 from engine.transform.carry import carried
 from engine.transform.cases import _Forgetful, run_cases
 from engine.transform.certify import stale
+from engine.transform.family import to_siblings, to_wholes
 from engine.transform.load import load_folder
 from engine.transform.mapping import Direction
 
-from makings import HEAD, STATUS, TABLE, adapter, load, mapping, under, write  # isort: skip
+from makings import HEAD, KIN, STATUS, TABLE, adapter, load, mapping, under, write  # isort: skip
 
 GOLDEN = Path(__file__).parent / "golden"
 Make = Callable[[Path], list[Diagnostic]]
@@ -92,11 +93,31 @@ def _role(rule: str) -> dict[str, str | None]:
     return {"participant": None, "participant[]": under(fields)}
 
 
+def _together(text: str, teams: list[dict[str, object]]) -> Make:
+    def make(root: Path) -> list[Diagnostic]:
+        given = [
+            {"resourceType": "CareTeam", "status": "active", "subject": {"reference": "Patient/1"}}
+            | team
+            for team in teams
+        ]
+        found = to_wholes(adapter(root, text), given)
+        return [problem for family in found for problem in family.result.diagnostics]
+
+    return make
+
+
+def _apart(root: Path) -> list[Diagnostic]:
+    team = {"resourceType": "CareTeam", "id": "t", "text": {"status": "generated"}}
+    results = to_siblings(adapter(root, SIBLINGS), team)
+    return [problem for result in results for problem in result.diagnostics]
+
+
 CODING = "{coding: role, on_miss: reject}"
 CASE = "cases:\n  - name: one\n    direction: to_canonical\n    input: {resourceType: CareTeam}\n"
 KEEP = "{coding: role, on_miss: keep-source}"
 STRANGE = {"category": [{"coding": [{"system": "s", "code": "x"}]}]}
 NOTED = "canonical_only: {note: carry}\n"
+SIBLINGS = mapping(tail=KIN)
 EXTENDED = [{"url": "http://x/y", "valueBoolean": True}]
 MAKINGS: Mapping[str, Make] = {
     "M001": _file(mapping(head=HEAD + "descripton: typo\n")),
@@ -139,6 +160,10 @@ MAKINGS: Mapping[str, Make] = {
     "M037": _cases(CASE + "    note: M037\n"),
     "M038": _file(mapping({"status": "{table: status, on_miss: reject}"}),
                   {"tables/status.yaml": STATUS.replace("canonical: active", "canonical: actve")}),
+    "M039": _file(mapping(tail=KIN.replace("    period: widest\n    reasonCode: union\n", ""))),
+    "M040": _file(mapping(tail=KIN.replace("period: widest", "period: union")
+                          .replace("one: participant", "one: period")
+                          .replace("active, suspended, ", "active, "))),
     "T001": _message(mapping(), {"nmae": "x"}),
     "T002": _message(mapping({"category": CODING}), STRANGE),
     "T003": _message(mapping({"category": "{coding: role, on_miss: keep-source}"}),
@@ -169,6 +194,13 @@ MAKINGS: Mapping[str, Make] = {
     "T019": _message(mapping({"note": "{when: \"status = 'active'\", otherwise: reject}"}),
                      {"note": [{"text": "x"}]}),
     "T020": _on_the_road,
+    "T021": _together(SIBLINGS, [{"id": "a", "name": "A"}, {"id": "b", "name": "B"}]),
+    "T022": _together(SIBLINGS, [{"id": "a"}, {"id": "b", "status": "entered-in-error",
+                                              "participant": [{"role": [{"text": "x"}]}]}]),
+    "T023": _together(SIBLINGS, [{"id": "a"}, {"id": "b", "implicitRules": "http://x/y"}]),
+    "T024": _apart,
+    "T025": _together(SIBLINGS, [{"id": "a", "participant": [{"role": [{"text": "x"}]},
+                                                             {"role": [{"text": "y"}]}]}]),
 }  # fmt: skip
 
 
