@@ -94,9 +94,9 @@ def _recorded(project: Project, folder: Path) -> Store:
 
 
 def _submission(body: bytes) -> Submission:
-    tree = parse(body).tree
-    assert tree is not None
-    found = split(tree)
+    parsed = parse(body)
+    assert parsed.tree is not None
+    found = split(parsed.tree, parsed.extended)
     assert isinstance(found, Submission)
     return found
 

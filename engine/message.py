@@ -58,7 +58,9 @@ class Unit:
     in what was sent, `entity` its canonical id, `member` the canonical id of the Patient it is
     about, `decisions` the permits by destination, `drafts` what goes to whom once it was routed,
     `refusal` the decision that stopped it. `provisional` is a held Consent as far as it can be
-    read: it permits nothing, what it denies or takes back holds at once.
+    read: it permits nothing, what it denies or takes back holds at once. `written` names the
+    elements of `canonical` that are not those of `source`, which was valid (None: any may differ);
+    `extended` says whether an extension may stand anywhere in it.
     """
 
     entry: int
@@ -75,6 +77,8 @@ class Unit:
     decisions: Mapping[str, Decision] = field(default_factory=dict)
     refusal: Mapping[str, Any] | None = None
     notes: tuple[Diagnostic, ...] = ()
+    written: frozenset[str] | None = None
+    extended: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """Hold the tree of a body, or why there is none and the HTTP status that says so."""
+    """Hold the tree of a body, or why there is none and the HTTP status that says so.
+
+    `extended` says whether an extension may stand anywhere in it.
+    """
 
     tree: Resource | None
     diagnostics: tuple[Diagnostic, ...] = ()
     status: int = 200
+    extended: bool = True
 
 
 DEFAULT_LIMITS = Limits()
@@ -55,7 +59,12 @@ def parse(body: bytes, limits: Limits = DEFAULT_LIMITS, fhir: Version = "R4") ->
         tree = json.loads(text, limits.depth)
     except json.JSONError as error:
         return _refused(400, _unreadable(error, text, limits))
-    return _resource(tree, limits, fhir)
+    return _resource(tree, limits, fhir, _may_extend(text))
+
+
+def _may_extend(text: bytes) -> bool:
+    """Tell whether a key may end like those of extensions, escaped or not."""
+    return b'xtension"' in text or (b"\\" in text and b"\\u" in text)
 
 
 def _refused(status: int, *problems: Diagnostic) -> Parsed:
@@ -100,7 +109,7 @@ def _line_and_column(text: bytes, offset: int) -> str:
     return f"line {before.count(10) + 1}, column {column}"
 
 
-def _resource(tree: Any, limits: Limits, fhir: Version) -> Parsed:
+def _resource(tree: Any, limits: Limits, fhir: Version, extended: bool) -> Parsed:
     if not isinstance(tree, dict):
         return _refused(400, _no_object(tree))
     kind = tree.get("resourceType")
@@ -111,7 +120,7 @@ def _resource(tree: Any, limits: Limits, fhir: Version) -> Parsed:
         too_many = any(problem.code == "P011" for problem in problems)
         return _refused(413 if too_many else 422, *problems)
     circles = tuple(_circles(tree))
-    return _refused(422, *circles) if circles else Parsed(tree)
+    return _refused(422, *circles) if circles else Parsed(tree, extended=extended)
 
 
 def _no_object(tree: Any) -> Diagnostic:

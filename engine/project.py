@@ -31,7 +31,7 @@ from engine.transform.adapter import Adapter, Adapters, load_adapters
 from engine.transform.crosswalk import Key, Links, Naming, SystemCrosswalk, identifier_key
 from engine.transform.normalise import as_lawful
 from engine.transform.passthrough import PassThrough
-from engine.validate import validate
+from engine.validate import still_valid, validate
 
 _MOST_COMPILED = 20_000
 
@@ -209,9 +209,16 @@ class Project:
             raise KeyError(f"{dialect}/{type_name}")
         return found
 
-    def check_dialect(self, resource: Resource, dialect: str) -> list[Diagnostic]:
-        """Return what is wrong with a resource in the FHIR version and profile of a dialect."""
-        problems = self.check_version(resource, dialect)
+    def check_dialect(
+        self, resource: Resource, dialect: str, written: frozenset[str] | None = None
+    ) -> list[Diagnostic]:
+        """Return what is wrong with a resource in the FHIR version and profile of a dialect.
+
+        `written` names the elements whose validity is not known, where all others' is.
+        """
+        problems: list[Diagnostic] = []
+        if written is None or not still_valid(resource, written):
+            problems = self.check_version(resource, dialect)
         profile = self.profile_of(dialect, resource["resourceType"])
         if profile is None or has_errors(problems):
             return problems

@@ -43,6 +43,15 @@ def validate(
     return problems
 
 
+def still_valid(resource: Resource, written: frozenset[str], fhir: Version = "R4") -> bool:
+    """Tell whether a resource is valid of which all but what is `written` is known to be.
+
+    `written` are elements of the resource as an adapter names them (`engine.transform.written`).
+    Where the answer is no, `validate` says whether it is invalid, and why.
+    """
+    return decoders(fhir).accepts(resource, written)
+
+
 def _explained(resource: Any, fhir: Version, known: Decoders, refused: str) -> list[Diagnostic]:
     try:
         problems = explain(resource, fhir)

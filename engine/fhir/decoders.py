@@ -37,6 +37,7 @@ class Decoders:
         self._lock = threading.RLock()
         self._families = (_Family(known, full=False), _Family(known, full=True))
         self._plain: dict[str, Any] = {}
+        self._parts: dict[tuple[str, frozenset[str]], Any] = {}
 
     def refusal(self, tree: Any) -> str | None:
         """Return None where a resource is accepted, else the path at which it is refused.
@@ -69,6 +70,33 @@ class Decoders:
         if refused is not None:
             return (path or kind) + refused
         return self._inner(tree, path or kind)
+
+    def accepts(self, tree: dict[str, Any], names: frozenset[str]) -> bool:
+        """Tell whether some elements of a resource, and its id, are valid by themselves.
+
+        With all others known to be valid the resource is, as long as no choice of types and no
+        invariant of the resource itself binds them together. What only a look at the whole could
+        tell (contained resources, siblings of primitives) is not accepted.
+        """
+        if "contained" in tree or any(f"_{name}" in tree for name in ("id", *names)):
+            return False
+        part = self._parts.get((tree["resourceType"], names))
+        if part is None:
+            part = self._part(tree["resourceType"], names)
+        given = {name: tree[name] for name in ("id", *names) if name in tree}
+        try:
+            msgspec.convert(given, part, dec_hook=hook)
+        except (msgspec.ValidationError, RecursionError):
+            return False
+        return True
+
+    def _part(self, kind: str, names: frozenset[str]) -> Any:
+        with self._lock:
+            self._prepare(kind)
+            part = self._parts[kind, names] = self._families[0].part(kind, names)
+            with suppress(msgspec.ValidationError):
+                msgspec.convert({}, part, dec_hook=hook)
+            return part
 
     def _full(self, tree: Any, kind: str) -> str | None:
         try:
@@ -209,6 +237,14 @@ class _Family:
                 inner = (e.type for e in found.elements.values() if not e.is_primitive)
                 waiting += [kind for kind in inner if _label(kind) not in self.space]
         return self.space[_label(name)]
+
+    def part(self, name: str, names: frozenset[str]) -> Any:
+        """Return a struct of the id and some other elements of a type that is defined."""
+        found = self.schema.type(name)
+        elements = [found.elements[one] for one in sorted(names | {"id"})]
+        fields = [self._field(found, one, attribute_of(one.name)) for one in elements]
+        renamed = {attribute_of(one.name): one.name for one in elements}
+        return self._defstruct(f"{_label(name)}_part", fields, renamed, None)
 
     def _sibling(self) -> None:
         fields = [

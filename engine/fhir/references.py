@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from engine.fhir.primitives import MAX_STRING
+
 Pair = tuple[str, str]
 
 _RELATIVE = re.compile(
@@ -81,6 +83,11 @@ def is_reference(node: dict[str, Any]) -> bool:
     return _REFERENCE_KEYS.issuperset(node) or all(
         name.removeprefix("_") in _REFERENCE_KEYS for name in node
     )
+
+
+def is_pointer(literal: Any) -> bool:
+    """Tell whether a value is the literal of a Reference to another resource."""
+    return isinstance(literal, str) and 0 < len(literal) <= MAX_STRING and literal[0] != "#"
 
 
 def split_reference(reference: str) -> Pair | None:

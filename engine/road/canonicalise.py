@@ -18,7 +18,7 @@ def canonicalise(unit: Unit, trip: Trip) -> Outcome:
     dialect = trip.project.config.systems[trip.system].dialect
     adapter = trip.project.adapter(dialect, unit.type)
     mapping = f"{adapter.name} {adapter.version} {adapter.hash[:12]}"
-    result = adapter.to_canonical(unit.source, trip.crosswalk(trip.system))
+    result = adapter.to_canonical(unit.source, trip.crosswalk(trip.system), extended=unit.extended)
     if stopped := stop(unit, result):
         unit = replace(unit, mapping=mapping)
         stopped = replace(stopped, unit=unit)
@@ -30,7 +30,18 @@ def canonicalise(unit: Unit, trip: Trip) -> Outcome:
     canonical = {**(result.resource or {}), "id": unit.entity}
     notes = (*unit.notes, *(problem.at(unit.where) for problem in result.diagnostics))
     member = member_of(canonical)
-    return Next(replace(unit, canonical=canonical, member=member, mapping=mapping, notes=notes))
+    extended = unit.extended or result.may_extend()
+    return Next(
+        replace(
+            unit,
+            canonical=canonical,
+            member=member,
+            mapping=mapping,
+            notes=notes,
+            written=result.written,
+            extended=extended,
+        )
+    )
 
 
 def _denying(held: Hold, trip: Trip) -> Hold:

@@ -8,6 +8,7 @@ from engine.diagnostics import Diagnostic, Severity, has_errors
 from engine.message import Next, Outcome, Reject, Resource, Unit
 from engine.road.trip import Trip
 from engine.transform.normalise import has_illegal_id
+from engine.validate import still_valid
 
 
 def check_source(unit: Unit, trip: Trip) -> Outcome:
@@ -52,13 +53,24 @@ def check_canonical(unit: Unit, trip: Trip) -> Outcome:
     """Refuse what an adapter made where it is not valid canonical FHIR."""
     if unit.canonical is None:
         return Next(unit)
+    if unit.written is not None and still_valid(unit.canonical, unit.written):
+        return Next(unit)
     return _judged(unit, trip.project.validate(unit.canonical), 422)
 
 
-def check_draft(unit: Unit, resource: Resource, destination: str, trip: Trip) -> Outcome:
-    """Refuse what would be sent where it is not valid in the destination's version and profile."""
+def check_draft(
+    unit: Unit,
+    resource: Resource,
+    destination: str,
+    trip: Trip,
+    written: frozenset[str] | None = None,
+) -> Outcome:
+    """Refuse what would be sent where it is not valid in the destination's version and profile.
+
+    `written` names what an adapter wrote itself, where all else was copied from valid canonical.
+    """
     dialect = trip.project.config.systems[destination].dialect
-    return _judged(unit, trip.project.check_dialect(resource, dialect), 422)
+    return _judged(unit, trip.project.check_dialect(resource, dialect, written), 422)
 
 
 def _judged(unit: Unit, problems: list[Diagnostic], status: int) -> Outcome:

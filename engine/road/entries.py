@@ -34,11 +34,14 @@ class Submission:
         return self.kind is None or self.kind in _WHOLE
 
 
-def split(tree: Resource) -> Submission | Reject:
-    """Split what was sent into Units; a Bundle type that is not carried is refused whole."""
+def split(tree: Resource, extended: bool = True) -> Submission | Reject:
+    """Split what was sent into Units; a Bundle type that is not carried is refused whole.
+
+    `extended` is false where it is known that no extension stands anywhere in it.
+    """
     if tree["resourceType"] != "Bundle":
         type_name = tree["resourceType"]
-        return Submission(None, (Unit(0, type_name, type_name, tree),))
+        return Submission(None, (Unit(0, type_name, type_name, tree, extended=extended),))
     whole = Unit(0, "Bundle", "Bundle", {"resourceType": "Bundle"})
     kind = tree.get("type")
     if kind not in ACCEPTED_BUNDLES:
@@ -57,7 +60,7 @@ def split(tree: Resource) -> Submission | Reject:
     entries = tree.get("entry") or []
     if not isinstance(entries, list):
         return Reject(whole, 422, (_entry_problem("Bundle.entry", "Entries must be a list."),))
-    outcomes = [_unit(index, entry, kind) for index, entry in enumerate(entries)]
+    outcomes = [_unit(index, entry, kind, extended) for index, entry in enumerate(entries)]
     units = tuple(outcome for outcome in outcomes if isinstance(outcome, Unit))
     header = None
     if kind == "message":
@@ -75,7 +78,7 @@ def split(tree: Resource) -> Submission | Reject:
     return Submission(kind, units, refused, len(entries), header)
 
 
-def _unit(index: int, entry: Any, kind: str) -> Unit | Reject:
+def _unit(index: int, entry: Any, kind: str, extended: bool) -> Unit | Reject:
     where = f"Bundle.entry[{index}]"
     resource = entry.get("resource") if isinstance(entry, dict) else None
     type_name = resource.get("resourceType") if isinstance(resource, dict) else None
@@ -85,6 +88,7 @@ def _unit(index: int, entry: Any, kind: str) -> Unit | Reject:
         type_name if isinstance(type_name, str) else "Resource",
         resource if isinstance(resource, dict) else {},
         entry.get("fullUrl") if isinstance(entry, dict) else None,
+        extended=extended,
     )
     if problem := _request_problem(where, entry, unit, kind):
         status = 405 if problem.code == "R003" else 422

@@ -68,11 +68,14 @@ def draft_for(
     adapter = trip.project.adapters.get(dialect, unit.type)
     if adapter is None:
         return Reject(unit, 422, (unspoken(dialect, unit.type).at(unit.where),))
-    result = adapter.to_dialect(told, trip.crosswalk(destination))
+    whole = told is unit.canonical
+    extended = unit.extended or not whole
+    result = adapter.to_dialect(told, trip.crosswalk(destination), extended=extended)
     if stopped := stop(unit, result):
         return stopped if isinstance(stopped, Reject) else _untold(stopped, destination)
     resource = _named(result.resource or {}, unit, destination, trip)
-    checked = check_draft(unit, resource, destination, trip)
+    written = result.written if whole and unit.written is not None else None
+    checked = check_draft(unit, resource, destination, trip, written)
     if isinstance(checked, Reject):
         return checked
     return Draft(

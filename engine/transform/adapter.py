@@ -25,6 +25,7 @@ from engine.transform.result import Result
 from engine.transform.runtime import Run
 from engine.transform.shape import misshapen
 from engine.transform.siblings import Seam
+from engine.transform.written import written
 
 __all__ = ["Adapter", "Adapters", "Result", "Unresolved", "load_adapters"]
 
@@ -67,15 +68,24 @@ class Adapter:
             way = self._ways[direction] = _way(self.plan, direction)
         return way
 
-    def to_canonical(self, resource: Resource, crosswalk: Crosswalk = IDENTITY) -> Result:
-        """Return a dialect resource as canonical; the argument is not changed, parts are shared."""
-        return self._take(resource, "to_canonical", crosswalk)
+    def to_canonical(
+        self, resource: Resource, crosswalk: Crosswalk = IDENTITY, *, extended: bool = True
+    ) -> Result:
+        """Return a dialect resource as canonical; the argument is not changed, parts are shared.
 
-    def to_dialect(self, resource: Resource, crosswalk: Crosswalk = IDENTITY) -> Result:
+        `extended` is false where it is known that no extension stands anywhere in the resource.
+        """
+        return self._take(resource, "to_canonical", crosswalk, extended)
+
+    def to_dialect(
+        self, resource: Resource, crosswalk: Crosswalk = IDENTITY, *, extended: bool = True
+    ) -> Result:
         """Return a canonical resource as the dialect writes it; the argument is not changed."""
-        return self._take(resource, "to_dialect", crosswalk)
+        return self._take(resource, "to_dialect", crosswalk, extended)
 
-    def _take(self, resource: Resource, direction: Direction, crosswalk: Crosswalk) -> Result:
+    def _take(
+        self, resource: Resource, direction: Direction, crosswalk: Crosswalk, extended: bool
+    ) -> Result:
         way = self._ways.get(direction) or self._way(direction)
         if resource.get("resourceType") != way.type_name:
             return Result(None, (self._other_type(way.type_name),))
@@ -86,12 +96,13 @@ class Adapter:
                 direction,
                 Run(self.name, direction, crosswalk, False, way.codecs, False),
             )
-        text = dumps(resource)
+        text = dumps(resource) if extended else b""
         extended = has_extensions(text)
         far = extended and text_holds_references(text)
         run = Run(self.name, direction, crosswalk, True, way.codecs, far)
         if not (extended and mentions(text)):
             return self._made(resource, way, direction, run)
+        run.kept = False
         if direction == "to_canonical":
             return self._made(received(resource, self.name), way, direction, run)
         resource, stayed = leaving(resource, self.name)
@@ -109,9 +120,10 @@ class Adapter:
             if not problems:
                 raise
             return Result(None, tuple(problems))
+        known = way.written if run.kept else None
         if not run.diagnostics:
-            return Result(made, ())
-        return _result(made, run)
+            return Result(made, (), written=known)
+        return _result(made, run, known)
 
     def _other_type(self, wanted: str) -> Diagnostic:
         return Diagnostic(
@@ -131,18 +143,19 @@ class _Way:
     function: Compiled
     codecs: Codecs
     type_name: str
+    written: frozenset[str] | None
 
 
 def _way(plan: Plan, direction: Direction) -> _Way:
     source, function = compiled(plan, direction, dict(FUNCTIONS))
     here, there = plan.version(direction), plan.version(other(direction))
     codecs = Codecs(Codec(here, there), Codec(there, here))
-    return _Way(source, function, codecs, plan.root.type(direction))
+    return _Way(source, function, codecs, plan.root.type(direction), written(plan, direction))
 
 
-def _result(made: dict[str, Any], run: Run) -> Result:
+def _result(made: dict[str, Any], run: Run, known: frozenset[str] | None) -> Result:
     stopped = any(d.severity is Severity.ERROR for d in run.diagnostics)
-    return Result(None if stopped else made, tuple(run.diagnostics), tuple(run.unresolved))
+    return Result(None if stopped else made, tuple(run.diagnostics), tuple(run.unresolved), known)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ class Beside(Journey):
 
     def unusual(self, level: Level, s: Tree, o: Tree, spec: Spec) -> Restored:
         """Deal with extensions, primitive siblings and unknown elements of one object."""
+        names = set(o)
         restored = self.extensions(level, s, o, spec) if "extension" in s else {}
         for key in s:
             if key in level.plain or key == "extension":
@@ -27,6 +28,8 @@ class Beside(Journey):
                 self.primitive(level, key, s, o, spec)
             else:
                 self.unmapped(level, key, o, spec)
+        stays = (o.get(key) == value for key, value in s.items() if key not in level.plain)
+        self.kept = self.kept and o.keys() == names and all(stays)
         return restored
 
     def extensions(self, level: Level, s: Tree, o: Tree, spec: Spec) -> Restored:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.diagnostics import Diagnostic, Place, Severity
-from engine.fhir.references import is_reference
+from engine.fhir.references import is_pointer, is_reference
 from engine.fhir.schema import Element, schema
 from engine.transform.cross_version import Codecs
 from engine.transform.functions import Pair
@@ -101,7 +101,8 @@ class Task:
 class Journey:
     """Collect diagnostics and unresolved references, and take references across.
 
-    `deep` says that references change on the way, `far` that extensions may hold some.
+    `deep` says that references change on the way, `far` that extensions may hold some. `kept`
+    stays true as long as what no step writes itself is as it was, but for where references point.
     """
 
     __slots__ = (
@@ -111,6 +112,7 @@ class Journey:
         "diagnostics",
         "direction",
         "far",
+        "kept",
         "mapping",
         "unresolved",
         "way",
@@ -131,6 +133,7 @@ class Journey:
         self.way = crosswalk.to_canonical if is_in else crosswalk.to_dialect
         self.deep = deep
         self.far = far
+        self.kept = True
         self.codecs = codecs
         self.crossed: dict[frozenset[str], dict[Any, str]] = {}
         self.diagnostics: list[Diagnostic] = []
@@ -184,6 +187,7 @@ class Journey:
             said = f"The crosswalk does not know this reference: {found.reason}"
             self.note("K001", said, spec, None)
             return reference
+        self.kept = self.kept and _points_elsewhere(found, reference)
         if fits and bare and literal is not None and found.keys() == reference.keys():
             self.crossings(targets)[literal] = found["reference"]
         return found
@@ -233,6 +237,14 @@ _NOWHERE = Place("", 0, 0)
 BARE = frozenset({"reference", "display"})
 """What a Reference holds of which nothing but its literal says what it means."""
 _TYPES = schema("R4").resources | schema("R5").resources
+
+
+def _points_elsewhere(new: Tree, old: Tree) -> bool:
+    """Tell whether a Reference differs from a valid one in its literal alone, if at all."""
+    return new.keys() == old.keys() and all(
+        value is old[name] or (name == "reference" and is_pointer(value))
+        for name, value in new.items()
+    )
 
 
 def _is_reference(value: Tree) -> bool:

@@ -32,19 +32,25 @@ class PassThrough:
         self.name = f"{dialect}/{resource_type.lower()}"
         self.resource_type = resource_type
 
-    def to_canonical(self, resource: Resource, crosswalk: Crosswalk = IDENTITY) -> Result:
+    def to_canonical(
+        self, resource: Resource, crosswalk: Crosswalk = IDENTITY, *, extended: bool = True
+    ) -> Result:
         """Return the resource with canonical references."""
-        return self._take(resource, "to_canonical", crosswalk)
+        return self._take(resource, "to_canonical", crosswalk, extended)
 
-    def to_dialect(self, resource: Resource, crosswalk: Crosswalk = IDENTITY) -> Result:
+    def to_dialect(
+        self, resource: Resource, crosswalk: Crosswalk = IDENTITY, *, extended: bool = True
+    ) -> Result:
         """Return the resource with the system's own references."""
-        return self._take(resource, "to_dialect", crosswalk)
+        return self._take(resource, "to_dialect", crosswalk, extended)
 
-    def _take(self, resource: Resource, direction: Direction, crosswalk: Crosswalk) -> Result:
+    def _take(
+        self, resource: Resource, direction: Direction, crosswalk: Crosswalk, extended: bool
+    ) -> Result:
         if crosswalk is IDENTITY:
             return Result(resource, ())
         stayed: list[Diagnostic] = []
-        if mentions(dumps(resource)):
+        if extended and mentions(dumps(resource)):
             if direction == "to_canonical":
                 resource = received(resource, self.name)
             else:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.diagnostics import Diagnostic
+from engine.fhir.json import dumps
 from engine.message import Resource
+from engine.transform.holding import has_extensions
 from engine.transform.references import Unresolved
 
 
@@ -14,12 +16,22 @@ class Result:
     """Hold the resource, and everything its reader should know.
 
     `resource` is None where a diagnostic is an error or a reference is unresolved. It may share
-    parts with the resource that was given: treat both as unchanging.
+    parts with the resource that was given: treat both as unchanging. `written` names the elements
+    that were not copied from it as they were, but for where references point; None where any may
+    differ.
     """
 
     resource: Resource | None
     diagnostics: tuple[Diagnostic, ...]
     unresolved: tuple[Unresolved, ...] = ()
+    written: frozenset[str] | None = None
+
+    def may_extend(self) -> bool:
+        """Tell whether the resource may hold extensions that the given one did not."""
+        if self.written is None or self.resource is None:
+            return True
+        own = [self.resource[name] for name in self.written if name in self.resource]
+        return has_extensions(dumps(own))
 
     @property
     def ok(self) -> bool:

@@ -166,9 +166,9 @@ class Values(Frame):
         call = self.referring(step, x, at)
         loop = f"for {x} in {v}:" if many else f"for {x} in ({v},):"
         if self.targets(step):
-            with self.source.block("if plain:"), self.source.block(loop):
-                with self.source.block(f"if {self.is_far(step, x)}:"):
-                    self.source.line(call)
+            far = f"if {self.is_far(step, x)}:"
+            with self.source.block("if plain:"), self.source.block(loop), self.source.block(far):
+                self.source.line(call)
         known, literal, items = (self.source.fresh(name) for name in ("k", "t", "l"))
         again = f"{{**{x}, 'reference': {known}[{literal}]}}"
         bare = self.source.constant(BARE.issuperset)
