@@ -94,7 +94,7 @@ class Intake:
             return self._refuse(arrival, parsed.status, parsed.diagnostics)
         if problem := _unasked(parsed.tree, arrival.asked):
             return self._refuse(arrival, 422, (problem,))
-        submission = split(parsed.tree)
+        submission = split(parsed.tree, parsed.extended)
         if isinstance(submission, Reject):
             return self._refuse(arrival, submission.status, submission.diagnostics)
         self._pressure.yields(
