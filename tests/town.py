@@ -15,14 +15,13 @@ from typing import Any
 import httpx
 
 from engine.deliver.destination import Destination
-from engine.deliver.transport import HttpTransport
 from engine.deliver.worker import Settings, Worker
 from engine.fhir.json import loads
 from engine.project import Project, load
 from engine.sending import Sending, make_worker
 from engine.server import create_app
 from engine.store import Store
-from engine.testing import ManualClock
+from engine.testing import HttpxTransport, ManualClock
 
 TOKENS = {"mercy": "mercy-secret", "hub": "hub-secret"}
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -109,7 +108,7 @@ class Town:
             Sending(self.project),
             self.store,
             self.clock,
-            transport=HttpTransport(self._connect),
+            transport=HttpxTransport(self._connect),
             settings=Settings(name="test"),
         )
         task = asyncio.create_task(worker.run())

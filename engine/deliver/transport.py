@@ -1,12 +1,13 @@
-"""Send requests by httpx and bring back what was answered; a failure is a value here."""
+"""Send requests by HTTP and bring back what was answered; a failure is a value here."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from typing import Protocol
 
+import aiohttp
 import httpx
+from yarl import URL
 
 from engine.deliver.answer import Failure, Reply
 from engine.deliver.destination import Destination
@@ -20,9 +21,6 @@ IDLE = 4.0
 
 CONNECT = 5.0
 """Seconds in which a connection must come about."""
-
-Connector = Callable[[Destination], httpx.AsyncBaseTransport]
-"""Make the lowest layer for one destination: httpx's own, or one that a test hands in."""
 
 
 class Transport(Protocol):
@@ -38,82 +36,74 @@ class Transport(Protocol):
 
 
 class HttpTransport:
-    """Send over HTTP by httpx's transports: TLS verified, no redirects, no cookies, no proxies.
+    """Send over HTTP by aiohttp: TLS verified, no redirects, no cookies, no proxies.
 
-    Each destination has as many transports of one connection as it ever had requests at once: a
-    pool of httpcore looks at all of its connections for each request, which costs more than the
-    request itself.
+    The worker bounds what is under way, so connections are not bounded again here, and it alone
+    sends again: aiohttp would repeat a PUT whose connection broke, but not a body that is used up.
     """
 
-    def __init__(self, connector: Connector | None = None) -> None:
-        self._connector = connector or _Connector()
-        self._idle: dict[str, list[httpx.AsyncBaseTransport]] = {}
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
 
     async def send(self, destination: Destination, request: Request) -> Reply:
         """Return the reply within the destination's time-out, read up to `ANSWER_LIMIT`."""
-        idle = self._idle.setdefault(destination.name, [])
-        lane = idle.pop() if idle else self._connector(destination)
+        session = self._session
+        if session is None:
+            session = self._session = _session()
+        timeout = destination.timeout
         try:
-            async with asyncio.timeout(destination.timeout):
-                return await _exchange(lane, request, destination.timeout)
-        except TimeoutError:
-            return Reply(failure="timeout")
-        except httpx.HTTPError as error:
+            async with session.request(
+                request.method,
+                URL(request.url, encoded=True),
+                data=_once(request.content),
+                headers={**request.headers, "Content-Length": str(len(request.content))},
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(CONNECT, timeout)),
+            ) as response:
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return Reply(response.status, headers, await _body(response))
+        except (TimeoutError, aiohttp.ClientError) as error:
             return Reply(failure=_failure(error))
-        finally:
-            idle.append(lane)
 
     async def close(self) -> None:
         """Close every connection."""
-        idle, self._idle = self._idle, {}
-        for lanes in idle.values():
-            for lane in lanes:
-                await lane.aclose()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
 
-class _Connector:
-    """Make transports that share one TLS context, which is dear to make."""
-
-    def __init__(self) -> None:
-        self._tls = httpx.create_ssl_context(trust_env=False)
-
-    def __call__(self, destination: Destination) -> httpx.AsyncBaseTransport:
-        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=IDLE)
-        return httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False, limits=limits)
-
-
-async def _exchange(lane: httpx.AsyncBaseTransport, request: Request, timeout: float) -> Reply:
-    limits = httpx.Timeout(timeout, connect=min(CONNECT, timeout)).as_dict()
-    built = httpx.Request(
-        request.method,
-        request.url,
-        headers=request.headers,
-        content=request.content,
-        extensions={"timeout": limits},
+def _session() -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(
+        limit=0, keepalive_timeout=IDLE, ssl=httpx.create_ssl_context(trust_env=False)
     )
-    response = await lane.handle_async_request(built)
-    try:
-        return Reply(response.status_code, dict(response.headers), await _body(response))
-    finally:
-        await response.aclose()
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+    )
 
 
-async def _body(response: httpx.Response) -> bytes:
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
     """Read an answer up to the limit; one that breaks off in its body was still an answer."""
-    if response.is_stream_consumed:  # read already: no network, a transport of a test
-        return response.content
     body = b""
     try:
-        async for chunk in response.aiter_raw():
+        async for chunk in response.content.iter_any():
             body += chunk
             if len(body) > ANSWER_LIMIT:
+                response.close()
                 return b""
-    except httpx.HTTPError:
+    except aiohttp.ClientError:
+        response.close()
         return b""
     return body
 
 
-def _failure(error: httpx.HTTPError) -> Failure:
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+def _failure(error: TimeoutError | aiohttp.ClientError) -> Failure:
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return "unreachable"
-    return "timeout" if isinstance(error, httpx.TimeoutException) else "broken"
+    return "timeout" if isinstance(error, TimeoutError) else "broken"

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from typing import Any
 
 import httpx
 import pytest
+import trustme
 from scripted import Act, Scripted, answer, raw, silence
 
 from engine.deliver.answer import Reply
 from engine.deliver.destination import Destination
 from engine.deliver.request import Parcel, Request, build
-from engine.deliver.transport import ANSWER_LIMIT, HttpTransport
+from engine.deliver.transport import ANSWER_LIMIT, HttpTransport, Transport
+from engine.testing import HttpxTransport
 
 PARCEL = Parcel(b'{"resourceType":"CareTeam","id":"1"}', "key-1", "delivery-1", "message-1")
 
 
-async def send(url: str, transport: HttpTransport | None = None, timeout: float = 5) -> Reply:
+async def send(url: str, transport: Transport | None = None, timeout: float = 5) -> Reply:
     """Send one small resource to a FHIR endpoint."""
     destination = Destination("hub", url, timeout=timeout)
     request = build(destination, PARCEL)
@@ -143,8 +146,56 @@ def test_connections_are_used_again() -> None:
     assert len(ports) == 1
 
 
-def test_the_lowest_layer_is_injectable() -> None:
-    """A mock of httpx takes the place of the network."""
+def test_a_put_that_broke_off_is_not_repeated_here() -> None:
+    """The worker alone sends again, after its record: one send is one request."""
+
+    async def run() -> tuple[Reply, int]:
+        async with Scripted(lambda _request, _number: raw(b"")) as server:
+            return await send(server.url), len(server.received)
+
+    reply, received = asyncio.run(run())
+    assert (reply.failure, received) == ("broken", 1)
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused() -> None:
+    """TLS is verified: nothing of the resource reaches a server that cannot prove its name."""
+    received: list[bytes] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.append(await reader.read(10))
+        writer.close()
+
+    async def run() -> Reply:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        trustme.CA().issue_cert("localhost").configure_cert(context)
+        server = await asyncio.start_server(take, "127.0.0.1", 0, ssl=context)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            return await send(f"https://localhost:{port}/fhir")
+
+    assert asyncio.run(run()).failure == "unreachable"
+    assert not any(received)
+
+
+def test_cookies_are_not_kept() -> None:
+    """What one answer sets, the next request does not carry: deliveries know no sessions."""
+
+    async def run() -> list[Any]:
+        act = answer(200, **{"Set-Cookie": "session=1; Path=/"})
+        async with Scripted(lambda _request, _number: act) as server:
+            transport, destination = HttpTransport(), Destination("hub", server.url)
+            request = build(destination, PARCEL)
+            assert isinstance(request, Request)
+            for _ in range(2):
+                await transport.send(destination, request)
+            await transport.close()
+            return server.received
+
+    assert all("cookie" not in request.headers for request in asyncio.run(run()))
+
+
+def test_a_mock_of_httpx_takes_the_place_of_the_network() -> None:
+    """A transport that ships for tests answers from a mock."""
     mock = httpx.MockTransport(lambda _request: httpx.Response(201, content=b"{}"))
-    reply = asyncio.run(send("http://hub.example/fhir", HttpTransport(lambda _to: mock)))
+    reply = asyncio.run(send("http://hub.example/fhir", HttpxTransport(lambda _to: mock)))
     assert (reply.status, reply.body) == (201, b"{}")
