@@ -97,6 +97,7 @@ def _ask_one(tx: Transaction, project: Project, asking: Asking, whom: Provider) 
     if isinstance(outcome, Reject):
         return told("refused", None, outcome.diagnostics[0].code)
     track(tx, id, task["restriction"]["period"]["end"], records_settings(project).reminders)
+    listen(tx, project, whom.system)
     body = {"task": f"Task/{id}", "system": whom.system, "state": state}
     tx.audit.append("records.requested", body, actor=asking.system)
     if isinstance(outcome, Hold):
@@ -139,6 +140,13 @@ def _produce(
 ) -> Outcome:
     made = produce(tx, project, asking.system, [resource], cause=f"records {asking.cause}", to=to)
     return made.outcomes[0]
+
+
+def listen(tx: Transaction, project: Project, system: str | None) -> None:
+    """Have a system's own word of a request subscribed to, where config says so."""
+    known = project.config.systems.get(system or "")
+    if known is not None and system is not None and known.updates == "subscription":
+        tx.watches.want(system)
 
 
 def records_settings(project: Project) -> Records:

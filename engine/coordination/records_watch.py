@@ -14,6 +14,7 @@ from engine.coordination.records import (
     Tracked,
     ask,
     hand_over,
+    listen,
     note_review,
     record,
     records_settings,
@@ -98,6 +99,7 @@ def _task_came(
         return
     if found.stage in WAITING:
         track(tx, task["id"], found.due, records_settings(project).reminders)
+        listen(tx, project, found.asked)
     if found.stage == "answered" and found.member is not None:
         notify(tx, project, found.member, "records-released", f"Task/{task['id']}")
     tx.audit.append(f"records.{found.stage}", body, message=unit.message_id, actor=system)

@@ -35,10 +35,21 @@ class Watches:
         if before is not None:
             self._session.execute(delete(news).where(news.c.watch_id == before.id))
             self._session.execute(delete(watch).where(watch.c.system == system))
-        row = WatchRow(system, id, "asking", None, digest, 0, 0, now, until, False, None, now, now)
+        self._add(system, id, "asking", digest, until)
+        return True
+
+    def want(self, system: str) -> None:
+        """Have a system watched from now on, unless it is already."""
+        self._session.lock(f"watch {system}")
+        if self.of_system(system) is None:
+            self._add(system, self._session.ids.new(), "wanted", "", self._session.now)
+
+    def _add(self, system: str, id: str, state: str, digest: str, due: str) -> None:
+        now = self._session.now
+        row = WatchRow(system, id, state, None, digest, 0, 0, now, due, False, None, now, now)
         values = {name: getattr(row, name) for name in _FIELDS} | {"behind": 0}
         self._session.execute(insert(watch).values(values))
-        return True
+        self._session.work = True
 
     def get(self, id: str) -> WatchRow | None:
         """Return a watch by its id."""

@@ -43,8 +43,8 @@ HANDSHAKE = 120.0
 REST = 30.0
 """Seconds after which everything is looked after although nobody told of anything new."""
 
-PAUSE = 5.0
-"""Seconds between two looks whether a system that we know nothing of was asked for anything."""
+PAUSE = 600.0
+"""Seconds between two looks whether a system was asked before config said that it notifies us."""
 
 PAGE = 200
 """How many news are looked at in one go."""
