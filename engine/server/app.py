@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -22,6 +21,7 @@ from engine.metrics import Metrics
 from engine.project import Project
 from engine.server.answers import Refusal
 from engine.server.consult import ConsultEndpoints
+from engine.server.express import Application, Express, Handlers
 from engine.server.fhir import FhirEndpoints
 from engine.server.health import Deliveries, HealthEndpoints
 from engine.server.notifications import NotificationEndpoints
@@ -53,7 +53,7 @@ def create_app(
     `connect` gives the way to a system that is asked whom it means (`engine.lookup`).
     """
     clock = clock or SystemClock()
-    app = FastAPI(
+    app = Application(
         title="Carelane",
         version=__version__,
         lifespan=lifespan,
@@ -73,20 +73,21 @@ def create_app(
     NotificationEndpoints(intake, store).add_to(app)
     fhir.add_to(app)
     HealthEndpoints(intake, store, clock, deliveries).add_to(app)
-    _handle_failures(app)
+    handlers = _handlers()
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+    app.express = Express(app, handlers, bundle=fhir.bundle, create=fhir.create, update=fhir.update)
     return app
 
 
-def _handle_failures(app: FastAPI) -> None:
-    handlers: dict[Any, Callable[[Request, Any], Response]] = {
+def _handlers() -> Handlers:
+    return {
         Refusal: lambda _, refusal: refusal.response(),
         HTTPException: _no_such_path,
         StoreBusy: _busy,
         StoreError: _unreachable,
         Exception: _failed,
     }
-    for kind, handler in handlers.items():
-        app.add_exception_handler(kind, handler)
 
 
 def _no_such_path(request: Request, error: HTTPException) -> Response:
