@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from engine.message import Resource
 
 _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
+_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,8 @@ def parse(body: bytes, limits: Limits = DEFAULT_LIMITS, fhir: Version = "R4") ->
 
 
 def _may_extend(text: bytes) -> bool:
-    """Tell whether a key may end like those of extensions, escaped or not."""
-    return b'xtension"' in text or (b"\\" in text and b"\\u" in text)
+    """Tell whether a key may end like those of extensions, also where letters are escaped."""
+    return b'xtension"' in text or (b"\\" in text and _ESCAPED_LETTER.search(text) is not None)
 
 
 def _refused(status: int, *problems: Diagnostic) -> Parsed:

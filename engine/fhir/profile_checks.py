@@ -170,8 +170,9 @@ def compile_node(node: Node, scope: Scope) -> Check:
     return node.compiled
 
 
-def _compile(node: Node, scope: Scope) -> Check:
-    checks = list(_own_checks(node, scope))
+def _compile(node: Node, scope: Scope, is_told: bool = False) -> Check:
+    """Compile a node; `is_told` says that its values are known to be what it fixes."""
+    checks = list(_own_checks(node, scope, is_told))
     checks += [_member(child, scope) for child in node.children]
     if not checks:
         return _nothing
@@ -187,11 +188,11 @@ def _nothing(value: Any, path: str, report: Report) -> None:
     """Be the check of a node that says nothing of its values but how many there are."""
 
 
-def _own_checks(node: Node, scope: Scope) -> Iterator[Check]:
+def _own_checks(node: Node, scope: Scope, is_told: bool) -> Iterator[Check]:
     fixed, pattern = node.starting("fixed"), node.starting("pattern")
-    if fixed is not None:
+    if fixed is not None and not is_told:
         yield _fixed(fixed)
-    if pattern is not None:
+    if pattern is not None and not is_told:
         yield _patterned(pattern)
     codes = scope.bound(node)
     if codes is not None:
@@ -223,14 +224,19 @@ def _patterned(pattern: Any) -> Check:
 def matches(value: Any, pattern: Any) -> bool:
     """Tell whether a value holds everything that a pattern names (ElementDefinition.pattern[x])."""
     if isinstance(pattern, dict):
-        return isinstance(value, dict) and all(
-            name in value and matches(value[name], part) for name, part in pattern.items()
-        )
+        return isinstance(value, dict) and _holds_all(value, pattern)
     if isinstance(pattern, list):
         return isinstance(value, list) and all(
             any(matches(item, part) for item in value) for part in pattern
         )
     return bool(value == pattern)
+
+
+def _holds_all(value: dict[str, Any], pattern: dict[str, Any]) -> bool:
+    for name, part in pattern.items():
+        if name not in value or not matches(value[name], part):
+            return False
+    return True
 
 
 def _shown(value: Any) -> str:
@@ -387,21 +393,30 @@ def _slices(node: Node, scope: Scope) -> Iterator[Slice]:
     discriminators = (node.definition.get("slicing") or {}).get("discriminator", ())
     for inner in node.slices:
         matchers = [_matcher(inner, str(item.get("path")), scope) for item in discriminators]
-        if matchers and None not in matchers:
-            yield _slice(inner, [found for found in matchers if found], scope)
+        told = [found for found in matchers if found is not None]
+        if matchers and len(told) == len(matchers):
+            is_all = any(item.get("path") == "$this" for item in discriminators)
+            yield _slice(inner, _both(told), scope, is_all)
 
 
-def _slice(node: Node, matchers: Sequence[Matcher], scope: Scope) -> Slice:
-    inner = compile_node(node, scope)
+def _both(matchers: Sequence[Matcher]) -> Matcher:
+    if len(matchers) == 1:
+        return matchers[0]
+    return lambda value: all(match(value) for match in matchers)
+
+
+def _slice(node: Node, is_in: Matcher, scope: Scope, is_told: bool) -> Slice:
+    """Return the check of a slice; `is_told` says that `is_in` looks at all that it fixes."""
+    inner = _compile(node, scope, is_told)
     least, most = node.min, node.max
 
     def check(found: list[tuple[Any, str]], where: str, report: Report) -> list[bool]:
-        taken = [all(match(item) for match in matchers) for item, _ in found]
-        count = sum(taken)
-        shown = f"{where}:{node.slice}"
+        taken = [is_in(item) for item, _ in found]
+        count = taken.count(True)
         if count < least:
             report.add("V020", f"The slice {node.slice} is missing", where, _told(node, least))
         if most is not None and count > most:
+            shown = f"{where}:{node.slice}"
             report.add("V021", f"The slice {node.slice} repeats", shown, f"at most {most}")
         for (item, path), is_taken in zip(found, taken, strict=True):
             if is_taken:
@@ -427,6 +442,8 @@ def _matcher(node: Node, path: str, scope: Scope) -> Matcher | None:
     expected = _expectation(here, scope)
     if expected is None:
         return None
+    if not steps:
+        return expected
     return lambda value: any(expected(item) for item in _reach(value, steps))
 
 

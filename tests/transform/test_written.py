@@ -160,6 +160,7 @@ def test_what_holds_no_extension_is_taken_alike(adapter: Adapter, kind: str, way
     ("text", "extended"),
     [
         ('{"resourceType": "Patient", "active": true}', False),
+        ('{"resourceType": "Patient", "language": "Fran\\u00e7ais"}', False),
         ('{"resourceType": "Patient", "extension": []}', True),
         ('{"resourceType": "Patient", "extension" : []}', True),
         ('{"resourceType": "Patient", "e\\u0078tension": []}', True),
