@@ -131,8 +131,8 @@ def test_a_dialect_that_cannot_say_a_type_is_a_clear_refusal(
     chosen = load(tmp_path / "config.yaml", environment("sqlite:///unused.db"))
     clock = ManualClock()
     with Store.open(f"sqlite:///{tmp_path / 'x.db'}", clock=clock) as store:
-        response = Town(chosen, store, clock).post(
-            "mercy", {"resourceType": "Patient", "id": "p", "name": [{"family": "X"}]}
-        )
+        goal = {"resourceType": "Goal", "id": "g", "lifecycleStatus": "active"}
+        goal |= {"description": {"text": "sleep"}, "subject": {"display": "a member"}}
+        response = Town(chosen, store, clock).post("mercy", goal)
     assert response.status_code == 422, response.text
     assert "R014" in response.text

@@ -51,6 +51,7 @@ class Adapter:
         )
         self._defaulted = {d: bool(plan.defaults.get(other(d))) for d in DIRECTIONS}
         self._ways: dict[Direction, _Way] = {}
+        self.beside: Mapping[str, Adapter] = {}
 
     @property
     def sources(self) -> dict[Direction, str]:
@@ -110,11 +111,35 @@ class Adapter:
         made = home(result.resource) if result.resource is not None else None
         return Result(made, (*result.diagnostics, *stayed), result.unresolved)
 
+    def _turned(
+        self, resource: Resource, way: _Way, direction: Direction, run: Run
+    ) -> dict[str, Any]:
+        """Return what the mapping makes, and theirs of contained resources; references once."""
+        if not self.beside or "contained" not in resource:
+            return way.function(resource, run)
+        if direction == "to_dialect":
+            return way.function(self._within(resource, direction, run), run)
+        return self._within(way.function(resource, run), direction, run)
+
+    def _within(self, resource: Resource, direction: Direction, run: Run) -> dict[str, Any]:
+        """Return a resource with those contained in it turned by the mappings of their types."""
+        items: list[Any] = []
+        for index, inner in enumerate(resource["contained"]):
+            adapter = self.beside.get(str(inner.get("resourceType")))
+            if adapter is not None:
+                way = adapter._way(direction)
+                alone = Run(self.name, direction, IDENTITY, False, way.codecs, False)
+                inner = way.function(inner, alone)
+                where = f"{resource['resourceType']}.contained[{index}]"
+                run.diagnostics += (problem.at(where) for problem in alone.diagnostics)
+            items.append(inner)
+        return {**resource, "contained": items}
+
     def _made(self, resource: Resource, way: _Way, direction: Direction, run: Run) -> Result:
         if "extension" in resource and self._defaulted[direction]:
             resource = without_defaults(resource, self.name, direction)
         try:
-            made = way.function(resource, run)
+            made = self._turned(resource, way, direction, run)
         except _SHAPE:
             problems = misshapen(resource, self.plan.version(direction))
             if not problems:
@@ -200,5 +225,8 @@ def load_adapters(
         if loaded.plan is not None:
             dialect = loaded.name.split("/", 1)[0]
             made[dialect, loaded.plan.mapping.dialect.resource] = Adapter(loaded, loaded.plan)
+    for (dialect, _), adapter in made.items():
+        if adapter.fhir != "R4":
+            adapter.beside = {kind: one for (own, kind), one in made.items() if own == dialect}
     dialects = frozenset(name.split("/", 1)[0] for name in folder.mappings)
     return Adapters(made, dialects), folder.problems

@@ -102,9 +102,9 @@ class Beside(Journey):
                 o[path.removesuffix("#unmapped")] = restored.pop(path)
 
     def uncross(self, level: Level, url: str, extensions: list[Tree], o: Tree) -> None:
-        element, names = level.cross[url]
-        for prefix, value in self.codecs.decode.decode(element, extensions).items():
-            put(o, (*names[:-1], f"{prefix}{names[-1]}"), value)
+        for element, names in level.cross[url]:
+            for prefix, value in self.codecs.decode.decode(element, extensions).items():
+                put(o, (*names[:-1], f"{prefix}{names[-1]}"), value)
 
     def modifier(self, level: Level, s: Tree, o: Tree, spec: Spec) -> None:
         fate = level.modifier
@@ -129,7 +129,7 @@ class Beside(Journey):
         elif isinstance(value, dict):
             if "modifierExtension" in value:
                 stops = level.modifier.kind != "copy"
-                said = "The mapping refuses 'modifierExtension' in what it copies whole."
+                said = "The mapping refuses 'modifierExtension' in what it takes whole."
                 said = said if stops else "A modifierExtension went across as it is."
                 here = (spec, ".modifierExtension")
                 self.note("T007", said, here, level.modifier.place, stops)

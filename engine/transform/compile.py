@@ -96,10 +96,13 @@ class Compiler(Moves):
         return o
 
     def copied_backbones(self, scope: Scope, steps: list[Step], level: str) -> None:
-        """Write the look for modifier extensions inside objects that are copied whole."""
+        """Write the look for modifier extensions inside objects that are taken whole."""
         for step in steps:
+            pair = self.pairs.get(step.rule.function.text) if step.rule.function else None
+            if step.operation not in ("copy", "cross_version") and (pair is None or pair.modifiers):
+                continue
             for end in step.source(self.direction):
-                if step.operation == "copy" and "." in end.element.type and not end.names[1:]:
+                if "." in end.element.type and not end.names[1:]:
                     at = scope.spec("." + end.text)
                     value = f"{scope.s}.get({end.name!r})"
                     self.source.line(f"run.modifiers({level}, {value}, {at})")

@@ -222,6 +222,7 @@ PAIRS = (
         "rule of an R4 Consent. Permit and deny keep their sense at every depth.",
         rules_to_r4,
         rules_to_r5,
+        modifiers=True,
     ),
     Pair(
         "consent-scope-r5",

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from engine.fhir.schema import schema
+from engine.fhir.schema import Element, schema
 from engine.transform.emit import Source
 from engine.transform.functions import Pair
 from engine.transform.mapping import Direction, Fate, other
@@ -98,13 +98,17 @@ class Frame(ABC):
             primitive=policies.primitive or reject,
             carries_unmapped=policies.on_unmapped == "carry",
             restores=dict(self.restores(block)),
-            cross={
-                step.rule.url.text: (end.element, end.names)
-                for step in others
-                if step.operation == "cross_version" and step.rule.url
-                for end in step.target(self.direction)
-            },
+            cross=self.crossed(others),
         )
+
+    def crossed(self, others: list[Step]) -> dict[str, list[tuple[Element, tuple[str, ...]]]]:
+        """Return what each cross-version extension may hold: the variants of a choice share one."""
+        found: dict[str, list[tuple[Element, tuple[str, ...]]]] = {}
+        for step in others:
+            if step.operation == "cross_version" and step.rule.url:
+                for end in step.target(self.direction):
+                    found.setdefault(step.rule.url.text, []).append((end.element, end.names))
+        return found
 
     def sibling(self, step: Step, end: End) -> tuple[str, ...] | None:
         """Return where the `_name` of a primitive goes; None where its step sees to it."""

@@ -18,7 +18,8 @@ class Pair:
     Each half takes what is present of the elements on its own side by name (with `_name`
     siblings) and returns the other side's; it never changes what it is given. Where the way back
     would not restore the original, the adapter remembers the original, so a half may lose. With
-    `absent` the halves are asked also where nothing is there: lists come as empty lists.
+    `absent` the halves are asked also where nothing is there: lists come as empty lists. With
+    `modifiers` they see to modifier extensions themselves; else the mapping's policy does.
     """
 
     name: str
@@ -26,3 +27,4 @@ class Pair:
     to_canonical: Half
     to_dialect: Half
     absent: bool = False
+    modifiers: bool = False

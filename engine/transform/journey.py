@@ -76,7 +76,7 @@ class Level:
     primitive: Fate
     carries_unmapped: bool
     restores: Mapping[str, tuple[str, ...]]
-    cross: Mapping[str, tuple[Element, tuple[str, ...]]]
+    cross: Mapping[str, list[tuple[Element, tuple[str, ...]]]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from engine.transform import consent_r5, values_r5
+from engine.transform import consent_r5, people_r5, values_r5
 from engine.transform.functions import Arguments, Pair, Values
 
 OPEN_ENDS = ("2100-12-31", "9999-12-31", "2199-12-31")
@@ -115,6 +115,6 @@ _OWN = (
 )
 
 FUNCTIONS: Mapping[str, Pair] = MappingProxyType(
-    {pair.name: pair for pair in (*_OWN, *consent_r5.PAIRS, *values_r5.PAIRS)}
+    {pair.name: pair for pair in (*_OWN, *consent_r5.PAIRS, *values_r5.PAIRS, *people_r5.PAIRS)}
 )
 """Every registered pair by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -18,15 +19,15 @@ from engine.validate import validate
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CORPUS = REPOSITORY.parent / "shared" / "corpus"
-TYPES = ("CareTeam", "Consent", "CarePlan", "Communication")
-CLAIMS: dict[Version, tuple[str, ...]] = {"R4": ("us-core", "hrex"), "R5": ("r5",)}
-"""Which dialects claim the files of a FHIR version."""
-
-NOT_R4_INSIDE = {
-    "MayJuun+fhir/communication-example-fm-solicited-attachment.json": "contains an R5 request "
-    "with `intent`; contained resources go along as they are, so the road refuses it by path",
+TYPES = (
+    "CareTeam", "Consent", "CarePlan", "Communication", "CommunicationRequest", "Task",
+    "RelatedPerson", "PractitionerRole",
+)  # fmt: skip
+CLAIMS: dict[Version, tuple[str, ...]] = {
+    "R4": ("us-core", "us-core-8", "hrex", "fast-consent", "synthea", "text-first"),
+    "R5": ("r5",),
 }
-"""R5 files whose canonical form is no valid R4, with the reason."""
+"""Which dialects claim the files of a FHIR version, where they map the type."""
 
 
 def _entries() -> list[dict[str, Any]]:
@@ -77,7 +78,7 @@ def test_a_real_resource_comes_back_as_it_was(entry: dict[str, Any], shared: Pat
         canonical = adapter.to_canonical(resource)
         assert canonical.ok, _errors([*canonical.diagnostics])
         assert canonical.resource is not None
-        assert entry["file"] in NOT_R4_INSIDE or not _errors(validate(canonical.resource, "R4"))
+        assert not _errors(validate(canonical.resource, "R4"))
         back = adapter.to_dialect(canonical.resource)
         assert back.ok, _errors([*back.diagnostics])
         assert back.resource is not None
@@ -100,6 +101,15 @@ def test_the_corpus_is_counted(shared: Path, capsys: pytest.CaptureFixture[str])
 R4_ENTRIES = [entry for entry in ENTRIES if _version(entry) == "R4"]
 
 
+def _is_unmapped(resource: dict[str, Any], problem: Diagnostic) -> bool:
+    """Say whether it is about a contained resource of a type that the dialect does not map."""
+    found = re.search(r"\.contained\[(\d+)\]", problem.path or "")
+    if found is None:
+        return False
+    kind = resource["contained"][int(found[1])]["resourceType"]
+    return ("r5", kind) not in _adapters().mapped
+
+
 @pytest.mark.parametrize("entry", R4_ENTRIES, ids=_id)
 def test_a_real_r4_resource_survives_r5(entry: dict[str, Any], shared: Path) -> None:
     """R4 to R5 to R4 gives every valid file as it was, and what goes out is valid R5."""
@@ -111,7 +121,7 @@ def test_a_real_r4_resource_survives_r5(entry: dict[str, Any], shared: Path) -> 
     there = adapter.to_dialect(resource)
     assert there.resource is not None, _errors([*there.diagnostics])
     problems = validate(there.resource, "R5")
-    assert not _errors([item for item in problems if ".contained" not in (item.path or "")])
+    assert not _errors([item for item in problems if not _is_unmapped(resource, item)])
     assert adapter.to_canonical(there.resource).resource == resource
 
 
