@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -36,6 +37,8 @@ from engine.subscriptions.watching import Watching
 from engine.timers import TimerRunner
 
 _GRACE_SECONDS = 10
+_YOUNG = 20_000
+"""New objects that may stand unchecked; Python's own 700 is for small programs."""
 
 
 def serve(
@@ -50,6 +53,7 @@ def serve(
     """Run the HTTP API, and deliveries as `server.deliveries` says."""
     logs.configure()
     project = started(open_project(config, to_run=True), SystemClock().now())
+    _spare_the_collector()
     with open_store(project) as store:
         settings = project.config.server
         chosen = port if port is not None else settings.port
@@ -62,6 +66,16 @@ def serve(
             access_log=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
+
+
+def _spare_the_collector() -> None:
+    """Leave what is loaded out of every collection of cyclic garbage, and collect less often.
+
+    Messages leave hardly any cycles behind; looking for them took a fifteenth of the time of each.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG)
 
 
 def _how(configured: str, asked: bool | None) -> str:
@@ -133,7 +147,10 @@ def worker(
     """Run deliveries alone, beside any number of servers and workers on the same record."""
     logs.configure()
     project = started(open_project(config, to_run=True), SystemClock().now())
-    with open_store(project) as store, asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as runner:
+    with (
+        open_store(project) as store,
+        asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as runner,
+    ):
         runner.run(_deliver(project, store, leashed))
 
 
