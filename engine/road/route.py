@@ -64,13 +64,17 @@ def draft_for(
         if redaction.resource is None:
             return _refused(unit, decision, destination, "consent-denied")
         told = redaction.resource
-    dialect = trip.project.config.systems[destination].dialect
+    systems = trip.project.config.systems
+    dialect = systems[destination].dialect
+    foreign = systems[trip.system].dialect != dialect
     adapter = trip.project.adapters.get(dialect, unit.type)
     if adapter is None:
         return Reject(unit, 422, (unspoken(dialect, unit.type).at(unit.where),))
     whole = told is unit.canonical
     extended = unit.extended or not whole
-    result = adapter.to_dialect(told, trip.crosswalk(destination), extended=extended)
+    result = adapter.to_dialect(
+        told, trip.crosswalk(destination), extended=extended, foreign=foreign
+    )
     if stopped := stop(unit, result):
         return stopped if isinstance(stopped, Reject) else _untold(stopped, destination)
     resource = _named(result.resource or {}, unit, destination, trip)

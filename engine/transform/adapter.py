@@ -79,28 +79,40 @@ class Adapter:
         return self._take(resource, "to_canonical", crosswalk, extended)
 
     def to_dialect(
-        self, resource: Resource, crosswalk: Crosswalk = IDENTITY, *, extended: bool = True
+        self,
+        resource: Resource,
+        crosswalk: Crosswalk = IDENTITY,
+        *,
+        extended: bool = True,
+        foreign: bool = False,
     ) -> Result:
-        """Return a canonical resource as the dialect writes it; the argument is not changed."""
-        return self._take(resource, "to_dialect", crosswalk, extended)
+        """Return a canonical resource as the dialect writes it; the argument is not changed.
+
+        `foreign` says that another dialect wrote it: what a rule of one direction (`only`) would
+        have added is then no addition of ours, and stays.
+        """
+        return self._take(resource, "to_dialect", crosswalk, extended, foreign)
 
     def _take(
-        self, resource: Resource, direction: Direction, crosswalk: Crosswalk, extended: bool
+        self,
+        resource: Resource,
+        direction: Direction,
+        crosswalk: Crosswalk,
+        extended: bool,
+        foreign: bool = False,
     ) -> Result:
         way = self._ways.get(direction) or self._way(direction)
         if resource.get("resourceType") != way.type_name:
             return Result(None, (self._other_type(way.type_name),))
         if crosswalk is IDENTITY:
-            return self._made(
-                resource,
-                way,
-                direction,
-                Run(self.name, direction, crosswalk, False, way.codecs, False),
-            )
+            run = Run(self.name, direction, crosswalk, False, way.codecs, False)
+            run.foreign = foreign
+            return self._made(resource, way, direction, run)
         text = dumps(resource) if extended else b""
         extended = has_extensions(text)
         far = extended and text_holds_references(text)
         run = Run(self.name, direction, crosswalk, True, way.codecs, far)
+        run.foreign = foreign
         if not (extended and mentions(text)):
             return self._made(resource, way, direction, run)
         run.kept = False

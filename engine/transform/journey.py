@@ -101,7 +101,8 @@ class Task:
 class Journey:
     """Collect diagnostics and unresolved references, and take references across.
 
-    `deep` says that references change on the way, `far` that extensions may hold some. `kept`
+    `deep` says that references change on the way, `far` that extensions may hold some, `foreign`
+    that another dialect wrote what is brought to this one. `kept`
     stays true as long as what no step writes itself is as it was, but for where references point.
     """
 
@@ -112,6 +113,7 @@ class Journey:
         "diagnostics",
         "direction",
         "far",
+        "foreign",
         "kept",
         "mapping",
         "unresolved",
@@ -133,6 +135,7 @@ class Journey:
         self.way = crosswalk.to_canonical if is_in else crosswalk.to_dialect
         self.deep = deep
         self.far = far
+        self.foreign = False
         self.kept = True
         self.codecs = codecs
         self.crossed: dict[frozenset[str], dict[Any, str]] = {}

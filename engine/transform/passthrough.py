@@ -39,9 +39,14 @@ class PassThrough:
         return self._take(resource, "to_canonical", crosswalk, extended)
 
     def to_dialect(
-        self, resource: Resource, crosswalk: Crosswalk = IDENTITY, *, extended: bool = True
+        self,
+        resource: Resource,
+        crosswalk: Crosswalk = IDENTITY,
+        *,
+        extended: bool = True,
+        foreign: bool = False,
     ) -> Result:
-        """Return the resource with the system's own references."""
+        """Return the resource with the system's own references, whoever wrote it."""
         return self._take(resource, "to_dialect", crosswalk, extended)
 
     def _take(

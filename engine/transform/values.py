@@ -137,7 +137,9 @@ class Values(Frame):
                 if step.source(self.direction)[0].element.type == "Coding":
                     return f"run.coding({constant}, {x}, {spec}, {place})"
                 fast = self.source.constant(translator.fast())
-                return f"({fast}({x}) or run.concept({constant}, {x}, {spec}, {place}))"
+                made = f"{fast}({x}) or run.concept({constant}, {x}, {spec}, {place})"
+                undoes = step.rule.only not in (None, self.direction)
+                return f"({x} if run.foreign else {made})" if undoes else f"({made})"
             case "ref":
                 return self.reference(step, x, spec)
             case "identifier":

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from town import REPOSITORY, TOKENS, Town
@@ -55,7 +58,17 @@ CARRIED = """CareTeam, CarePlan, Coverage, Communication, CommunicationRequest, 
 
 
 def project(folder: Path, settings: str = "", carried: str = CARRIED) -> Project:
-    """Return a project of four systems in which everything goes everywhere, as a trap."""
+    """Return a project of four systems in which everything goes everywhere, as a trap.
+
+    What a fax gateway watches is below `folder`.
+    """
+    text = _text(settings, carried)
+    (folder / "config.yaml").write_text(text)
+    known = _loaded(text)
+    return replace(known, config=replace(known.config, root=folder))
+
+
+def _text(settings: str, carried: str) -> str:
     systems = "".join(
         SYSTEM.format(
             name=name,
@@ -66,21 +79,26 @@ def project(folder: Path, settings: str = "", carried: str = CARRIED) -> Project
         )
         for name in SYSTEMS
     )
-    text = CONFIG.format(
+    return CONFIG.format(
         systems=systems,
         settings=settings,
         carried=carried,
         mappings=REPOSITORY / "mappings",
         profiles=REPOSITORY / "profiles",
     )
-    (folder / "config.yaml").write_text(text)
-    return load(
-        folder / "config.yaml",
-        {
-            f"{name.upper()}_SHA256": hashlib.sha256(TOKENS.get(name, name).encode()).hexdigest()
-            for name in SYSTEMS
-        },
-    )
+
+
+@cache
+def _loaded(text: str) -> Project:
+    """Load a project once for all tests that ask alike."""
+    digests = {
+        f"{name.upper()}_SHA256": hashlib.sha256(TOKENS.get(name, name).encode()).hexdigest()
+        for name in SYSTEMS
+    }
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "config.yaml"
+        path.write_text(text)
+        return load(path, digests)
 
 
 @contextmanager
