@@ -147,10 +147,9 @@ def worker(
     """Run deliveries alone, beside any number of servers and workers on the same record."""
     logs.configure()
     project = started(open_project(config, to_run=True), SystemClock().now())
-    with (
-        open_store(project) as store,
-        asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as runner,
-    ):
+    _spare_the_collector()
+    loop = uvicorn.Config("").get_loop_factory()
+    with open_store(project) as store, asyncio.Runner(loop_factory=loop) as runner:
         runner.run(_deliver(project, store, leashed))
 
 
