@@ -192,21 +192,22 @@ def _narrowed(tx: Transaction, question: Question) -> list[str] | None:
     if question.message is not None:
         found = whose(tx, question.message)
         sets.append({found} if found else set())
-    if question.member is not None:
-        sets.append(set(tx.units.messages_of(members(tx, question.member), MANY)))
+    about = members(tx, question.member) if question.member is not None else None
     if question.state is not None and question.state not in MESSAGE_STATES:
-        sets.append(set(_in_state(tx, question)))
+        sets.append(set(_in_state(tx, question, about)))
+    elif about is not None:
+        sets.append(set(tx.units.messages_of(about, MANY)))
     return sorted(set.intersection(*sets), reverse=True) if sets else None
 
 
-def _in_state(tx: Transaction, question: Question) -> Iterable[str]:
+def _in_state(tx: Transaction, question: Question, about: Sequence[str] | None) -> Iterable[str]:
     state = str(question.state)
     alone = replace(question, state=None, limit=_ANY.limit) == _ANY
     most = max(NEWEST, question.limit) if alone else MANY
     if state == "held":
-        yield from tx.units.messages_held(most)
+        yield from tx.units.messages_held(most, about)
     if state in {known.name for known in DELIVERY.states}:
-        yield from tx.deliveries.messages_in(state, most, question.since)
+        yield from tx.deliveries.messages_in(state, most, question.since, about)
 
 
 def members(tx: Transaction, name: str) -> Sequence[str]:

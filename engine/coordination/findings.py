@@ -249,11 +249,11 @@ def _hold_and_release(tx: Transaction, record: MemberRecord, holding: Sequence[R
     """Hold what waits to leave and is implicated; release what was held and is not any more."""
     touched = set().union(*(implicated(issue) for issue in holding))
     members = list(tx.crosswalk.same(record.member))
-    for delivery in tx.deliveries.search(state="held", members=members, limit=1000):
+    for delivery in tx.deliveries.of_member("held", members):
         reference = f"{delivery.type}/{delivery.envelope['entity']}"
         if delivery.reason == HELD and reference not in touched:
             tx.deliveries.release(delivery.id, "engine")
     if touched:
-        for delivery in tx.deliveries.search(state="waiting", members=members, limit=1000):
+        for delivery in tx.deliveries.of_member("waiting", members):
             if f"{delivery.type}/{delivery.envelope['entity']}" in touched:
                 tx.deliveries.withhold(delivery.id, HELD)

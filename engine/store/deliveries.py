@@ -14,12 +14,13 @@ from itertools import groupby
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 
 from engine.clock import after
 from engine.deliver.outbox import DELIVERY
 from engine.store.audits import Audits
 from engine.store.crosswalk import batched
+from engine.store.delivery_records import DeliveryRecords
 from engine.store.outbox_queries import (
     ADD,
     BLOCKED,
@@ -32,16 +33,14 @@ from engine.store.outbox_queries import (
     LEAVE,
     NEWER,
     NEXT,
-    OPEN,
     QUEUED,
     READY,
     REPORT,
-    ROW,
     STANDING,
     UNDER_WAY,
-    WAS_DELIVERED,
+    linked,
 )
-from engine.store.rows import DeliveryRow, Depth, NewDelivery
+from engine.store.rows import DeliveryRow, NewDelivery
 from engine.store.session import Session
 from engine.store.tables import delivery, lane
 
@@ -56,14 +55,11 @@ class _Line:
     member: str
 
 
-_FINAL = sorted(state.name for state in DELIVERY.states if state.final)
-
-
-class Deliveries:
+class Deliveries(DeliveryRecords):
     """Keep the outbox."""
 
     def __init__(self, session: Session, audit: Audits) -> None:
-        self._session = session
+        super().__init__(session)
         self._audit = audit
         self._entering: dict[tuple[str, str], list[dict[str, Any]]] = {}
 
@@ -182,17 +178,17 @@ class Deliveries:
         """Never send it: a newer version is there. False where the lease was lost."""
         return self._report("supersede", id, fence, reason="superseded")
 
-    def newer(self, destination: str, reference: str, version: int) -> str | None:
+    def newer(self, destination: str, reference: str, version: int, link: str = "") -> str | None:
         """Return the state of a later version of a resource (`Type/entity`) at a destination.
 
-        `delivered`, or `waiting` where it was tried and may have arrived; None where neither is.
+        `delivered`, or `waiting` where it was tried and may be there; `link` names one of several.
         """
-        type_name, _, entity = reference.partition("/")
-        current = self._session.run(CURRENT, {"type": type_name, "id": entity}).scalar()
-        if current is None or current <= version:
-            return None
-        values = {"destination": destination, "reference": reference, "version": version}
-        found: str | None = self._session.run(NEWER, values).scalar()
+        kind, _, entity = reference.partition("/")
+        current = self._session.run(CURRENT, {"type": kind, "id": entity}).scalar()
+        found: str | None = None
+        if current is not None and current > version:
+            values = {"destination": destination, "reference": reference, "version": version}
+            found = self._session.run(NEWER, values | {"link": linked(link)}).scalar()
         return found
 
     def other_under_way(self, row: DeliveryRow, reference: str, version: int) -> bool:
@@ -385,62 +381,6 @@ class Deliveries:
         query = update(delivery).where(delivery.c.ready > horizon)
         return self._session.changed(query.values(ready=now, due=now))
 
-    def get(self, id: str) -> DeliveryRow | None:
-        """Return a delivery by its id."""
-        row = self._session.execute(select(*ROW).where(delivery.c.id == id)).first()
-        return self._delivery(row) if row else None
-
-    def of_message(self, message: str) -> list[DeliveryRow]:
-        """Return the deliveries that a message led to, in the order in which they were made."""
-        query = select(*ROW).where(delivery.c.message_id == message).order_by(delivery.c.id)
-        return [self._delivery(row) for row in self._session.execute(query)]
-
-    def messages_in(self, state: str, limit: int, since: str | None = None) -> list[str]:
-        """Return the messages of the newest deliveries in a state."""
-        query = select(delivery.c.message_id).where(delivery.c.state == state)
-        if state != "delivered":
-            query = query.where(OPEN)
-        if since is not None:
-            query = query.where(delivery.c.created >= since)
-        query = query.order_by(delivery.c.id.desc()).limit(limit)
-        return list(self._session.execute(query).scalars())
-
-    def of_messages(self, messages: Sequence[str]) -> list[DeliveryRow]:
-        """Return the deliveries of several messages, their bodies left out."""
-        query = select(*ROW[:-1]).where(delivery.c.message_id.in_(messages))
-        query = query.order_by(delivery.c.id)
-        return [self._delivery((*row, b"")) for row in self._session.execute(query)]
-
-    def of_unit(self, unit: str) -> list[DeliveryRow]:
-        """Return the deliveries that a unit led to."""
-        query = select(*ROW).where(delivery.c.unit_id == unit).order_by(delivery.c.id)
-        return [self._delivery(row) for row in self._session.execute(query)]
-
-    def was_delivered(self, destination: str, reference: str) -> bool:
-        """Tell whether a destination has been sent any version of a resource (`Type/entity`)."""
-        values = {"destination": destination, "reference": reference}
-        return self._session.run(WAS_DELIVERED, values).first() is not None
-
-    def search(
-        self,
-        *,
-        state: str | None = None,
-        destination: str | None = None,
-        members: Sequence[str] | None = None,
-        limit: int = 100,
-    ) -> list[DeliveryRow]:
-        """Return deliveries, newest first."""
-        query = select(*ROW).order_by(delivery.c.id.desc()).limit(limit)
-        if state is not None:
-            query = query.where(delivery.c.state == state)
-            if state != "delivered":
-                query = query.where(OPEN)
-        if destination is not None:
-            query = query.where(delivery.c.destination == destination)
-        if members is not None:
-            query = query.where(delivery.c.member.in_(members))
-        return [self._delivery(row) for row in self._session.execute(query)]
-
     def blocked(self) -> frozenset[str]:
         """Name the destinations that a dead letter stops altogether."""
         return frozenset(self._session.run(BLOCKED, {}).scalars())
@@ -449,21 +389,6 @@ class Deliveries:
         """Return the instant at which the next delivery to one of these may be claimed."""
         found = [self._session.run(NEXT, {"destination": name}).scalar() for name in destinations]
         return min((at for at in found if at is not None), default=None)
-
-    def depth(self) -> list[Depth]:
-        """Return how much stands at each destination in each state that is not final."""
-        query = (
-            select(
-                delivery.c.destination,
-                delivery.c.state,
-                func.count(),
-                func.min(delivery.c.created),
-            )
-            .where(OPEN, delivery.c.state.not_in(_FINAL))
-            .group_by(delivery.c.destination, delivery.c.state)
-            .order_by(delivery.c.destination, delivery.c.state)
-        )
-        return [Depth(*row) for row in self._session.execute(query)]
 
     def _record(
         self,
@@ -479,9 +404,3 @@ class Deliveries:
         self._audit.append(
             f"delivery.{state}", body, message=message, unit=unit, delivery=id, actor=actor
         )
-
-    def _delivery(self, row: Sequence[Any]) -> DeliveryRow:
-        *plain, envelope, body = row
-        opened = self._session.vault.open(bytes(body), f"delivery {row[0]}")
-        values: list[Any] = [*plain, orjson.loads(envelope), opened]
-        return DeliveryRow(*values)

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from engine.errors import StoreError
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration; opening a store that is there already loads no Alembic."""
 
 _FOLDER = Path(__file__).parent / "migrations"

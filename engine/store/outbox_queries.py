@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, literal_column, or_, select, update
-from sqlalchemy.sql import ClauseElement
+from sqlalchemy import and_, bindparam, func, literal_column, or_, select, text, update
+from sqlalchemy.sql import ClauseElement, ColumnElement
 
+from engine.deliver.outbox import DELIVERY
 from engine.store.database import Insert, Listing, Statement
 from engine.store.rows import DeliveryRow
-from engine.store.tables import delivery, lane, resource, unit
+from engine.store.tables import STOPPED, delivery, lane, resource, unit
 
 ROW = tuple(delivery.c[name] for name in DeliveryRow.__dataclass_fields__)
 
@@ -176,6 +177,16 @@ CURRENT = Statement(
         resource.c.type == bindparam("type"), resource.c.id == bindparam("id")
     )
 )
+
+
+def linked(link: str) -> str:
+    """Return the pattern of envelopes whose resource the destination knows by a link, or of all."""
+    if not link:
+        return "%"
+    plain = link.replace("!", "!!").replace("_", "!_").replace("%", "!%")
+    return f'%"reference":"{plain}"%'
+
+
 NEWER = Statement(
     lambda _: (
         select(delivery.c.state)
@@ -184,6 +195,7 @@ NEWER = Statement(
             unit.c.resource == bindparam("reference"),
             unit.c.version > bindparam("version"),
             delivery.c.destination == bindparam("destination"),
+            delivery.c.envelope.like(bindparam("link"), escape="!"),
             or_(
                 delivery.c.state == "delivered",
                 and_(delivery.c.state == "waiting", delivery.c.attempts > 0),
@@ -221,4 +233,33 @@ NEXT = Statement(
         .order_by(delivery.c.ready)
         .limit(1)
     )
+)
+
+
+def _in_state(state: str) -> ColumnElement[bool]:
+    """Return the condition of a state, written so that the index for it serves."""
+    known = delivery.c.state == literal_column(f"'{state}'")
+    if state == "delivered":
+        return known
+    return and_(known, OPEN if state in ("waiting", "leased") else text(STOPPED))
+
+
+IN_STATE = {state.name: _in_state(state.name) for state in DELIVERY.states}
+
+
+def _of_member(state: str) -> Statement:
+    standing = delivery.c.state == literal_column(f"'{state}'")
+    return Statement(
+        lambda _: (
+            select(*ROW)
+            .where(delivery.c.member == bindparam("member"), standing)
+            .order_by(delivery.c.id)
+        )
+    )
+
+
+OF_MEMBER = {state: _of_member(state) for state in ("held", "waiting")}
+BY_ID = Statement(lambda _: select(*ROW).where(delivery.c.id == bindparam("id")))
+OF_UNIT = Statement(
+    lambda _: select(*ROW).where(delivery.c.unit_id == bindparam("unit")).order_by(delivery.c.id)
 )

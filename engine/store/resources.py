@@ -58,6 +58,9 @@ _OF_MEMBER = Statement(
         .order_by(resource.c.id)
     )
 )
+_ALL_OF_MEMBER = Statement(
+    lambda _: select(resource).where(resource.c.member == bindparam("member"))
+)
 _ANY_OF_MEMBER = Statement(
     lambda _: (
         select(resource.c.version)
@@ -124,6 +127,17 @@ class Resources:
                 recall.keep((type, id), found)
         return found
 
+    def latest(self, type: str, id: str) -> ResourceRow | None:
+        """Return the current version, and keep it current until this transaction ends.
+
+        For what is read, changed and put back: nobody else does so in between.
+        """
+        if self._session.neutral:
+            return self.get(type, id)
+        self._session.lock(f"resource {type}/{id}")
+        row = self._session.run(_GET, {"type": type, "id": id}).first()
+        return self._resource(row) if row else None
+
     def version(self, type: str, id: str, version: int) -> ResourceRow | None:
         """Return one version, also an old one."""
         values = {"type": type, "id": id, "version": version}
@@ -184,9 +198,11 @@ class Resources:
 
     def all_of_member(self, members: Sequence[str]) -> list[ResourceRow]:
         """Return everything current about a member, by type and id."""
-        query = select(resource).where(resource.c.member.in_(members))
-        query = query.order_by(resource.c.type, resource.c.id)
-        return [self._resource(row) for row in self._session.execute(query)]
+        found: list[ResourceRow] = []
+        for member in dict.fromkeys(members):
+            rows = self._session.run(_ALL_OF_MEMBER, {"member": member})
+            found.extend(self._resource(row) for row in rows)
+        return sorted(found, key=lambda row: (row.type, row.id))
 
     def of_type(self, type: str, *, after: str = "", limit: int = 100) -> list[ResourceRow]:
         """Return one page of the current resources of a type: those with ids behind `after`."""

@@ -37,6 +37,10 @@ TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 NUMBER = BigInteger().with_variant(Integer, "sqlite")
 
 
+STOPPED = "state IN ('held', 'dead', 'skipped', 'discarded', 'superseded')"
+"""What a delivery in one of the states meets in which it stands still."""
+
+
 def _partial(name: str, *columns: str, where: str) -> Index:
     return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
@@ -98,6 +102,7 @@ unit = Table(
     _partial("ix_unit_resource", "resource", "id", where="resource IS NOT NULL"),
     _partial("ix_unit_version", "resource", "version", where="version IS NOT NULL"),
     _partial("ix_unit_held", "reason", "id", where="state = 'held'"),
+    _partial("ix_unit_held_id", "id", where="state = 'held'"),
 )
 """One resource of a message, its state and the mapping that read it."""
 
@@ -229,6 +234,8 @@ delivery = Table(
     _partial("ix_delivery_leased", "destination", "lease_until", where="lease_until IS NOT NULL"),
     _partial("ix_delivery_queued", "destination", "member", "sequence", where="queued = 1"),
     _partial("ix_delivery_blocking", "destination", where="blocking = 1"),
+    _partial("ix_delivery_held", "member", where="state = 'held'"),
+    _partial("ix_delivery_stopped", "state", "id", where=STOPPED),
     _partial("ix_delivery_open", "destination", "state", "created", where="state <> 'delivered'"),
 )
 """The outbox: one resource on its way to one destination."""

@@ -129,9 +129,11 @@ class Units:
         query = query.order_by(unit.c.id.desc()).limit(limit)
         return list(self._session.execute(query).scalars())
 
-    def messages_held(self, limit: int) -> list[str]:
-        """Return the messages of the newest units that are held."""
+    def messages_held(self, limit: int, members: Sequence[str] | None = None) -> list[str]:
+        """Return the messages of the newest units that are held (about a member)."""
         query = select(unit.c.message_id).where(_HELD).order_by(unit.c.id.desc()).limit(limit)
+        if members is not None:
+            query = query.where(unit.c.member.in_(list(members)))
         return list(self._session.execute(query).scalars())
 
     def of_messages(self, messages: Sequence[str]) -> list[UnitRow]:
