@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.message import Resource
 from engine.rules.consent.codings import RESOURCE_TYPES
@@ -13,6 +15,7 @@ from engine.rules.elements import (
     CARRIERS,
     ENVELOPE,
     PEOPLE,
+    Age,
     Passage,
     authors_of,
     classes_of,
@@ -26,12 +29,8 @@ from engine.rules.elements import (
 )
 from engine.rules.security_label import RANK, Label, inline_labels, resource_labels
 
-Age = tuple[str | None, str | None]
-"""Start and end of content, as FHIR writes them; None is open."""
 
-
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """Hold what is known of one unit of content.
 
     `path` is its place (`payload[1]`, `reasonCode[0]`, `contained[0]`). `opaque` says that it holds
@@ -148,12 +147,12 @@ def whole(resource: Resource, path: str, inherited: frozenset[Label] = frozenset
         path=path,
         labels=labels or inherited,
         classes=classes_of(resource),
-        codes=passage.codes(),
-        opaque=is_opaque(resource),
-        ages=passage.ages(),
+        codes=passage.codes,
+        opaque=passage.opaque,
+        ages=passage.ages,
         names=names_of(resource),
         links=_names_in(without_meta(resource)),
-        authors=passage.authors(),
+        authors=passage.authors,
     )
 
 
@@ -169,6 +168,7 @@ def parts(resource: Resource, supporting: Sequence[Resource] = ()) -> list[Part]
 Passages = Mapping[str, Passage]
 """The entries of a carrier, by path."""
 
+_NONE: frozenset[Label] = frozenset()
 NO_LABELS: Mapping[str, frozenset[Label]] = MappingProxyType({})
 
 
@@ -189,9 +189,9 @@ def parts_of(
     inherited = resource_labels(resource)
     found: list[Part] = []
     if told:
-        reader = _Entries(resource, shelf, inherited)
+        reader = _Entries(resource, told, shelf, inherited)
         found = [
-            reader.part(path, passage, passage.labels() | added.get(path, frozenset()))
+            reader.part(path, passage, passage.labels | added.get(path, _NONE))
             for path, passage in told.items()
         ]
     if not found:
@@ -209,10 +209,10 @@ def entries(resource: Resource) -> Iterator[tuple[str, Any]]:
     A primitive that has no value, only extensions, counts as an entry too.
     """
     for name, value in resource.items():
-        key = name.removeprefix("_")
-        if key != name and key in resource:
+        if name in ENVELOPE and not _adds_words(name, value):
             continue
-        if key in ENVELOPE and not _adds_words(key, value):
+        key = name.removeprefix("_")
+        if key != name and (key in resource or key in ENVELOPE):
             continue
         if isinstance(value, list):
             for index, item in enumerate(value):
@@ -223,7 +223,7 @@ def entries(resource: Resource) -> Iterator[tuple[str, Any]]:
 
 def _adds_words(key: str, value: Any) -> bool:
     """Tell whether a narrative says more than the resource does (status `additional`)."""
-    return key == "text" and isinstance(value, Mapping) and value.get("status") == "additional"
+    return key == "text" and isinstance(value, dict) and value.get("status") == "additional"
 
 
 def element_of(path: str) -> str:
@@ -245,20 +245,25 @@ def _contained(contained: Resource, index: int, inherited: frozenset[Label]) -> 
 class _Entries:
     """Hold what the entries of one carrier share."""
 
-    def __init__(self, resource: Resource, shelf: Shelf, inherited: frozenset[Label]) -> None:
-        self.resource = resource
+    def __init__(
+        self, resource: Resource, told: Passages, shelf: Shelf, inherited: frozenset[Label]
+    ) -> None:
         self.shelf = shelf
         self.inherited = inherited
+        self.carrying = CARRIERS[resource["resourceType"]]
         self.names = names_of(resource)
         self.classes = classes_of(resource)
-        self.links = _names_in(resource.get("encounter"))
+        self.links = _names_in(resource["encounter"]) if "encounter" in resource else _NO_NAMES
         self.authors = authors_of({key: resource[key] for key in _WRITERS if key in resource})
+        about = [one.codes for path, one in told.items() if element_of(path) in ABOUT]
+        self.about = frozenset[Label]().union(*about)
 
     def part(self, path: str, passage: Passage, own: frozenset[Label]) -> Part:
-        opaque = is_opaque({element_of(path): passage.tree})
-        codes = passage.codes()
-        if opaque and is_content(self.resource, path):
-            codes |= codes_in([self.resource.get(key) for key in ABOUT])
+        element, codes = element_of(path), passage.codes
+        plain = isinstance(passage.tree, dict) and element != "text"
+        opaque = passage.opaque if plain else is_opaque({element: passage.tree})
+        if opaque and element in self.carrying:
+            codes |= self.about
         part = Part(
             path=path,
             labels=own or self.inherited,
@@ -266,12 +271,12 @@ class _Entries:
             envelope=self.classes,
             codes=codes,
             opaque=opaque,
-            ages=passage.ages(),
+            ages=passage.ages,
             names=self.names,
             links=self.links,
-            authors=passage.authors() or self.authors,
+            authors=passage.authors or self.authors,
         )
-        for reference in passage.references():
+        for reference in passage.references:
             part = _with_target(part, reference, self.shelf.find(reference), bool(own))
         return part
 
@@ -279,6 +284,7 @@ class _Entries:
 ABOUT = ("topic", "reasonCode", "code")
 """Elements by which a carrier says what its words are about."""
 
+_NO_NAMES: frozenset[str] = frozenset()
 _WRITERS = ("sender", "requester", "author", "owner")
 
 

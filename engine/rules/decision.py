@@ -42,6 +42,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from msgspec import Struct
+
 from engine.diagnostics import CODES, Diagnostic
 
 if TYPE_CHECKING:
@@ -54,8 +56,7 @@ Obligation = Mapping[str, Any]
 """One obligation in the shape of the module's docstring."""
 
 
-@dataclass(frozen=True, slots=True)
-class Basis:
+class Basis(Struct, frozen=True):
     """Name one provision that the verdict rests on.
 
     `consent` is `Consent/<id>/_history/<version>` (`Consent/<id>` where no version is known),
@@ -76,11 +77,12 @@ class Basis:
             "effect": self.effect,
             "why": self.why,
         }
-        return out | ({"recipient": self.recipient} if self.recipient else {})
+        if self.recipient:
+            out["recipient"] = self.recipient
+        return out
 
 
-@dataclass(frozen=True, slots=True)
-class Considered:
+class Considered(Struct, frozen=True):
     """Say of one consent (`provision` None) or provision whether it applied, and why."""
 
     consent: str
@@ -89,17 +91,22 @@ class Considered:
     why: str
     recipient: str | None = None
 
+    def towards(self, recipient: str) -> Considered:
+        """Return the same as said of one of several recipients."""
+        return Considered(self.consent, self.provision, self.applied, self.why, recipient)
+
     def to_json(self) -> dict[str, Any]:
         """Render in the shape of an entry of `considered`."""
         out: dict[str, Any] = {"consent": self.consent}
         if self.provision:
             out["provision"] = self.provision
-        out |= {"applied": self.applied, "why": self.why}
-        return out | ({"recipient": self.recipient} if self.recipient else {})
+        out["applied"], out["why"] = self.applied, self.why
+        if self.recipient:
+            out["recipient"] = self.recipient
+        return out
 
 
-@dataclass(frozen=True, slots=True)
-class RecipientVerdict:
+class RecipientVerdict(Struct, frozen=True):
     """Hold the verdict about one recipient; `recipient` is how the request named it."""
 
     recipient: Mapping[str, Any]
@@ -110,8 +117,11 @@ class RecipientVerdict:
     def to_json(self) -> dict[str, Any]:
         """Render as plain data."""
         out: dict[str, Any] = {"recipient": dict(self.recipient), "decision": self.decision}
-        out |= {"code": self.code} if self.code else {}
-        return out | ({"dropped": True} if self.dropped else {})
+        if self.code:
+            out["code"] = self.code
+        if self.dropped:
+            out["dropped"] = True
+        return out
 
 
 class Reasons(Sequence[Basis]):

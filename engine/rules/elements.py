@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
 from engine.fhir.references import split_reference
 from engine.message import Resource
-from engine.rules.consent.codings import RESOURCE_TYPES, mappings
+from engine.rules.consent.codings import RESOURCE_TYPES, listed, mappings
 from engine.rules.security_label import INLINE_LABEL, Label, inline_labels, label_of
+
+Age = tuple[str | None, str | None]
+"""Start and end of content, as FHIR writes them; None is open."""
 
 PROFILE = "urn:ietf:rfc:3986"
 
@@ -55,9 +59,10 @@ priority contentType language gender profile implicitRules source lastUpdated ha
 comparator start end versionId valueCode valueUri lifecycleStatus clinicalStatus
 currency criticality action mode relation targetFormat
 """
-_SILENT = frozenset(_SILENT_WORDS.split())
-_DATE = re.compile(r"^\d{4}(-\d\d(-\d\d(T[\d:.]+(Z|[+-]\d\d:\d\d))?)?)?$")
-_NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
+_UNREAD = frozenset({"meta", "identifier"})
+_SILENT = _UNREAD.union(_SILENT_WORDS.split())
+_PLAIN = re.compile(r"^(\d{4}(-\d\d(-\d\d(T[\d:.]+(Z|[+-]\d\d:\d\d))?)?)?|-?\d+(\.\d+)?)$")
+"""A date or a number."""
 _AGES_WORDS = """
 effectiveDateTime effectivePeriod effectiveInstant onsetDateTime onsetPeriod recordedDate
 performedDateTime performedPeriod occurrenceDateTime occurrencePeriod period creation issued
@@ -69,24 +74,25 @@ _AGES = frozenset(_AGES_WORDS.split())
 
 def names_of(resource: Resource) -> frozenset[str]:
     """Return how a resource may be referred to: `Type/id`, and `system|value` of identifiers."""
-    names = {f"{resource.get('resourceType')}/{resource['id']}"} if resource.get("id") else set()
-    identifiers = resource.get("identifier")
-    for identifier in identifiers if isinstance(identifiers, list) else [identifiers]:
-        if isinstance(identifier, Mapping) and identifier.get("value"):
-            names.add(f"{identifier.get('system', '')}|{identifier['value']}")
+    names = [f"{resource.get('resourceType')}/{resource['id']}"] if resource.get("id") else []
+    names += [
+        f"{identifier.get('system', '')}|{identifier['value']}"
+        for identifier in listed(resource.get("identifier"))
+        if isinstance(identifier, dict) and identifier.get("value")
+    ]
     return frozenset(names)
 
 
 def reference_names(reference: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what a Reference calls its target, in the forms of `names_of`."""
-    names: list[str] = []
+    names: tuple[str, ...] = ()
     literal = reference.get("reference")
     if isinstance(literal, str) and literal:
-        names.append(literal.split("/_history/")[0])
+        names = (literal.split("/_history/")[0],)
     identifier = reference.get("identifier")
-    if isinstance(identifier, Mapping) and identifier.get("value"):
-        names.append(f"{identifier.get('system', '')}|{identifier['value']}")
-    return tuple(names)
+    if isinstance(identifier, dict) and identifier.get("value"):
+        names += (f"{identifier.get('system', '')}|{identifier['value']}",)
+    return names
 
 
 def party_names(party: Mapping[str, Any]) -> list[str]:
@@ -117,9 +123,14 @@ def walk(tree: Any) -> list[dict[str, Any]]:
         node = pending.pop()
         if isinstance(node, dict):
             found.append(node)
-            pending.extend([one for one in reversed(node.values()) if isinstance(one, _INNER)])
+            values: Iterable[Any] = node.values()
         elif isinstance(node, list):
-            pending.extend([one for one in reversed(node) if isinstance(one, _INNER)])
+            values = node
+        else:
+            continue
+        if inner := [one for one in values if isinstance(one, _INNER)]:
+            inner.reverse()
+            pending += inner
     return found
 
 
@@ -129,60 +140,63 @@ _INNER = (dict, list)
 class Passage:
     """Hold one tree of content, walked once for everything that is asked of it.
 
-    `bare` are its objects without meta, contained resources and inline labels.
+    `labels` are those that the outermost object carries in inline-label extensions, `references`
+    every Reference, `authors` the names of those who wrote it. `codes` are the codings as system
+    and code (labels and identifier types are none), `ages` the dates and periods that tell how old
+    the content is: what only speaks about it (meta, contained resources, inline labels) is left
+    out of both.
     """
 
-    __slots__ = ("_codes", "_references", "bare", "nodes", "tree")
+    __slots__ = ("_opaque", "ages", "authors", "codes", "labels", "nodes", "references", "tree")
 
     def __init__(self, tree: Any) -> None:
         self.tree = tree
         self.nodes = walk(tree)
         bare = without_meta(tree)
-        self.bare = self.nodes if bare is tree else walk(bare)
-        self._codes: frozenset[Label] | None = None
-        self._references: list[Mapping[str, Any]] | None = None
+        self.labels = inline_labels(tree)
+        self.references = [node for node in self.nodes if _is_reference(node)]
+        self.authors = _authors(self.nodes)
+        self.codes, self.ages = _codes_and_ages(self.nodes if bare is tree else walk(bare))
+        self._opaque: bool | None = None
 
-    def labels(self) -> frozenset[Label]:
-        """Return the labels that the outermost object carries in inline-label extensions."""
-        return inline_labels(self.tree)
+    @property
+    def opaque(self) -> bool:
+        """Tell whether it holds words or documents that no code explains."""
+        if self._opaque is None:
+            self._opaque = is_opaque(self.tree)
+        return self._opaque
 
-    def references(self) -> list[Mapping[str, Any]]:
-        """Return every Reference."""
-        if self._references is None:
-            self._references = [node for node in self.nodes if _is_reference(node)]
-        return self._references
 
-    def codes(self) -> frozenset[Label]:
-        """Return every coding as system and code; labels and identifier types are none."""
-        if self._codes is None:
-            self._codes = frozenset(
-                label_of(node)
-                for node in self.bare
-                if isinstance(node.get("code"), str)
-                and ("system" in node or "display" in node or len(node) == 1)
-            )
-        return self._codes
+def _codes_and_ages(nodes: Iterable[dict[str, Any]]) -> tuple[frozenset[Label], tuple[Age, ...]]:
+    codes: list[Label] = []
+    ages: set[Age] = set()
+    for node in nodes:
+        if isinstance(node.get("code"), str) and (
+            "system" in node or "display" in node or len(node) == 1
+        ):
+            codes.append(label_of(node))
+        if not _AGES.isdisjoint(node):
+            ages.update(_ages(node))
+    return frozenset(codes), tuple(sorted(ages, key=str)) if ages else ()
 
-    def ages(self) -> tuple[tuple[str | None, str | None], ...]:
-        """Return the dates and periods that tell how old the content is."""
-        found: list[tuple[str | None, str | None]] = []
-        for node in self.bare:
-            for key in _AGES.intersection(node):
-                value = node[key]
-                if isinstance(value, str) and value:
-                    found.append((value, value))
-                elif isinstance(value, dict) and (value.get("start") or value.get("end")):
-                    found.append((value.get("start"), value.get("end")))
-        return tuple(sorted(set(found), key=str)) if found else ()
 
-    def authors(self) -> frozenset[str]:
-        """Return the names of those who wrote it."""
-        found: set[str] = set()
-        for node in self.nodes:
+def _ages(node: Mapping[str, Any]) -> Iterator[Age]:
+    for key in _AGES.intersection(node):
+        value = node[key]
+        if isinstance(value, str) and value:
+            yield value, value
+        elif isinstance(value, dict) and (value.get("start") or value.get("end")):
+            yield value.get("start"), value.get("end")
+
+
+def _authors(nodes: Iterable[dict[str, Any]]) -> frozenset[str]:
+    found: set[str] = set()
+    for node in nodes:
+        if not _AUTHORS.isdisjoint(node):
             for key in _AUTHORS.intersection(node):
                 for reference in references_in(node[key]):
                     found.update(reference_names(reference))
-        return frozenset(found)
+    return frozenset(found)
 
 
 def references_in(tree: Any) -> list[Mapping[str, Any]]:
@@ -198,7 +212,7 @@ def _is_reference(node: Mapping[str, Any]) -> bool:
 
 def codes_in(tree: Any) -> frozenset[Label]:
     """Return every coding in a tree, as `Passage.codes`."""
-    return Passage(tree).codes()
+    return Passage(tree).codes
 
 
 def without_meta(tree: Any) -> Any:
@@ -228,40 +242,50 @@ def is_opaque(tree: Any) -> bool:
         return True
     if "display" in tree and _EXPLAINING.isdisjoint(tree):
         return True
-    coded = isinstance(tree.get("coding"), list)
-    identified = "value" in tree and ("system" in tree or "use" in tree)
     for key, value in tree.items():
-        if key not in _UNREAD and _speaks(key, value, coded or identified):
+        if isinstance(value, str):
+            if key in _SILENT or key.startswith("_") or _PLAIN.match(value):
+                continue
+            if key not in _EXPLAINED or not _is_explained(tree):
+                return True
+        elif isinstance(value, _INNER) and key not in _UNREAD and _speaks(key, value):
             return True
     return False
 
 
 _EXPLAINING = frozenset({"reference", "identifier", "code", "system"})
-_UNREAD = frozenset({"meta", "identifier"})
+_EXPLAINED = frozenset({"text", "value"})
 
 
-def _speaks(key: str, value: Any, explained: bool) -> bool:
-    if not isinstance(value, str):
-        if key == "text" and isinstance(value, dict):
-            return value.get("status") not in ("generated", "empty")
-        return is_opaque(value)
-    if key in _SILENT or key.startswith("_") or (explained and key in ("text", "value")):
-        return False
-    return not (_DATE.match(value) or _NUMBER.match(value))
+def _is_explained(tree: Mapping[str, Any]) -> bool:
+    """Tell whether the `text` or `value` of an object is that of a code or an identifier."""
+    identified = "value" in tree and ("system" in tree or "use" in tree)
+    return identified or isinstance(tree.get("coding"), list)
+
+
+def _speaks(key: str, value: Any) -> bool:
+    if key == "text" and isinstance(value, dict):
+        return value.get("status") not in ("generated", "empty")
+    return is_opaque(value)
 
 
 def authors_of(tree: Any) -> frozenset[str]:
     """Return the names of those who wrote what a tree holds."""
-    return Passage(tree).authors()
+    return _authors(walk(tree))
 
 
 def classes_of(resource: Resource) -> frozenset[Label]:
     """Return the classes of a resource: its type, its profiles, the types of its document."""
     kind = str(resource.get("resourceType", ""))
-    found = {(RESOURCE_TYPES, kind)} if kind else set()
+    found = _type_of(kind)
     meta = resource.get("meta")
-    profiles = meta.get("profile") if isinstance(meta, Mapping) else None
-    found.update((PROFILE, str(profile).strip()) for profile in profiles or ())
+    if isinstance(meta, dict) and meta.get("profile"):
+        found = found.union([(PROFILE, str(profile).strip()) for profile in meta["profile"]])
     if kind in ("DocumentReference", "Composition", "DocumentManifest", "DiagnosticReport"):
         found |= codes_in([resource.get("type"), resource.get("category"), resource.get("code")])
-    return frozenset(found)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _type_of(kind: str) -> frozenset[Label]:
+    return frozenset({(RESOURCE_TYPES, kind)} if kind else ())

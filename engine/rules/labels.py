@@ -7,9 +7,9 @@ from typing import Any
 
 from engine.fhir.dates import birthday, moment
 from engine.message import Resource
-from engine.rules.consent.codings import ACT_CODE, CONFIDENTIALITY
+from engine.rules.consent.codings import CONFIDENTIALITY
 from engine.rules.content import Passages, element_of, passages
-from engine.rules.elements import CARRIERS, PEOPLE, SETTINGS, Passage, is_opaque, referred_type
+from engine.rules.elements import CARRIERS, PEOPLE, SETTINGS, Passage, referred_type
 from engine.rules.security_label import (
     INLINE_LABEL,
     Label,
@@ -79,26 +79,15 @@ class _Labelling:
         self.table = table
         self.minor = minor
 
-    def called_for(self, codes: frozenset[Label]) -> frozenset[Label]:
-        """Return the labels that the table lists for these codes."""
-        found: set[Label] = set()
-        for system, code in codes:
-            for topic in self.table.topics(system, code):
-                found.add((CONFIDENTIALITY, topic.confidentiality))
-                found.update((ACT_CODE, name) for name in topic.labels)
-                if self.minor and topic.name in self.table.minor_topics:
-                    found.update((ACT_CODE, name) for name in self.table.minor_labels)
-        return frozenset(found)
-
     def labels(
         self, content: Passage, own: frozenset[Label], inherited: frozenset[Label]
     ) -> frozenset[Label]:
         """Return the labels to add to content that has `own` and stands inside `inherited`."""
-        codes = content.codes()
-        found = self.called_for(codes)
+        codes = content.codes
+        found = _NONE.union(*[self.table.labels(code, minor=self.minor) for code in codes])
         if found:
             return (found if own else found | inherited) - own
-        if own or inherited or self.table.otherwise is None or is_opaque(content.tree):
+        if own or inherited or self.table.otherwise is None or content.opaque:
             return _NONE
         if not all(self.table.knows(system) for system, _ in codes):
             return _NONE
@@ -110,7 +99,7 @@ class _Labelling:
         """Return the labels to add to one entry of a carrier."""
         if not isinstance(passage.tree, Mapping) or path.startswith("extension"):
             return _NONE
-        added = self.labels(passage, passage.labels(), inherited)
+        added = self.labels(passage, passage.labels, inherited)
         if added and _points_to_content(passage):
             added -= {(CONFIDENTIALITY, self.table.otherwise or "")}
         return added
@@ -139,7 +128,7 @@ def _label_entry(resource: Resource, path: str, entry: Any, added: frozenset[Lab
 
 def _points_to_content(entry: Passage) -> bool:
     """Tell whether an entry points to content: the labels of that stand on what it points to."""
-    kinds = (referred_type(reference) for reference in entry.references())
+    kinds = (referred_type(reference) for reference in entry.references)
     return any(kind not in PEOPLE and kind not in SETTINGS for kind in kinds)
 
 

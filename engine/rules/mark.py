@@ -15,7 +15,6 @@ from engine.rules.security_label import (
     Label,
     confidentiality,
     labels_in,
-    resource_labels,
 )
 
 NOTICE_EXTENSION = "https://carelane.example/fhir/StructureDefinition/disclosure-notice"
@@ -50,37 +49,37 @@ def with_marks(
     On a resource that carries content the outside shows only the highest confidentiality of what
     it holds: a sensitivity there would tell what is held back. `kept` are the labels of each part.
     """
-    meta = dict(resource.get("meta") or {})
-    security = list(meta.get("security") or ())
+    stated = (resource.get("meta") or {}).get("security") or []
+    security = stated
     if resource.get("resourceType") in CARRIERS:
-        security = _outward(resource, security, kept, redacted=redacted)
+        security = _outward(security, kept, redacted=redacted)
     if redacted:
         security = _with(security, REDACTED)
     if any(obligation["type"] == "no-redisclosure" for obligation in obligations):
         security = _with(security, NO_REDISCLOSURE)
-    if security == list(meta.get("security") or ()):
+    if security == stated:
         return resource
-    meta.pop("security", None)
+    meta = {name: one for name, one in (resource.get("meta") or {}).items() if name != "security"}
     if security:
         meta["security"] = security
     return _placed(resource, meta)
 
 
-def _outward(
-    resource: Resource,
-    security: list[Any],
-    kept: Sequence[frozenset[Label]],
-    *,
-    redacted: bool,
-) -> list[Any]:
-    own = resource_labels(resource)
-    levels = [level for level in map(_level, [own, *kept]) if level]
+def _outward(security: list[Any], kept: Sequence[frozenset[Label]], *, redacted: bool) -> list[Any]:
+    told = [labels_in([one]) for one in security]
+    own = frozenset[Label]().union(*told)
+    levels = {level for level in map(_level, {own, *kept}) if level}
     highest = max(levels, key=RANK.__getitem__, default=None)
     if highest is None or not (own or redacted or RANK[highest] > RANK["N"]):
         return security
     level = {"system": CONFIDENTIALITY, "code": highest}
-    same = [one for one in security if confidentiality(labels_in([one])) == highest]
-    return [same[0] if same else level, *(one for one in security if not labels_in([one]))]
+    same = [
+        one
+        for one, labels in zip(security, told, strict=True)
+        if confidentiality(labels) == highest
+    ]
+    rest = [one for one, labels in zip(security, told, strict=True) if not labels]
+    return [same[0] if same else level, *rest]
 
 
 def _level(labels: frozenset[Label]) -> str | None:
@@ -113,8 +112,8 @@ def is_notice(entry: Any) -> bool:
     """Tell whether an entry is a notice that was put there by `with_notice`."""
     if not isinstance(entry, Mapping):
         return False
-    words = [entry.get(key) for key in ("contentString", "text", "valueString")]
-    return any(word in NOTICES.values() for word in words if isinstance(word, str))
+    words = [entry[key] for key in ("contentString", "text", "valueString") if key in entry]
+    return bool(words) and any(word in NOTICES.values() for word in words)
 
 
 def _appended(resource: Resource, key: str, entry: dict[str, Any]) -> Resource:

@@ -9,8 +9,8 @@ from engine.fhir.dates import Interval, covers, overlaps, period
 from engine.fhir.references import split_reference
 from engine.rules.consent.codings import ACT_CODE, CONFIDENTIALITY, RESOURCE_TYPES
 from engine.rules.consent.policy import DEFAULT, Policy
-from engine.rules.content import Age, Part
-from engine.rules.elements import reference_names
+from engine.rules.content import Part
+from engine.rules.elements import Age, reference_names
 from engine.rules.security_label import (
     RANK,
     Label,

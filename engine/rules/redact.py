@@ -73,8 +73,8 @@ def carried_out(
     if any(not _known(obligation) for obligation in obligations):
         return Redaction(None, reason="obligation-unknown")
     resource = told.resource
-    notices = {path for path, entry in entries(resource) if is_notice(entry)}
-    found = [part for part in told.parts if part.path not in notices]
+    notices = {path for path, passage in told.passages.items() if is_notice(passage.tree)}
+    found = [part for part in told.parts if part.path not in notices] if notices else told.parts
     if not obligations and "contained" not in resource:
         marked = _marked(resource, (), found, redacted=False)
         return Redaction(marked, reason=None if marked else "obligation-unknown")
@@ -135,7 +135,7 @@ def _known(obligation: Mapping[str, Any]) -> bool:
 def _duties(kept: Iterable[Part]) -> list[Mapping[str, Any]]:
     """Return what the law adds: substance use records go with their notice (42 CFR 2.32)."""
     kinds = {code for part in kept for system, code in part.labels if system == ACT_CODE}
-    if not any("SUD" in ancestors(code) or code == "ETH" for code in kinds):
+    if not kinds or not any("SUD" in ancestors(code) or code == "ETH" for code in kinds):
         return []
     return [{"type": "notice", "code": "42-cfr-part-2"}, {"type": "no-redisclosure"}]
 

@@ -22,11 +22,11 @@ from engine.rules.consent.codings import (
     mappings,
 )
 from engine.rules.consent.criteria import Content, labels_among
-from engine.rules.consent.parties import NOBODY, name_of
+from engine.rules.consent.parties import NOBODY, Name, name_of
 from engine.rules.consent.policy import Policy
 from engine.rules.consent.question import Asked, all_keys, stated_concepts
-from engine.rules.content import ABOUT, Age, Part, Shelf, element_of, is_content
-from engine.rules.elements import names_of, party_names, references_in
+from engine.rules.content import ABOUT, Part, Shelf, element_of, is_content
+from engine.rules.elements import Age, names_of, references_in
 from engine.rules.security_label import Label, coding, in_order
 from engine.rules.sensitivity import SensitivityTable
 from engine.rules.told import Told, told_by
@@ -93,8 +93,12 @@ def question_about(
 ) -> dict[str, Any]:
     """Return the question about what a resource tells, as `request_for`."""
     resource = told.resource
+    senders, recipients = _parties(told, sender_system, recipient_systems)
+    told_by_whom = [given for given, _ in senders]
     asked = {
-        **_who(told, sender_system, recipient_systems),
+        "patient": _patient(resource, told.shelf),
+        "sender": told_by_whom[0] if len(told_by_whom) == 1 else told_by_whom,
+        "recipient": [given for given, _ in recipients],
         "purpose": _purposes(resource) or [dict(one) for one in purpose],
         "action": "disclose",
         **_alike_in(told).written(),
@@ -113,42 +117,51 @@ def asked_about(
     policy: Policy,
 ) -> Asked:
     """Return what is read from the question of `question_about`, without writing it down first."""
-    who = _who(told, sender_system, recipient_systems)
-    patient, sender, recipients = who["patient"], who["sender"], who["recipient"]
-    purposes = _purposes(told.resource) or purpose
+    resource = told.resource
+    patient = _patient(resource, told.shelf)
+    senders, recipients = _parties(told, sender_system, recipient_systems)
+    purposes = _purposes(resource) or purpose
     alike = _alike_in(told)
     return Asked(
         patient=name_of(patient, "Patient") if patient else NOBODY,
-        senders=tuple(map(name_of, listed(sender))),
-        recipients=tuple([(name_of(one), one) for one in recipients]),
+        senders=tuple([name for _, name in senders]),
+        recipients=tuple([(name, given) for given, name in recipients]),
         purposes=stated_concepts(purposes, ACT_REASON),
-        category=all_keys(_category(told.resource), CONSENT_CATEGORY),
+        category=all_keys(_category(resource), CONSENT_CATEGORY),
         content=alike.read(policy),
-        stated={name: said for name, said in {**who, "purpose": purposes}.items() if said},
-        sent=told.resource.get("sent"),
+        stated={
+            "patient": patient or None,
+            "sender": [given for given, _ in senders],
+            "recipient": [given for given, _ in recipients],
+            "purpose": purposes,
+        },
+        sent=resource.get("sent"),
         data=alike.data,
     )
 
 
-def _who(
+_Named = tuple[dict[str, Any], Name]
+"""A party as it is given, and its name."""
+
+
+def _parties(
     told: Told, sender_system: Mapping[str, Any], recipient_systems: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Return who tells whom about whom.
+) -> tuple[list[_Named], list[_Named]]:
+    """Return who tells whom.
 
     In a Task that was answered (`output`), its owner tells its requester, not the other way round.
     """
     resource = told.resource
     kind = str(resource.get("resourceType"))
     answers = kind == "Task" and bool(resource.get("output"))
-    tellers, listeners = ("owner",), ("requester", "restriction")
-    told_by_whom = _parties(resource, tellers if answers else _TELLERS.get(kind, ()), told.shelf)
-    told_to = _parties(resource, listeners if answers else _TOLD.get(kind, ()), told.shelf)
-    senders = _distinct([*told_by_whom, sender_system])
-    return {
-        "patient": _patient(resource, told.shelf),
-        "sender": senders[0] if len(senders) == 1 else senders,
-        "recipient": _distinct([*told_to, *recipient_systems]),
-    }
+    tellers = ("owner",) if answers else _TELLERS.get(kind, ())
+    listeners = ("requester", "restriction") if answers else _TOLD.get(kind, ())
+    senders = _named_in(resource, tellers, told.shelf)
+    recipients = _named_in(resource, listeners, told.shelf)
+    return (
+        _distinct([*senders, dict(sender_system)]),
+        _distinct([*recipients, *map(dict, recipient_systems)]),
+    )
 
 
 def _patient(resource: Resource, shelf: Shelf) -> dict[str, Any]:
@@ -201,7 +214,7 @@ def _distinct_identifiers(identifiers: Iterable[Mapping[str, Any]]) -> list[dict
     return list(found.values())
 
 
-def _parties(resource: Resource, elements: Iterable[str], shelf: Shelf) -> list[dict[str, Any]]:
+def _named_in(resource: Resource, elements: Iterable[str], shelf: Shelf) -> list[dict[str, Any]]:
     """Return the parties named in these elements; a contained one by its own identifiers."""
     found = []
     for element in elements:
@@ -215,15 +228,15 @@ def _parties(resource: Resource, elements: Iterable[str], shelf: Shelf) -> list[
     return found
 
 
-def _distinct(parties: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the parties without those that an earlier one already names."""
-    found: list[dict[str, Any]] = []
+def _distinct(parties: Sequence[dict[str, Any]]) -> list[_Named]:
+    """Return the parties, with their names, without those that an earlier one already names."""
+    found: list[_Named] = []
     seen: set[str] = set()
     for party in parties:
-        names = set(party_names(party))
-        if not names or not names <= seen:
-            found.append(dict(party))
-        seen |= names
+        name = name_of(party)
+        if not name.keys or not name.keys <= seen:
+            found.append((party, name))
+        seen |= name.keys
     return found
 
 
@@ -234,9 +247,15 @@ def _category(resource: Resource) -> Sequence[Any]:
 
 def _purposes(resource: Resource) -> list[dict[str, Any]]:
     """Return the purposes of use on the resource itself; the mark of test data is none."""
-    security = (resource.get("meta") or {}).get("security")
-    keys = [key for key in map(key_of, mappings(security)) if key and key.system == ACT_REASON]
-    return [{"system": key.system, "code": key.code} for key in keys if key.code != _TEST_DATA]
+    meta = resource.get("meta")
+    if not isinstance(meta, dict) or "security" not in meta:
+        return []
+    keys = [key for key in map(key_of, mappings(meta["security"])) if key]
+    return [
+        {"system": ACT_REASON, "code": code}
+        for system, code in keys
+        if system == ACT_REASON and code != _TEST_DATA
+    ]
 
 
 class _Alike(Struct, frozen=True):
@@ -244,11 +263,13 @@ class _Alike(Struct, frozen=True):
 
     Where its parts differ the request stays silent, and the decision answers with obligations
     that judge each part: one entry may be held back and the others sent. `about` is what the
-    resource says it is about, as it says it, `codes` every other code in it.
+    resource says it is about, as it says it, `topics` that as it is read, `codes` every other code
+    in it.
     """
 
     classes: Sequence[frozenset[Label]] = ()
     about: Sequence[Mapping[str, Any]] = ()
+    topics: Sequence[Concept] = ()
     codes: Sequence[Label] = ()
     labels: frozenset[Label] = frozenset()
     age: Mapping[str, str] = _NOTHING
@@ -266,7 +287,7 @@ class _Alike(Struct, frozen=True):
 
     def read(self, policy: Policy) -> Content:
         """Return it as it is read from a request."""
-        codes = (*concepts_of(self.about), *(_keys([one]) for one in self.codes))
+        codes = [*self.topics, *[_keys([one]) for one in self.codes]]
         age = period(self.age, policy.zone) if self.age else None
         return Content(
             classes=tuple([_keys(one, RESOURCE_TYPES) for one in self.classes]) or None,
@@ -287,16 +308,22 @@ def _alike_in(told: Told) -> _Alike:
     resource, found = told.resource, told.parts
     parts = [part for part in found if is_content(resource, part.path) or _stands_alone(part)]
     parts = parts or list(found)
-    first = parts[0]
-    envelope = first.envelope - first.classes
-    alone = len(parts) == 1
-    coded = _is_alike([part.codes for part in parts])
+    first, alone = parts[0], len(parts) == 1
+    classes: list[frozenset[Label]] = []
+    if _is_alike([part.classes for part in parts]):
+        classes = [one for one in (first.envelope - first.classes, first.classes) if one]
+    about: list[Mapping[str, Any]] = []
+    topics: tuple[Concept, ...] = ()
+    codes: list[Label] = []
+    if _is_alike([part.codes for part in parts]):
+        about = [one for name in ABOUT for one in mappings(resource.get(name))]
+        topics = concepts_of(about)
+        codes = _codes(found, topics)
     return _Alike(
-        classes=[one for one in (envelope, first.classes) if one]
-        if _is_alike([part.classes for part in parts])
-        else (),
-        about=_about(resource) if coded else (),
-        codes=_codes(resource, found) if coded else (),
+        classes=classes,
+        about=about,
+        topics=topics,
+        codes=codes,
         labels=found[0].labels if _is_alike([part.labels for part in found]) else frozenset(),
         age=_span(first.ages) if _is_alike([part.ages for part in parts]) else _NOTHING,
         data=_data(first.names - names_of(resource)) if alone else (),
@@ -331,18 +358,14 @@ def _as_concept(classes: frozenset[Label]) -> dict[str, Any]:
     return codings[0] if len(codings) == 1 else {"coding": codings}
 
 
-def _about(resource: Resource) -> list[Mapping[str, Any]]:
-    return [one for name in ABOUT for one in mappings(resource.get(name))]
-
-
-def _codes(resource: Resource, found: Sequence[Part]) -> list[Label]:
-    """Return the codes in a resource that it does not say it is about.
+def _codes(found: Sequence[Part], known: Sequence[Concept]) -> list[Label]:
+    """Return the codes in a resource other than those known, in order.
 
     Its category, which has a place of its own in the request, is left out.
     """
-    known = frozenset().union(*concepts_of(_about(resource)))
     every = [part.codes for part in found if element_of(part.path) != "category"]
-    return sorted(frozenset[Label]().union(*every) - known)
+    codes = frozenset[Label]().union(*every)
+    return sorted(codes.difference(*known)) if codes else []
 
 
 def _span(ages: Sequence[Age]) -> dict[str, str]:

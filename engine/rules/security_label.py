@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -67,20 +68,27 @@ def labels_in(codings: Any) -> frozenset[Label]:
     Purposes of use (v3-ActReason), marks such as REDACTED (v3-ObservationValue) and handling
     instructions are no labels of content.
     """
-    return frozenset(
-        label_of(coding)
-        for coding in codings or ()
-        if isinstance(coding, Mapping) and coding.get("code") and _says_what(label_of(coding))
-    )
+    found = [label_of(one) for one in codings or () if isinstance(one, dict) and one.get("code")]
+    return frozenset([one for one in found if _says_what(*one)]) if found else _NONE
+
+
+_NONE: frozenset[Label] = frozenset()
 
 
 def label_of(coding: Mapping[str, Any]) -> Label:
     """Return system and code of a Coding, each known system in its one spelling."""
-    return spelling(str(coding.get("system") or "")), str(coding.get("code") or "").strip()
+    system, code = coding.get("system"), coding.get("code")
+    if isinstance(system, str | None) and isinstance(code, str):
+        return _label(system, code)
+    return spelling(str(system or "")), str(code or "").strip()
 
 
-def _says_what(label: Label) -> bool:
-    system, code = label
+@lru_cache(maxsize=8192)
+def _label(system: str | None, code: str) -> Label:
+    return spelling(system or ""), code.strip()
+
+
+def _says_what(system: str, code: str) -> bool:
     if system in (ACT_REASON, OBSERVATION_VALUE):
         return False
     return not (system == ACT_CODE and code in HANDLING)
@@ -89,24 +97,26 @@ def _says_what(label: Label) -> bool:
 def resource_labels(resource: Resource) -> frozenset[Label]:
     """Return the labels that a resource carries in `meta.security`."""
     meta = resource.get("meta")
-    return labels_in(meta.get("security")) if isinstance(meta, Mapping) else frozenset()
+    return labels_in(meta.get("security")) if isinstance(meta, dict) else _NONE
 
 
 def inline_labels(element: Any) -> frozenset[Label]:
     """Return the labels that one element carries in its inline-label extensions."""
-    if not isinstance(element, Mapping):
-        return frozenset()
+    if not isinstance(element, dict) or "extension" not in element:
+        return _NONE
     return labels_in(
-        extension.get("valueCoding")
-        for extension in element.get("extension") or ()
-        if isinstance(extension, Mapping) and extension.get("url") == INLINE_LABEL
+        [
+            extension.get("valueCoding")
+            for extension in element["extension"] or ()
+            if isinstance(extension, dict) and extension.get("url") == INLINE_LABEL
+        ]
     )
 
 
 def confidentiality(labels: Iterable[Label]) -> str | None:
     """Return the highest confidentiality among the labels, or None where there is none."""
     codes = [code for system, code in labels if system == CONFIDENTIALITY and code in RANK]
-    return max(codes, key=RANK.__getitem__, default=None)
+    return codes[0] if len(codes) == 1 else max(codes, key=RANK.__getitem__, default=None)
 
 
 def ancestors(code: str) -> Iterator[str]:

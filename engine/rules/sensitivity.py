@@ -11,8 +11,8 @@ from typing import Any
 from engine import document
 from engine.diagnostics import Diagnostic, Place, did_you_mean
 from engine.document import Node
-from engine.rules.consent.codings import spelling
-from engine.rules.security_label import RANK
+from engine.rules.consent.codings import ACT_CODE, CONFIDENTIALITY, spelling
+from engine.rules.security_label import RANK, Label
 
 SHIPPED = Path(__file__).with_name("sensitivity.yaml")
 """The table that comes with Carelane."""
@@ -34,6 +34,7 @@ _KEYS = ("sensitivity", "version", "systems", "otherwise", "minors", "topics")
 _TOPIC_KEYS = ("title", "labels", "confidentiality", "codes")
 _SYSTEM_KEYS = ("uri", "match", "also")
 _MINOR_KEYS = ("topics", "labels")
+_MOST_CODES = 20_000
 _RANGE = re.compile(r"^([A-Z])(\d\d)-\1(\d\d)$")
 
 
@@ -66,6 +67,27 @@ class SensitivityTable:
     minor_topics: frozenset[str] = frozenset()
     minor_labels: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
+    _labels: dict[tuple[Label, bool], frozenset[Label]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def labels(self, code: Label, *, minor: bool) -> frozenset[Label]:
+        """Return the labels that a code calls for; `minor` says that the member is under age."""
+        known = self._labels.get((code, minor))
+        if known is None:
+            if len(self._labels) >= _MOST_CODES:
+                self._labels.clear()
+            known = self._labels[code, minor] = frozenset(self._called_for(code, minor))
+        return known
+
+    def _called_for(self, code: Label, minor: bool) -> Iterator[Label]:
+        for topic in self.topics(*code):
+            yield CONFIDENTIALITY, topic.confidentiality
+            names = topic.labels
+            if minor and topic.name in self.minor_topics:
+                names += self.minor_labels
+            for name in names:
+                yield ACT_CODE, name
 
     def topics(self, system: str, code: str) -> tuple[Topic, ...]:
         """Return the topics of one code, in the order of the table; () where it is not listed."""

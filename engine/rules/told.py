@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
+from msgspec import Struct
+
 from engine.message import Resource
-from engine.rules.content import Library, Listed, Part, Shelf, parts_of, passages
+from engine.rules.content import Library, Listed, Part, Passages, Shelf, parts_of, passages
 from engine.rules.labels import label, labels_called_for
 from engine.rules.sensitivity import SensitivityTable
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """Hold a resource as it came, and its parts under the labels that its codes call for.
 
-    `labelled` gives the resource with these labels on it, `shelf` finds what its references lead
-    to, labelled likewise.
+    `passages` are the entries that it carries, by path. `labelled` gives the resource with these
+    labels on it, `shelf` finds what its references lead to, labelled likewise.
     """
 
     resource: Resource
+    passages: Passages
     parts: Sequence[Part]
     shelf: Shelf
     labelled: Callable[[], Resource]
@@ -41,13 +42,14 @@ def told_by(
     told = passages(resource)
     if table is None:
         shelf = Shelf(resource, beside)
-        return Told(resource, parts_of(resource, told, shelf), shelf, lambda: resource)
+        return Told(resource, told, parts_of(resource, told, shelf), shelf, lambda: resource)
     finish = partial(label, table=table, minor=minor)
     if told and "contained" not in resource:
         shelf = Shelf(resource, beside, finish)
         added = labels_called_for(resource, told, table, minor=minor)
         found = parts_of(resource, told, shelf, added)
-        return Told(resource, found, shelf, lambda: finish(resource))
+        return Told(resource, told, found, shelf, partial(finish, resource))
     labelled = finish(resource)
     shelf = Shelf(labelled, beside, finish)
-    return Told(resource, parts_of(labelled, passages(labelled), shelf), shelf, lambda: labelled)
+    found = parts_of(labelled, passages(labelled), shelf)
+    return Told(resource, told, found, shelf, lambda: labelled)

@@ -266,6 +266,24 @@ def test_all_of_one_denied_kind_is_denied_at_once() -> None:
     assert decide(request, [consent(provision=[deny_hiv])], at=AT).decision != "permit"
 
 
+def test_a_label_on_a_reason_is_no_code_of_the_words_beside_it() -> None:
+    """What the words are about is asked for by its code, not by the labels that the code calls for.
+
+    A contained resource makes no difference to that.
+    """
+    told = message(reasonCode=[coded("B20")])
+    inside = {**told, "contained": [condition("B20")]}
+    for one in (told, inside):
+        request = asked(one, table=TABLE)
+        assert {coding["system"] for stated in request["code"] for coding in _codings(stated)} == {
+            ICD
+        }
+
+
+def _codings(stated: dict[str, Any]) -> list[dict[str, Any]]:
+    return stated.get("coding", [stated])
+
+
 def test_the_member_hears_of_their_own_coordination() -> None:
     """A consent need not name the member for the member to be told."""
     told = message(recipient=[{"reference": "Patient/1"}])

@@ -70,9 +70,15 @@ def key_of(coding: Any, known: str = "") -> Key | None:
     if not isinstance(coding, dict):
         return None
     system, code = coding.get("system"), coding.get("code")
-    if not isinstance(code, str) or not code.strip():
+    if not isinstance(code, str):
         return None
-    return Key(spelling(system) if isinstance(system, str) and system else known, code.strip())
+    return _key(system if isinstance(system, str) else "", code, known)
+
+
+@lru_cache(maxsize=8192)
+def _key(system: str, code: str, known: str) -> Key | None:
+    plain = code.strip()
+    return Key(spelling(system) if system else known, plain) if plain else None
 
 
 def _key_of_text(text: str, known: str) -> Key | None:
@@ -87,17 +93,17 @@ def concept_of(given: Any, known: str = "") -> Concept:
     """Return the keys of a CodeableConcept, a Coding or a text; empty where none can be read."""
     if isinstance(given, dict):
         if "coding" in given:
-            keys = (key_of(coding, known) for coding in listed(given["coding"]))
-            return frozenset(key for key in keys if key)
+            keys = [key_of(coding, known) for coding in listed(given["coding"])]
+            return frozenset([key for key in keys if key])
         if isinstance(given.get("concept"), dict):
             return concept_of(given["concept"], known)
     key = key_of(given, known)
-    return frozenset({key}) if key else frozenset()
+    return frozenset((key,)) if key else frozenset()
 
 
 def concepts_of(given: Any, known: str = "") -> tuple[Concept, ...]:
     """Return one Concept per entry of a list (or of a single value)."""
-    return tuple(concept_of(entry, known) for entry in listed(given))
+    return tuple([concept_of(entry, known) for entry in listed(given)])
 
 
 def listed(given: Any) -> Sequence[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from engine.rules.consent.evaluate import Deny, Finding, Match, Permit
@@ -12,23 +11,19 @@ from engine.rules.decision import Obligation
 _MERGED = frozenset({"securityLabel", "class", "code", "data"})
 
 
-@dataclass(slots=True)
 class Ground:
     """Hold the permits and denies that hold together: kept is what one permits and none denies.
 
-    `refused` says that something denies everything.
+    `refused` says that something denies everything; a deny that is wholly excepted denies nothing.
     """
 
-    findings: list[Finding]
-    permits: list[Permit] = field(init=False)
-    denies: list[Deny] = field(init=False)
-    refused: bool = field(init=False)
+    __slots__ = ("denies", "findings", "permits", "refused")
 
-    def __post_init__(self) -> None:
-        """Gather what the findings say; a deny that is wholly excepted denies nothing."""
-        self.permits = [permit for finding in self.findings for permit in finding.permits]
-        self.denies = [
-            deny for one in self.findings for deny in one.denies if {} not in deny.exceptions
+    def __init__(self, findings: list[Finding]) -> None:
+        self.findings = findings
+        self.permits: list[Permit] = [permit for finding in findings for permit in finding.permits]
+        self.denies: list[Deny] = [
+            deny for one in findings for deny in one.denies if {} not in deny.exceptions
         ]
         self.refused = any(deny.total for deny in self.denies)
 

@@ -76,7 +76,8 @@ class Provision:
     """Hold one provision; what is None or empty is not stated and matches everything.
 
     `permits` and `denies` are the purposes covered by a permit and by a deny of what is stated.
-    `named` holds the keys of all recipients, `residual` what it says about content, as a match.
+    `named` holds the keys of all recipients, `disclosing` those of all senders, `residual` what it
+    says about content, as a match.
     `unclear` says why it cannot permit (an element nobody here understands, say).
     """
 
@@ -87,6 +88,7 @@ class Provision:
     recipients: tuple[Actor, ...]
     named: frozenset[str]
     senders: tuple[Actor, ...]
+    disclosing: frozenset[str]
     actors_unclear: bool
     actions: frozenset[str] | None
     permits: frozenset[Key] | None
@@ -278,6 +280,7 @@ def _provision(given: Mapping[str, Any], entry: Any, path: str, zone: str, depth
     nested = listed(entry.get("provision"))
     criteria = compile_criteria(entry, zone)
     recipients = tuple(actor for actor in actors if actor.side == "recipient")
+    senders = tuple(actor for actor in actors if actor.side == "sender")
     return Provision(
         path=path,
         effect=effect,
@@ -285,7 +288,8 @@ def _provision(given: Mapping[str, Any], entry: Any, path: str, zone: str, depth
         unreadable_period=when is not None and found is None,
         recipients=recipients,
         named=frozenset().union(*(actor.name.keys for actor in recipients)),
-        senders=tuple(actor for actor in actors if actor.side == "sender"),
+        senders=senders,
+        disclosing=frozenset().union(*(actor.name.keys for actor in senders)),
         actors_unclear=any(actor.side == "unclear" for actor in actors),
         actions=_actions(entry),
         permits=None if purposes is None else permitted_by(purposes),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from engine.errors import ProjectError
 from engine.rules.consent.combine import grounds, obligations
@@ -101,8 +101,7 @@ def answer(
     try:
         question = question_of(asked, directory, at, policy)
         found = standings(consents, question)
-        answers = [_Answer(recipient, found, question) for recipient in question.recipients]
-        return _decision(answers, found, at, question, asked.stated)
+        return _decision(_answers(found, question), found, at, question, asked.stated)
     except Exception:
         return _unclear(at, policy)
 
@@ -140,15 +139,35 @@ def _compiled(given: Any, zone: str) -> CompiledConsent:
     return compile_consent(given, zone)
 
 
-class _Answer:
-    """Answer the question for one recipient."""
+def _answers(found: Sequence[Standing], question: Question) -> list[_Answer]:
+    """Answer for each recipient; two names of one party get one ruling."""
+    rulings: dict[Any, _Ruling] = {}
+    answers = []
+    for recipient in question.recipients:
+        party = recipient.party
+        who = party.reach if party is not None else None
+        if who not in rulings:
+            rulings[who] = _Ruling(found, question, party)
+        answers.append(_Answer(recipient, rulings[who]))
+    return answers
 
-    __slots__ = ("code", "findings", "grounds", "obligations", "recipient", "verdict")
 
-    def __init__(self, recipient: Recipient, found: Sequence[Standing], question: Question) -> None:
-        self.recipient = recipient
+class _Answer(NamedTuple):
+    """Say how one recipient is ruled on."""
+
+    recipient: Recipient
+    ruling: _Ruling
+
+
+class _Ruling:
+    """Answer the question for one party."""
+
+    __slots__ = ("_considered", "code", "findings", "grounds", "obligations", "verdict")
+
+    def __init__(self, found: Sequence[Standing], question: Question, party: Party | None) -> None:
+        self._considered: list[Considered] | None = None
         self.findings: list[tuple[Standing, Finding | None]] = [
-            (standing, _finding(standing, question, recipient.party)) for standing in found
+            (standing, _finding(standing, question, party)) for standing in found
         ]
         spoken = [finding for _, finding in self.findings if finding is not None]
         self.grounds = grounds(spoken, question.policy.combine)
@@ -156,6 +175,16 @@ class _Answer:
         self.verdict, self.code = self._judge(question.policy)
         if self.verdict == "permit":
             self.obligations = obligations(self.grounds) if spoken else []
+
+    def considered(self) -> list[Considered]:
+        """Return what was looked at, and why it did or did not apply."""
+        if self._considered is None:
+            self._considered = [
+                entry
+                for standing, finding in self.findings
+                for entry in considered_of(standing, finding)
+            ]
+        return self._considered
 
     def _judge(self, policy: Policy) -> tuple[Verdict, str | None]:
         able = [ground for ground in self.grounds if ground.permits and not ground.refused]
@@ -222,15 +251,20 @@ def _decision(
 ) -> Decision:
     policy = question.policy
     dropping = policy.partial_recipients == "drop"
-    passing = [answer for answer in answers if answer.verdict == "permit"]
+    passing = [answer for answer in answers if answer.ruling.verdict == "permit"]
     kept = passing if passing and (dropping or len(passing) == len(answers)) else list(answers)
-    verdict, code = _overall(kept)
+    rulings = list({id(answer.ruling): answer.ruling for answer in kept}.values())
+    verdict, code = _overall(rulings)
     several = len(answers) > 1
-    due: list[Obligation] = _joined(kept) if verdict == "permit" else []
-    dropped = [one for one in answers if verdict == "permit" and one not in kept]
-    due += [{"type": "drop-recipient", "recipient": dict(one.recipient.given)} for one in dropped]
+    due: list[Obligation] = []
+    dropped: list[_Answer] = []
     if verdict == "permit":
-        due += _handling(kept, question)
+        due = _joined(rulings)
+        if len(kept) < len(answers):
+            dropped = [one for one in answers if one.ruling.verdict != "permit"]
+        for one in dropped:
+            due.append({"type": "drop-recipient", "recipient": dict(one.recipient.given)})
+        due += _handling(rulings, question)
     return Decision(
         decision=verdict,
         code=code,
@@ -239,9 +273,13 @@ def _decision(
         at=at,
         policy=policy,
         recipients=tuple(
-            RecipientVerdict(one.recipient.given, one.verdict, one.code, one in dropped)
-            for one in answers
-            if one.recipient.party is not None
+            [
+                RecipientVerdict(
+                    one.recipient.given, one.ruling.verdict, one.ruling.code, one in dropped
+                )
+                for one in answers
+                if one.recipient.party is not None
+            ]
         ),
         consents=tuple([standing.consent.name for standing in found]),
         trace=_Trace(answers, several),
@@ -249,34 +287,34 @@ def _decision(
     )
 
 
-def _overall(kept: Sequence[_Answer]) -> tuple[Verdict, str | None]:
+def _overall(kept: Sequence[_Ruling]) -> tuple[Verdict, str | None]:
     for verdict in ("deny", "no-consent"):
-        for answer in kept:
-            if answer.verdict == verdict:
-                return cast(Verdict, verdict), answer.code
+        for ruling in kept:
+            if ruling.verdict == verdict:
+                return cast(Verdict, verdict), ruling.code
     return "permit", None
 
 
-def _joined(kept: Sequence[_Answer]) -> list[Obligation]:
+def _joined(kept: Sequence[_Ruling]) -> list[Obligation]:
     """Return the obligations of all recipients: content leaves only if it may go to each."""
     due: list[Obligation] = []
-    for answer in kept:
-        due += [one for one in answer.obligations if one not in due]
+    for ruling in kept:
+        due += [one for one in ruling.obligations if one not in due]
     return due
 
 
-def _handling(kept: Sequence[_Answer], question: Question) -> list[Obligation]:
-    consents = [
-        finding.consent
-        for answer in kept
-        for ground in answer.grounds
-        for finding in ground.findings
-        if finding.permits
-    ]
+def _handling(kept: Sequence[_Ruling], question: Question) -> list[Obligation]:
     labels = question.content.labels
-    labelled = labels is not None and not labels.sensitivities.isdisjoint(_PART_2)
-    if not (labelled or any(_speaks_of_part_2(one) for one in consents)):
-        return []
+    if labels is None or labels.sensitivities.isdisjoint(_PART_2):
+        consents = [
+            finding.consent
+            for ruling in kept
+            for ground in ruling.grounds
+            for finding in ground.findings
+            if finding.permits
+        ]
+        if not any(_speaks_of_part_2(one) for one in consents):
+            return []
     notice = {"type": "notice", "code": "42-cfr-part-2", "citation": "42 CFR 2.32"}
     return [notice, {"type": "no-redisclosure"}]
 
@@ -288,14 +326,14 @@ def _speaks_of_part_2(consent: CompiledConsent) -> bool:
 def _basis(kept: Sequence[_Answer], verdict: Verdict, several: bool) -> list[Basis]:
     found: list[Basis] = []
     for answer in kept:
-        if answer.verdict == verdict:
+        if answer.ruling.verdict == verdict:
             shown = answer.recipient.shown if several else None
-            for ground in answer.grounds:
+            for ground in answer.ruling.grounds:
                 found += [one for one in basis_of(ground, verdict, shown) if one not in found]
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Trace:
     """Build the trace when somebody reads it."""
 
@@ -303,11 +341,10 @@ class _Trace:
     several: bool
 
     def __call__(self) -> list[Considered]:
+        if not self.several:
+            return self.answers[0].ruling.considered()
         return [
-            entry
+            entry.towards(answer.recipient.shown)
             for answer in self.answers
-            for standing, finding in answer.findings
-            for entry in considered_of(
-                standing, finding, answer.recipient.shown if self.several else None
-            )
+            for entry in answer.ruling.considered()
         ]

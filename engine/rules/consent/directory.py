@@ -30,6 +30,12 @@ class Party(Struct, frozen=True):
     unresolved: bool
     member: bool = False
 
+    @property
+    def reach(self) -> tuple[Any, ...]:
+        """Return what tells two parties apart for a rule: names of one party have one reach."""
+        words = None if self.keys else self.name.words
+        return self.keys, self.possible, self.unresolved, self.member, words
+
 
 class Directory:
     """Find resources by reference or identifier, as they stand at one moment.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from engine.rules.consent.codings import CONFIDENTIALITY
 from engine.rules.consent.compile import CompiledConsent, Effect, Provision, Scope
@@ -19,16 +20,14 @@ Match = dict[str, Any]
 _INVERSE: dict[Effect, Effect] = {"permit": "deny", "deny": "permit"}
 
 
-@dataclass(slots=True)
-class Permit:
+class Permit(Struct):
     """Hold content that a provision permits."""
 
     match: Match
     provision: Provision
 
 
-@dataclass(slots=True)
-class Deny:
+class Deny(Struct):
     """Hold content that a provision denies, without what its nested permits except.
 
     `own` is what the provision itself states, without what it inherits.
@@ -37,7 +36,7 @@ class Deny:
     match: Match
     own: Match
     provision: Provision
-    exceptions: list[Match] = field(default_factory=list)
+    exceptions: list[Match] = []
 
     @property
     def total(self) -> bool:
@@ -45,8 +44,7 @@ class Deny:
         return not self.match and not self.exceptions
 
 
-@dataclass(slots=True)
-class Finding:
+class Finding(Struct):
     """Hold what one consent says to one question about one recipient.
 
     `blocked` says why it cannot permit what it otherwise would; `missed` is the criterion that
@@ -54,11 +52,11 @@ class Finding:
     """
 
     consent: CompiledConsent
-    permits: list[Permit] = field(default_factory=list)
-    denies: list[Deny] = field(default_factory=list)
+    permits: list[Permit] = []
+    denies: list[Deny] = []
     blocked: str | None = None
     missed: str | None = None
-    trace: list[tuple[Provision, Effect, str | None]] = field(default_factory=list)
+    trace: list[tuple[Provision, Effect, str | None]] = []
 
     @property
     def applies(self) -> bool:

@@ -38,17 +38,15 @@ def basis_of(ground: Ground, verdict: Verdict, recipient: str | None) -> Iterato
                     yield Basis(name, deny.provision.path, "deny", why, recipient)
 
 
-def considered_of(
-    standing: Standing, finding: Finding | None, recipient: str | None
-) -> Iterator[Considered]:
+def considered_of(standing: Standing, finding: Finding | None) -> Iterator[Considered]:
     """Yield what was found of one consent and each of its provisions that was looked at."""
     name = standing.consent.name
     applied = finding is not None and finding.applies
-    yield Considered(name, None, applied, _why(standing, finding), recipient)
+    yield Considered(name, None, applied, _why(standing, finding))
     if finding is not None:
         for provision, effect, missed in finding.trace:
             why = _missed(provision, missed) if missed else _matched(finding, provision, effect)
-            yield Considered(name, provision.path, missed is None, why, recipient)
+            yield Considered(name, provision.path, missed is None, why)
 
 
 def _why(standing: Standing, finding: Finding | None) -> str:

@@ -42,7 +42,7 @@ def gate(
         return PERIOD
     if provision.actors_unclear and not denying:
         return UNCLEAR
-    if provision.senders and not _senders(provision.senders, denying, question):
+    if provision.senders and not _senders(provision, denying, question):
         return SENDER
     if provision.recipients and not _recipient(provision, denying, recipient, question.directory):
         return RECIPIENT
@@ -53,11 +53,14 @@ def gate(
     return UNCLEAR if provision.unclear and not denying else None
 
 
-def _senders(actors: Sequence[Actor], denying: bool, question: Question) -> bool:
-    if not question.senders:
-        return denying
-    met = (_any_actor(actors, denying, one, question.directory) for one in question.senders)
-    return any(met) if denying else all(met)
+def _senders(provision: Provision, denying: bool, question: Question) -> bool:
+    """Tell whether a deny speaks of one of the senders, or a permit of all of them."""
+    for one in question.senders:
+        met = not denying and not provision.disclosing.isdisjoint(one.keys)
+        met = met or _any_actor(provision.senders, denying, one, question.directory)
+        if met == denying:
+            return met
+    return not denying if question.senders else denying
 
 
 def _recipient(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -40,13 +40,23 @@ def identifier_key(identifier: Any) -> str | None:
     if not isinstance(identifier, dict):
         return None
     value, system = identifier.get("value"), identifier.get("system")
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str):
         return None
     kind = identifier.get("type")
-    codings = mappings(kind.get("coding")) if isinstance(kind, dict) else iter(())
-    if any(key and key.code in _SHARED for key in map(key_of, codings)):
-        return None
-    return f"={spelling(system) if isinstance(system, str) else ''}|{value.strip()}"
+    if isinstance(kind, dict):
+        shared = [key for key in map(key_of, mappings(kind.get("coding"))) if key]
+        if any(key.code in _SHARED for key in shared):
+            return None
+    return _identifier_key(system if isinstance(system, str) else "", value)
+
+
+@lru_cache(maxsize=8192)
+def _identifier_key(system: str, value: str) -> str | None:
+    plain = value.strip()
+    return f"={spelling(system)}|{plain}" if plain else None
+
+
+_NO_KEYS: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,34 +89,37 @@ def name_of(given: Any, type_name: str | None = None) -> Name:
     literal = given.get("reference")
     if isinstance(literal, dict):
         return name_of(literal, type_name)
-    if isinstance(literal, str) and literal.strip() and "identifier" not in given:
-        words, stated = given.get("display"), given.get("type")
-        if isinstance(words, str | None) and isinstance(stated, str | None):
-            return _name_of_literal(literal, words, stated, type_name)
-    keys = {key for key in map(identifier_key, listed(given.get("identifier"))) if key}
-    if "identifier" not in given and "reference" not in given and (own := identifier_key(given)):
-        keys.add(own)
+    keys = _identifier_keys(given) if "identifier" in given or literal is None else _NO_KEYS
     words, stated = given.get("display"), given.get("type")
-    kind = stated.rsplit("/", 1)[-1] if isinstance(stated, str) else type_name
+    words = words if isinstance(words, str) else None
+    stated = stated if isinstance(stated, str) else None
     if isinstance(literal, str) and literal.strip():
-        named = _name_of_text(literal, kind)
-        keys |= named.keys
-        kind = named.type or kind
-        words = words or named.words
-    elif isinstance(given.get("resourceType"), str) and isinstance(given.get("id"), str):
+        return _name_of_reference(literal, keys, words, stated, type_name)
+    kind = type_name if stated is None else stated.rsplit("/", 1)[-1]
+    if isinstance(given.get("resourceType"), str) and isinstance(given.get("id"), str):
         kind = given["resourceType"]
-        keys.add(f"{kind}/{given['id']}")
-    return Name(frozenset(keys), words.strip() if isinstance(words, str) else None, kind)
+        keys = keys | {f"{kind}/{given['id']}"}
+    return Name(keys, words.strip() if words is not None else None, kind)
+
+
+def _identifier_keys(given: Mapping[str, Any]) -> frozenset[str]:
+    """Return the keys of the identifiers of a Reference, or of an Identifier itself."""
+    stated = listed(given["identifier"]) if "identifier" in given else [given]
+    return frozenset([key for key in map(identifier_key, stated) if key])
 
 
 @lru_cache(maxsize=8192)
-def _name_of_literal(
-    literal: str, words: str | None, stated: str | None, type_name: str | None
+def _name_of_reference(
+    literal: str,
+    keys: frozenset[str],
+    words: str | None,
+    stated: str | None,
+    type_name: str | None,
 ) -> Name:
     kind = type_name if stated is None else stated.rsplit("/", 1)[-1]
     named = _name_of_text(literal, kind)
     said = words or named.words
-    return Name(named.keys, said.strip() if said else None, named.type or kind)
+    return Name(keys | named.keys, said.strip() if said else None, named.type or kind)
 
 
 @lru_cache(maxsize=8192)

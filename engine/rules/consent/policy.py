@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -40,7 +40,7 @@ PER_CATEGORY = (
 """The switches about one consent; the others are about the decision as a whole."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Policy:
     """Hold the switches of one consent decision; the defaults are the safe ones.
 
@@ -123,6 +123,10 @@ class Policy:
 
     def to_json(self) -> dict[str, Any]:
         """Return every switch with its value, as plain data; of categories what differs."""
+        return dict(self._written)
+
+    @cached_property
+    def _written(self) -> dict[str, Any]:
         out = {
             field.name: getattr(self, field.name)
             for field in fields(self)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from engine.fhir.dates import covers, moment, overlaps
 from engine.rules.consent.codings import CONSENT_CATEGORY, CONSENT_SCOPE
@@ -24,8 +25,7 @@ _SILENT = {
 _NOT_DISCLOSURE = frozenset({"acd", "dnr", "emrgonly", "hcd", "polst"})
 
 
-@dataclass(slots=True)
-class Standing:
+class Standing(Struct):
     """Say how far one consent counts, with the reason and the sender's code where not fully."""
 
     consent: CompiledConsent
