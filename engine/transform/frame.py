@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from engine.fhir.schema import Element, schema
 from engine.transform.emit import Source
 from engine.transform.functions import Pair
+from engine.transform.holding import can_hold
+from engine.transform.journey import sides
 from engine.transform.mapping import Direction, Fate, other
 from engine.transform.plan import Block, End, Plan, Step
 from engine.transform.runtime import Level, Task
@@ -213,10 +215,15 @@ class Frame(ABC):
     def task(self, step: Step) -> Task:
         rule = step.rule
         expression = rule.expressions.get(self.direction)
+        source, target = step.source(self.direction), step.target(self.direction)
+        made = self.plan.version(other(self.direction))
         return Task(
             place=rule.place,
-            source=step.source(self.direction),
-            target=step.target(self.direction),
+            source=source,
+            target=target,
+            reads=sides(source),
+            writes=sides(target),
+            holds=any(can_hold(made, end.element.type) for end in target),
             pair=self.pairs.get(rule.function.text) if rule.function else None,
             arguments=rule.arguments,
             expression=expression.text if expression else "",

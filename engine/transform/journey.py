@@ -79,13 +79,30 @@ class Level:
     cross: Mapping[str, list[tuple[Element, tuple[str, ...]]]]
 
 
+Side = tuple[str, tuple[str, ...], str]
+"""Name and path of a value that a function reads or writes, and the text of its end."""
+
+
+def sides(ends: tuple[End, ...]) -> tuple[Side, ...]:
+    """Return how the values at some ends are called and found, each with its `_name` sibling."""
+    names = [((*end.names[:-1], name), end) for end in ends for name in (end.name, f"_{end.name}")]
+    return tuple((".".join(path), path, end.text) for path, end in names)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Task:
-    """Hold what a rare step needs at run time: its ends by name, its place, its function."""
+    """Hold what a rare step needs at run time: its ends by name, its place, its function.
+
+    `reads` and `writes` are the sides of a function; `holds` says whether a reference may stand
+    in what it writes, extensions left aside.
+    """
 
     place: Place
     source: tuple[End, ...]
     target: tuple[End, ...]
+    reads: tuple[Side, ...] = ()
+    writes: tuple[Side, ...] = ()
+    holds: bool = True
     pair: Pair | None = None
     arguments: Mapping[str, str] = field(default_factory=dict)
     expression: str = ""

@@ -11,7 +11,6 @@ from engine.transform.carry import carried, read_carried, side_of
 from engine.transform.expressions import evaluate
 from engine.transform.journey import NOTHING, Level, Restored, Spec, Task, Tree, copied, put, take
 from engine.transform.mapping import Fate, other
-from engine.transform.plan import End
 from engine.transform.translate import Note, Translator
 
 __all__ = ["NOTHING", "Level", "Run", "Task", "put"]
@@ -162,9 +161,12 @@ class Run(Beside):
         there, back = task.pair.to_canonical, task.pair.to_dialect
         if self.direction == "to_dialect":
             there, back = back, there
-        values = _values(s, task.source)
-        label = "+".join(end.text for end in task.source)
-        memory = restored.get(f"{label}#function")
+        found = ((name, take(s, names)) for name, names, _ in task.reads)
+        values = {name: value for name, value in found if value is not None}
+        memory = None
+        if restored:
+            label = "+".join(end.text for end in task.source)
+            memory = restored.get(f"{label}#function")
         if not values and not task.pair.absent and memory is None:
             return
         full = task.asked(task.source)
@@ -178,12 +180,11 @@ class Run(Beside):
                 self.remember(o, f"{away}#function", values)
                 said = f"The function '{task.pair.name}' changed it; the original is remembered."
                 self.note("T018", said, (spec, f".{task.source[0].text}"), task.place, False)
-        for end in task.target:
-            for prefix in ("", "_"):
-                value = made.get(_sibling(end, prefix))
-                if value is not None:
-                    names = (*end.names[:-1], f"{prefix}{end.name}")
-                    put(o, names, self.rewritten(value, (spec, f".{end.text}")))
+        for name, names, text in task.writes:
+            value = made.get(name)
+            if value is not None:
+                far = task.holds or self.far
+                put(o, names, self.rewritten(value, (spec, f".{text}")) if far else value)
 
     def expression(self, task: Task, s: Tree, o: Tree, spec: Spec) -> None:
         """Write what an expression finds."""
@@ -225,20 +226,6 @@ class Run(Beside):
             path = f"{'.'.join(names)}#default"
             self.append(o, carried(self.mapping, side_of(self.direction), path, value))
             self.note("T017", "The mapping's default was written.", spec, line, False)
-
-
-def _sibling(end: End, prefix: str) -> str:
-    return ".".join((*end.names[:-1], f"{prefix}{end.name}"))
-
-
-def _values(s: Tree, ends: tuple[End, ...]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for end in ends:
-        for prefix in ("", "_"):
-            value = take(s, (*end.names[:-1], f"{prefix}{end.name}"))
-            if value is not None:
-                out[_sibling(end, prefix)] = value
-    return out
 
 
 def _full(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ remembered in a Carelane extension on the element.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.transform.carry import SELF, carried, remembered, side_of
@@ -19,6 +19,27 @@ Coding = dict[str, Any]
 Concept = dict[str, Any]
 Note = Callable[[str, str, bool], None]
 """Take a code of diagnostics, a sentence, and whether it stops the message."""
+
+
+_MOST_KNOWN = 2_000
+_LONGEST_KNOWN = 200
+_PLAIN = frozenset({"coding", "text"})
+
+
+def _plain_key(concept: Concept) -> Hashable:
+    """Return a concept of short texts alone as a key, order included; None for any other."""
+    if not _PLAIN.issuperset(concept):
+        return None
+    try:
+        codings = concept["coding"]
+        texts = [text for coding in codings for pair in coding.items() for text in pair]
+        if "text" in concept:
+            texts.append(concept["text"])
+        if len("".join(texts)) > _LONGEST_KNOWN:
+            return None
+    except (KeyError, TypeError, AttributeError):
+        return None
+    return (*concept, *map(len, codings), *texts)
 
 
 def _key(coding: Coding) -> Key:
@@ -36,6 +57,9 @@ class Translator:
     keep_source: bool
     only: Direction | None
     back_miss: Miss | None = None
+    known: dict[Hashable, tuple[Concept, Sequence[tuple[str, str, bool]]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def there(self) -> Mapping[Key, Row]:
@@ -101,7 +125,30 @@ class Translator:
         return out
 
     def concept(self, concept: Concept, note: Note) -> Concept:
-        """Translate any concept, noting what its reader should know."""
+        """Translate any concept, noting what its reader should know.
+
+        Plain ones are few, so what becomes of them is remembered within bounds, and copied.
+        """
+        key = _plain_key(concept)
+        if key is None:
+            return self.translated(concept, note)
+        known = self.known.get(key)
+        if known is None:
+            notes: list[tuple[str, str, bool]] = []
+            known = (self.translated(concept, lambda *one: notes.append(one)), notes)
+            if "extension" not in known[0]:
+                if len(self.known) >= _MOST_KNOWN:
+                    self.known.clear()
+                self.known[key] = known
+        for one in known[1]:
+            note(*one)
+        out = dict(known[0])
+        if "coding" in out:
+            out["coding"] = [dict(coding) for coding in out["coding"]]
+        return out
+
+    def translated(self, concept: Concept, note: Note) -> Concept:
+        """Work out the translation of a concept."""
         memory, _ = remembered(concept.get("extension"), self.mapping, self.direction)
         if memory is not None:
             known = self.recalled(concept, memory.value())
