@@ -19,6 +19,9 @@ Handler = Callable[[Transaction, TimerRow], None]
 ATTEMPTS = 8
 FIRST_WAIT = 2.0
 LONGEST_REST = 30.0
+BREATH = 0.05
+"""Seconds between two turns at least: under load there is news after every commit."""
+
 SHARED_REST = 0.2
 """Seconds after which to look again where another runner has what is due."""
 
@@ -51,6 +54,7 @@ class TimerRunner:
                 rest = await asyncio.to_thread(self.turn)
             except StoreError:
                 rest = FIRST_WAIT
+            await asyncio.sleep(BREATH)
             if rest > 0:
                 await self._rest(seen, rest, stopping)
 

@@ -10,30 +10,41 @@ from engine.coordination.findings import (
     outcome_of,
 )
 from engine.coordination.member_record import record_of
+from engine.coordination.reactions import react, reaction_key
 from engine.coordination.review import REVIEWED, findings_of
 from engine.deliver.ports import Delivery
 from engine.gather import stored
 from engine.project import Project
-from engine.store import Transaction
+from engine.store import TimerRow, Transaction
 
 
 def on_hold(tx: Transaction, project: Project, delivery: Delivery) -> bool:
     """Tell whether a finding that holds implicates what is about to leave.
 
-    Where the message that brought it was not reviewed yet, the review is done now, so that no
-    delivery is faster than what it would have been held for.
+    Where the message that brought it was not reacted to yet, that is done now, so that no delivery
+    is faster than what it would have been held for.
     """
     if project.config.coordination is None or delivery.type not in _HELD_TYPES:
         return False
     entity = delivery.envelope["entity"]
     reference = f"{delivery.type}/{entity}"
     member = tx.crosswalk.current(delivery.member) or delivery.member
-    timer = tx.timers.get(f"react {delivery.message_id}")  # engine.coordination.reactions
-    if timer is not None and timer.state == "waiting":
+    timer = tx.timers.get(reaction_key(delivery.message_id))
+    if timer is not None and timer.state == "waiting" and not _reacted(tx, project, timer):
         return _found_now(tx, project, member, reference)
     rows = tx.resources.of_member("DetectedIssue", tx.crosswalk.same(member))
     issues = (stored(row) for row in rows if not row.deleted)
     return any(holds(issue) and reference in implicated(issue) for issue in issues)
+
+
+def _reacted(tx: Transaction, project: Project, timer: TimerRow) -> bool:
+    """React to a message ahead of its timer; False where it failed before, or others do it."""
+    if timer.attempts or not tx.timers.take(timer.key):
+        return False
+    react(tx, project, timer)
+    tx.timers.finish(timer.key)
+    tx.audit.append("timer.done", {"key": timer.key, "kind": timer.kind})
+    return True
 
 
 def _found_now(tx: Transaction, project: Project, member: str, reference: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from engine.fhir.references import iter_references
+from engine.fhir.references import references_of
 from engine.gather import renamed, stored
 from engine.message import Resource
 from engine.project import Project
@@ -87,9 +87,10 @@ def _resolve(tx: Transaction, project: Project, resources: Sequence[Resource]) -
     bases = {base: system for system, base in project.naming.bases.items()}
     waiting: dict[Key, list[Resource]] = {}
     for resource in resources:
-        for _, reference in iter_references(resource):
+        for reference in references_of(resource):
             target = reference.get("reference")
-            found = literal(target) if isinstance(target, str) else None
+            absolute = isinstance(target, str) and "://" in target
+            found = literal(str(target)) if absolute else None
             if found and found.base in bases:
                 key = reference_key(bases[found.base], found.local)
                 waiting.setdefault(key, []).append(reference)

@@ -16,6 +16,13 @@ from engine.store.tables import timer
 _FIELDS = tuple(column.name for column in timer.c)
 _ADD = Insert(timer, repeated=True)
 _BY_KEY = Statement(lambda _: select(timer).where(timer.c.key == bindparam("key")))
+_TAKE = Statement(
+    lambda _: (
+        select(timer.c.key)
+        .where(timer.c.key == bindparam("key"), timer.c.state == "waiting")
+        .with_for_update(skip_locked=True)
+    )
+)
 _DUE = Statement(
     lambda _: (
         select(timer)
@@ -61,6 +68,10 @@ class Timers:
         """Tell whether a timer of this key is still to go off."""
         found = self.get(key)
         return found is not None and found.state == "waiting"
+
+    def take(self, key: str) -> bool:
+        """Lock a waiting timer until this transaction ends; False where another has it."""
+        return self._session.run(_TAKE, {"key": key}).first() is not None
 
     def due(self, now: str, most: int) -> list[TimerRow]:
         """Return the first timers that are due, locked until this transaction ends."""
