@@ -18,6 +18,7 @@ from engine.project import Project
 from engine.rules.consent.policy import DEFAULT, Policy
 from engine.rules.decision import Basis, Decision
 from engine.store import AttemptRow, DecisionRow, DeliveryRow, Transaction, UnitRow
+from engine.subscriptions.hooks import PREFIX as NOTIFIED
 from engine.transform.crosswalk import literal
 
 _DELIVERED = "delivered"
@@ -214,7 +215,7 @@ class _Writer:
         return message.system if message else ""
 
     def _organization(self, system: str) -> dict[str, Any]:
-        known = self._project.config.systems.get(system)
+        known = self._project.config.systems.get(system.removeprefix(NOTIFIED))
         if known is None:
             return {"display": system}
         organization = known.organization
@@ -222,7 +223,7 @@ class _Writer:
         return {"type": "Organization", "identifier": identifier}
 
     def _base(self, system: str) -> str:
-        known = self._project.config.systems.get(system)
+        known = self._project.config.systems.get(system.removeprefix(NOTIFIED))
         return known.base_url if known else "unknown.invalid"
 
 

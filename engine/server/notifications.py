@@ -14,7 +14,7 @@ from engine.intake import Intake
 from engine.parse import Limits, parse
 from engine.server.answers import Refusal
 from engine.server.bodies import read_body
-from engine.store import Store, Transaction
+from engine.store import Store, Transaction, WatchRow
 from engine.subscriptions.hearing import PATH, Heard, bears, hear, understood
 
 _LARGEST = 1_000_000
@@ -40,6 +40,9 @@ class NotificationEndpoints:
             said = "No subscription of ours has this endpoint and secret."
             headers = {"WWW-Authenticate": 'Bearer realm="carelane"'}
             raise Refusal(401, Diagnostic("S020", said), headers=headers)
+        if not self._is_watched(known):
+            said = "Config does not have this system notify us any more."
+            raise Refusal(404, Diagnostic("S020", said))
         heard = await self._heard(request)
         settings = records_settings(self._intake.project).subscribe
 
@@ -51,6 +54,11 @@ class NotificationEndpoints:
         if problem is not None:
             raise Refusal(422, problem)
         return Response(status_code=200)
+
+    def _is_watched(self, watch: WatchRow | None) -> bool:
+        systems = self._intake.project.config.systems
+        system = systems.get(watch.system) if watch is not None else None
+        return system is not None and system.updates == "subscription"
 
     async def _heard(self, request: Request) -> Heard:
         limits = self._intake.project.config.limits

@@ -30,11 +30,22 @@ class Subscriptions:
 
     def add(self, row: SubscriptionRow) -> None:
         """Store a new subscription; events count from the present end of the ledger on."""
-        session = self._session
-        session.lock(_NAME)
-        if not self.live():
-            self.read_to(self.end(), back=True)
-        session.execute(insert(subscription).values(self._sealed(row)))
+        self._from_here()
+        self._session.execute(insert(subscription).values(self._sealed(row)))
+
+    def again(self, id: str) -> None:
+        """Let the events of a subscription that was off count from the ledger's end on."""
+        since = self._from_here()
+        query = update(subscription).where(subscription.c.id == id)
+        self._session.execute(query.values(since=since))
+
+    def _from_here(self) -> int:
+        """Return the end of the ledger, to which reading leaps where nobody has wanted it."""
+        self._session.lock(_NAME)
+        end = self.end()
+        if not self.is_live():
+            self.read_to(end, back=True)
+        return end
 
     def change(self, row: SubscriptionRow) -> None:
         """Store a subscription anew, but for what only `count` and `move` change."""
@@ -67,6 +78,11 @@ class Subscriptions:
         """Return the subscriptions whose events count."""
         query = select(subscription).where(subscription.c.state.in_(LIVE))
         return [self._row(row) for row in self._session.execute(query.order_by(subscription.c.id))]
+
+    def is_live(self) -> bool:
+        """Tell whether the events of any subscription count."""
+        query = select(subscription.c.id).where(subscription.c.state.in_(LIVE)).limit(1)
+        return self._session.execute(query).first() is not None
 
     def count(self, id: str, at: str, resource: str, version: int) -> tuple[int, str] | None:
         """Give the event about a version of a resource the next number; return it and the state.

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.engine import Row
 
 from engine.store.rows import NewsRow, WatchRow
@@ -95,11 +95,6 @@ class Watches:
         """Return what nobody has looked at yet, by number."""
         query = select(news).where(news.c.watch_id == id).order_by(news.c.number).limit(limit)
         return [NewsRow(*row) for row in self._session.execute(query)]
-
-    def waiting(self, id: str) -> int:
-        """Return how many news nobody has looked at yet."""
-        query = select(func.count()).select_from(news).where(news.c.watch_id == id)
-        return int(self._session.execute(query).scalar_one())
 
     def looked(self, id: str, heard: int) -> None:
         """Say that everything up to a number was looked at."""

@@ -69,6 +69,8 @@ class Following:
     def turn(self) -> int:
         """Go through everything new; return how many events there were."""
         events = 0
+        if not any(system.hooks for system in self.project().config.systems.values()):
+            return events
         while self.store.read(_is_behind):
             stepped = self.store.write(partial(step, project=self.project())).result()
             if stepped is None:
@@ -79,7 +81,7 @@ class Following:
 
 def _is_behind(tx: Transaction) -> bool:
     """Tell whether the ledger goes on behind what was read, and anybody wants to know."""
-    return tx.subscriptions.position() < tx.subscriptions.end() and bool(tx.subscriptions.live())
+    return tx.subscriptions.is_live() and tx.subscriptions.position() < tx.subscriptions.end()
 
 
 def step(tx: Transaction, project: Project) -> int | None:

@@ -75,10 +75,8 @@ def create(tx: Transaction, project: Project, given: Sent) -> Answer:
     asked = read(given.resource, hooks, at=tx.now)
     if not isinstance(asked, Asked):
         return _refused(tx, given, 422, asked)
-    most = project.config.limits.subscriptions
-    if sum(row.state != "off" for row in tx.subscriptions.of_system(given.system)) >= most:
-        said = f"This system has {most} subscriptions already."
-        return _refused(tx, given, 422, [Diagnostic("S007", said)])
+    if (problem := _too_many(tx, project, given.system)) is not None:
+        return _refused(tx, given, 422, [problem])
     row = _row(tx, given, asked, tx.ids.new())
     told = _told(row)
     _keep(tx, given, row, Answer(201, told))
@@ -107,6 +105,10 @@ def update(tx: Transaction, project: Project, id: str, given: Sent) -> Answer:
     if asked.status == "off":
         off(tx, before, ASKED_OFF)
         return Answer(200, _told(tx.subscriptions.get(id) or before), id, before.version)
+    if before.state == "off":
+        if (crowded := _too_many(tx, project, given.system)) is not None:
+            return _refused(tx, given, 422, [crowded])
+        tx.subscriptions.again(id)
     fresh = _row(tx, given, asked, id)
     row = renewed(
         before,
@@ -317,6 +319,13 @@ def _unit(row: SubscriptionRow) -> UnitRow:
         state="accepted",
         resource=line_of(row.id),
     )
+
+
+def _too_many(tx: Transaction, project: Project, system: str) -> Diagnostic | None:
+    most = project.config.limits.subscriptions
+    if sum(row.state != "off" for row in tx.subscriptions.of_system(system)) < most:
+        return None
+    return Diagnostic("S007", f"This system has {most} subscriptions already.")
 
 
 def _repeated(tx: Transaction, project: Project, given: Sent, *, new: bool) -> Answer | None:

@@ -74,7 +74,12 @@ def tell(tx: Transaction, row: SubscriptionRow, kind: Kind, about: dict[str, Any
             member=line_of(row.id),
             type="Subscription",
             body=b"",
-            envelope={"subscription": row.id, "kind": kind, **about},
+            envelope={
+                "subscription": row.id,
+                "reference": line_of(row.id),
+                "kind": kind,
+                **about,
+            },
         )
     )
 

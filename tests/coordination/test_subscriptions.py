@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lane import SECRET, Call, Lane, happened, lane, subscription
 
+from engine.errors import StoreError
+from engine.events import Wanted, events
+from engine.store import Store
 from engine.subscriptions.asked import MASK
 from engine.subscriptions.lifecycle import line_of
 from engine.subscriptions.topics import HREX_TASK, TOPICS, as_markdown
@@ -507,6 +511,64 @@ def test_a_subscriber_may_end_it_by_its_status(place: Lane) -> None:
     assert place.send("hub", "PUT", f"/fhir/Subscription/{id}", body).status_code == 200
     place.deliver()
     assert place.state("hub", id) == "active"
+
+
+def test_what_happened_while_it_was_off_is_no_event(place: Lane) -> None:
+    """A subscription that is revived counts on from its last number, from then on."""
+    task = place.asked_for_records()
+    id = place.active("hub")
+    place.moves(task, "received")
+    assert [call.numbers for call in place.notified()] == [["1"]]
+    body = {**subscription("hub"), "id": id}
+    place.send("hub", "PUT", f"/fhir/Subscription/{id}", {**body, "status": "off"})
+    place.moves(task, "accepted")
+    assert place.notified() == []
+    place.send("hub", "PUT", f"/fhir/Subscription/{id}", body)
+    place.moves(task, "in-progress")
+    assert [call.numbers for call in place.notified()] == [[], ["2"]]
+
+
+@pytest.mark.parametrize("moment", ["before-commit", "after-commit"])
+def test_a_crash_while_events_are_numbered_changes_nothing(place: Lane, moment: str) -> None:
+    """Wherever the step from ledger to outbox is cut off, each event has one number and one
+    notification after the restart."""
+    task = place.asked_for_records()
+    place.active("hub")
+    place.moves(task, "received")
+    place.moves(task, "accepted")
+    place.timers()
+    place.store.close()
+    armed = [False]
+
+    def crash(at: str) -> None:
+        if armed and armed[0] and at == moment:
+            armed.clear()
+            raise RuntimeError("crash")
+
+    place.store = Store.open(f"sqlite:///{place.file}", clock=place.clock, checkpoint=crash)
+    armed[0] = True
+    with suppress(RuntimeError, StoreError):
+        place.follow()
+    assert armed == [], "it did crash"
+    place.restart()
+    assert [call.numbers for call in place.notified()] == [["1"], ["2"]]
+
+
+def test_notifications_are_in_the_record_of_disclosures(place: Lane) -> None:
+    """What a permit let a notification tell is a disclosure to the subscriber's organization."""
+    task = place.asked_for_records()
+    place.active("hub", subscription("hub", content="full-resource"))
+    answer = {"output": [{"type": {"text": "records"}, "valueString": "what was found"}]}
+    place.moves({**task, **answer}, "completed")
+    (call,) = place.notified()
+    assert "what was found" in json.dumps(call.bundle)
+    rows = place.store.read(lambda tx: tx.deliveries.search(destination="notify:hub"))
+    row = next(row for row in rows if row.envelope["kind"] == "event-notification")
+    wanted = Wanted(message=row.message_id)
+    found = place.store.read(lambda tx: events(tx, place.project, wanted)).events
+    assert any(
+        "1111111111" in json.dumps(one["agent"]) and one["id"].count(".") == 1 for one in found
+    )
 
 
 def test_what_config_no_longer_allows_is_not_sent(place: Lane) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +230,16 @@ def test_news_stay_until_the_system_answers(place: Lane, mercy: Hospital) -> Non
     mercy.down = False
     turn(mercy)
     assert (watch(place).heard, stage(place)) == (1, "accepted")
+
+
+def test_who_is_not_to_notify_us_any_more_is_told_so(place: Lane, mercy: Hospital) -> None:
+    """Once config has a system report otherwise, its notifications are refused."""
+    subscribed(mercy)
+    config = place.project.config
+    systems = {**config.systems, "mercy": replace(config.systems["mercy"], updates="reported")}
+    place.project = replace(place.project, config=replace(config, systems=systems))
+    place.__post_init__()
+    assert mercy.notify("heartbeat").status_code == 404
 
 
 @pytest.mark.parametrize("secret", ["Bearer wrong", "", "Basic x", "Bearer "])
