@@ -26,6 +26,7 @@ from engine.road.pipeline import Travelled, run
 from engine.road.reply import message_reply
 from engine.road.trip import Trip
 from engine.store import Ahead, Store, Transaction
+from engine.wholes import with_wholes
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class Intake:
             received,
             arrival.body,
         )
-        ahead = Ahead(lambda tx: _travelled(tx, project, message.system, submission))
+        ahead = Ahead(lambda tx: _travelled(tx, project, message, submission))
         return self._store.write(
             lambda tx: _accept(tx, project, message, submission, arrival.correlation, ahead), ahead
         )
@@ -180,7 +181,7 @@ def _accept(
         told = Answer(repeat.message.status or 200, loads(repeat.message.response or b"{}"))
         return Accepted(told, repeat.message.id, "repeated", repeated=True)
     message = replace(message, id=tx.ids.new())
-    travelled = ahead.still(tx) or _travelled(tx, project, message.system, submission)
+    travelled = ahead.still(tx) or _travelled(tx, project, message, submission)
     told = _told(message, submission, travelled)
     state = keep_message(tx, message, travelled, told, correlation)
     keep_units(tx, message, travelled)
@@ -197,12 +198,13 @@ def _accept(
 
 
 def _travelled(
-    tx: Transaction, project: Project, system: str, submission: Submission
+    tx: Transaction, project: Project, message: Message, submission: Submission
 ) -> Travelled:
     """Let a submission travel the road with what is on record; nothing is written."""
     resources = [unit.source for unit in submission.units]
-    facts = gather(tx, project, system, resources, at=tx.now)
-    return run(submission, Trip(project, facts, system))
+    facts = gather(tx, project, message.system, resources, at=tx.now)
+    facts = with_wholes(tx, project, message, submission.units, facts)
+    return run(submission, Trip(project, facts, message.system))
 
 
 def _verdicts(outcomes: Iterable[Outcome]) -> Iterable[tuple[str, str]]:

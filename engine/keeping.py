@@ -26,7 +26,7 @@ def keep_message(
 ) -> str:
     accepted = any(not isinstance(outcome, Reject) for outcome in travelled.outcomes)
     state = "accepted" if accepted or not travelled.outcomes else "rejected"
-    touched = (f"{o.unit.type}/{o.unit.entity}" for o in travelled.outcomes if o.unit.entity)
+    touched = (_touched(o.unit) for o in travelled.outcomes if o.unit.entity)
     tx.messages.add(
         message,
         touched,
@@ -42,6 +42,12 @@ def keep_message(
         actor=message.system,
     )
     return state
+
+
+def _touched(unit: Unit) -> str:
+    """Return what a unit changes: of a whole kept as siblings, only its own."""
+    whole = f"{unit.type}/{unit.entity}"
+    return f"{whole} {unit.sibling}" if unit.sibling else whole
 
 
 def keep_units(tx: Transaction, message: Message, travelled: Travelled) -> None:
@@ -125,7 +131,7 @@ def state_of(outcome: Outcome) -> str:
         case Hold():
             return "held"
         case Next(unit=unit):
-            return "routed" if unit.drafts else "accepted"
+            return "routed" if unit.drafts or unit.borne is not None else "accepted"
 
 
 def _reason(outcome: Outcome) -> str | None:
@@ -197,6 +203,8 @@ def follow(
     if not isinstance(outcome, Next):
         return
     for draft in unit.drafts:
+        if draft.settled:
+            continue
         if draft.decision is not None:
             _keep_decision(tx, row.id, draft.decision)
         tx.deliveries.enqueue(
@@ -233,6 +241,7 @@ def _delivery(message: Message, unit: Unit, row: UnitRow, draft: Draft, member: 
             "mapping": draft.mapping,
             "obligations": list((draft.decision or {}).get("obligations", ())),
             "guarded": draft.decision is not None,
+            **{name: True for name in ("sibling", "parting") if getattr(draft, name)},
             "status": (unit.canonical or {}).get("status"),
         },
     )

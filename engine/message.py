@@ -39,7 +39,9 @@ class Draft:
 
     `link` is the local reference under which the destination will know it, `mapping` the name,
     version and hash of the adapter that made it, `decision` the judgement it rests on in the form
-    of `Decision.to_json`, `obligations` what was carried out on it.
+    of `Decision.to_json`, `obligations` what was carried out on it. Of a whole that goes as
+    `sibling`s, `parting` marks one that is no part of it now, and `settled` one that the
+    destination has already.
     """
 
     destination: str
@@ -48,6 +50,9 @@ class Draft:
     mapping: str
     decision: Mapping[str, Any] | None = None
     notes: tuple[Diagnostic, ...] = ()
+    sibling: bool = False
+    parting: bool = False
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,9 @@ class Unit:
     `refusal` the decision that stopped it. `provisional` is a held Consent as far as it can be
     read: it permits nothing, what it denies or takes back holds at once. `written` names the
     elements of `canonical` that are not those of `source`, which was valid (None: any may differ);
-    `extended` says whether an extension may stand anywhere in it.
+    `extended` says whether an extension may stand anywhere in it. `sibling` is what its system
+    calls one of several resources that are one entity; of those in one message `borne` names the
+    entry of the one that bears the whole.
     """
 
     entry: int
@@ -79,6 +86,8 @@ class Unit:
     notes: tuple[Diagnostic, ...] = ()
     written: frozenset[str] | None = None
     extended: bool = True
+    sibling: str = ""
+    borne: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from engine.transform.adapter import Adapter, Adapters, load_adapters
 from engine.transform.crosswalk import Key, Links, Naming, SystemCrosswalk, identifier_key
 from engine.transform.normalise import as_lawful
 from engine.transform.passthrough import PassThrough
+from engine.transform.siblings import Seam
 from engine.validate import still_valid, validate
 
 _MOST_COMPILED = 20_000
@@ -80,6 +81,22 @@ class Project:
             shared.add(system.organization.system)
         bases = {name: system.base_url for name, system in self.config.systems.items()}
         return Naming(frozenset(shared), bases)
+
+    @cached_property
+    def siblings(self) -> Mapping[tuple[str, str], Seam]:
+        """Return, by system and type, where systems keep one resource for each item of a whole."""
+        dialects = {name: system.dialect for name, system in self.config.systems.items()}
+        return {
+            (system, type_name): adapter.seam
+            for system, dialect in dialects.items()
+            for (known, type_name), adapter in self.adapters.mapped.items()
+            if known == dialect and adapter.seam is not None
+        }
+
+    @cached_property
+    def sibling_types(self) -> frozenset[str]:
+        """Return the types of which some system keeps siblings."""
+        return frozenset(type_name for _, type_name in self.siblings)
 
     def legs(self, system: str, type_name: str) -> tuple[Leg, ...]:
         """Return where a type from a system goes; the first route to a destination counts."""
@@ -197,7 +214,8 @@ class Project:
         self, system: str, links: Links, local: Mapping[str, str] | None = None
     ) -> SystemCrosswalk:
         """Return the crosswalk between one system and canonical."""
-        return SystemCrosswalk(system, self.naming, links, local or {})
+        kinds = self.siblings and frozenset(kind for name, kind in self.siblings if name == system)
+        return SystemCrosswalk(system, self.naming, links, local or {}, kinds or frozenset())
 
     def adapter(self, dialect: str, type_name: str) -> Adapter | PassThrough:
         """Return the adapter of a dialect for a type; without mapping it passes through.

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 from engine.diagnostics import Diagnostic, Severity
 from engine.gather import gather_canonical, renamed, stored
-from engine.message import Draft, Resource, Unit
+from engine.message import Resource, Unit
 from engine.project import Project
 from engine.road.identify import member_of
 from engine.road.judge import decision_for
-from engine.road.route import draft_for
+from engine.road.leave import drafts_for
 from engine.road.trip import Trip
 from engine.rules.decision import Decision
 from engine.store import ResourceRow, Transaction
 from engine.transform.crosswalk import reference_key
+from engine.wholes import with_named_wholes
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +47,26 @@ def read(tx: Transaction, project: Project, system: str, type_name: str, id: str
     """
     own = tx.crosswalk.resolve([reference_key(system, f"{type_name}/{id}")])
     entity = next(iter(own.values()), None) or tx.crosswalk.current(id) or id
-    return reading_of(tx, project, system, f"{type_name}/{entity}")
+    reference = f"{type_name}/{entity}"
+    if (system, type_name) not in project.siblings:
+        return reading_of(tx, project, system, reference)
+    row = _readable(tx, project, system, reference)
+    found = told_each(tx, project, system, row) if row is not None else [_NOT_FOUND]
+    return next((one for one in found if one.resource and one.resource["id"] == id), found[0])
 
 
 def reading_of(tx: Transaction, project: Project, system: str, reference: str) -> Reading:
     """Return one resource as `system` may see it, by its canonical reference (`Type/entity`)."""
+    row = _readable(tx, project, system, reference)
+    return told(tx, project, system, row) if row is not None else _NOT_FOUND
+
+
+def _readable(tx: Transaction, project: Project, system: str, reference: str) -> ResourceRow | None:
     type_name, _, entity = reference.partition("/")
     row = tx.resources.get(type_name, entity)
     if row is None or row.deleted or not may_read(tx, project, system, row):
-        return _NOT_FOUND
-    return told(tx, project, system, row)
+        return None
+    return row
 
 
 def may_read(tx: Transaction, project: Project, system: str, row: ResourceRow) -> bool:
@@ -73,9 +84,18 @@ def may_read(tx: Transaction, project: Project, system: str, row: ResourceRow) -
 
 
 def told(tx: Transaction, project: Project, system: str, row: ResourceRow) -> Reading:
-    """Return a stored resource as `system` is told it: in its dialect, under a permit taken now."""
+    """Return a stored resource as `system` is told it: in its dialect, under a permit taken now.
+
+    Of a whole that it keeps as siblings this is the first.
+    """
+    return told_each(tx, project, system, row)[0]
+
+
+def told_each(tx: Transaction, project: Project, system: str, row: ResourceRow) -> list[Reading]:
+    """Return what `system` keeps in place of a stored resource: of most types the one resource."""
     canonical = renamed(tx, stored(row))
     facts = gather_canonical(tx, project, canonical, at=tx.now)
+    facts = with_named_wholes(tx, project, canonical, facts)
     trip = Trip(project, facts, row.system)
     unit = Unit(0, row.type, row.type, canonical, entity=row.id, canonical=canonical)
     decision = None
@@ -83,9 +103,10 @@ def told(tx: Transaction, project: Project, system: str, row: ResourceRow) -> Re
     if not own and project.guarded(canonical):
         decision = decision_for(canonical, member_of(canonical), system, trip)
         if decision.decision != "permit":
-            return Reading(403, problems=(decision.diagnostic(),), decision=decision)
-    made = draft_for(unit, system, decision, trip)
-    if isinstance(made, Draft):
-        return Reading(200, made.resource, row.version, decision=decision)
+            return [Reading(403, problems=(decision.diagnostic(),), decision=decision)]
+    made = drafts_for(unit, system, decision, trip)
+    if isinstance(made, list):
+        found = [Reading(200, one.resource, row.version, decision=decision) for one in made]
+        return found or [_NOT_FOUND]
     problems = tuple(p for p in made.diagnostics if p.severity is Severity.ERROR)
-    return Reading(422, problems=problems, decision=decision)
+    return [Reading(422, problems=problems, decision=decision)]

@@ -19,6 +19,7 @@ from engine.road.pipeline import run_again
 from engine.road.trip import Trip
 from engine.store import Transaction, UnitRow
 from engine.transform.crosswalk import Key
+from engine.wholes import last_heard, with_wholes
 
 
 def release_waiting(tx: Transaction, project: Project, keys: Iterable[Key]) -> int:
@@ -38,7 +39,7 @@ def release(tx: Transaction, project: Project, row: UnitRow) -> bool:
     submission = _submission(kept.body)
     if submission is None:
         return False
-    if _overtaken(tx, row, message):
+    if _overtaken(tx, project, row, message, submission):
         tx.units.move(replace(row, state="rejected", reason="overtaken"), "held")
         tx.audit.append("unit.rejected", {"reason": "overtaken"}, message=kept.id, unit=row.id)
         return True
@@ -47,6 +48,7 @@ def release(tx: Transaction, project: Project, row: UnitRow) -> bool:
     else:
         sources = [unit.source for unit in submission.units]
         facts = gather(tx, project, message.system, sources, at=tx.now)
+        facts = with_wholes(tx, project, message, submission.units, facts)
         travelled = run_again(submission, row.entry, Trip(project, facts, message.system))
     outcome = travelled.outcomes[0]
     changed = keep_unit(tx, message, outcome, row.id)
@@ -77,10 +79,13 @@ def _submission(body: bytes) -> Submission | None:
     return submission if isinstance(submission, Submission) else None
 
 
-def _overtaken(tx: Transaction, row: UnitRow, message: Message) -> bool:
+def _overtaken(
+    tx: Transaction, project: Project, row: UnitRow, message: Message, submission: Submission
+) -> bool:
     """Tell whether a later version of the same resource was accepted while this one was held.
 
-    The version that it made itself (a held Consent counts at once) is none.
+    The version that it made itself (a held Consent counts at once) is none. Of siblings each has
+    its own: others of the same whole overtake nothing.
     """
     if row.resource is None:
         return False
@@ -88,4 +93,6 @@ def _overtaken(tx: Transaction, row: UnitRow, message: Message) -> bool:
     current = tx.resources.get(type_name, entity)
     if current is None or current.version == row.version:
         return False
+    if project.siblings and (message.system, type_name) in project.siblings:
+        return last_heard(project, current, message, submission, row) > message.received
     return current.at > message.received

@@ -20,6 +20,7 @@ from engine.store import Transaction, UnitRow
 from engine.stored import Stored, stored_messages
 from engine.transform.adapter import Adapter, load_adapters
 from engine.transform.cases import difference
+from engine.wholes import last_heard, with_wholes
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,13 @@ class Change:
     lines: tuple[str, ...]
     outcome: Outcome
     current: bool
+    trial: Project
+
+    def again(self, tx: Transaction) -> Outcome:
+        """Return the outcome as things stand now: of siblings, another may have gone before."""
+        if (self.stored.message.system, self.row.type) in self.trial.siblings:
+            return _run(tx, self.stored, self.row, self.trial)
+        return self.outcome
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -130,12 +138,14 @@ def _change(
     lines = tuple(difference(_documents(old), _documents(new), exact=True))
     if was == now and not lines:
         return None
-    return Change(stored, row, was, now, lines, new, _is_current(tx, row))
+    current = _is_current(tx, trial, stored, row)
+    return Change(stored, row, was, now, lines, new, current, trial)
 
 
 def _run(tx: Transaction, stored: Stored, row: UnitRow, project: Project) -> Outcome:
     sources = [unit.source for unit in stored.submission.units]
     facts = gather(tx, project, stored.message.system, sources, at=tx.now)
+    facts = with_wholes(tx, project, stored.message, stored.submission.units, facts)
     trip = Trip(project, facts, stored.message.system)
     return run_again(stored.submission, row.entry, trip).outcomes[0]
 
@@ -152,14 +162,21 @@ def _documents(outcome: Outcome) -> dict[str, Any]:
     unit = outcome.unit
     out: dict[str, Any] = {"canonical": unit.canonical} if unit.canonical is not None else {}
     for draft in unit.drafts:
-        out[f"to {draft.destination}"] = draft.resource
+        name = f"to {draft.destination}"
+        out[f"{name} as {draft.link}" if draft.sibling else name] = draft.resource
     return out
 
 
-def _is_current(tx: Transaction, row: UnitRow) -> bool:
+def _is_current(tx: Transaction, project: Project, stored: Stored, row: UnitRow) -> bool:
     type_name, _, entity = (row.resource or "").partition("/")
     current = tx.resources.get(type_name, entity) if entity else None
-    return current is not None and current.version == row.version and not current.deleted
+    if current is None or current.deleted:
+        return False
+    message = stored.message
+    if (message.system, type_name) in project.siblings:
+        heard = last_heard(project, current, message, stored.submission, row)
+        return heard == message.received
+    return current.version == row.version
 
 
 def deliver_again(tx: Transaction, change: Change, by: str) -> int:
@@ -167,14 +184,17 @@ def deliver_again(tx: Transaction, change: Change, by: str) -> int:
 
     Only the drafts that differ from what was last enqueued for their destination are sent.
     """
-    outcome = change.outcome
-    if not isinstance(outcome, Next) or not change.current or change.row.version is None:
+    outcome = change.again(tx)
+    if not isinstance(outcome, Next) or not change.current or outcome.unit.canonical is None:
         return 0
-    sent = {one.destination: one.body for one in tx.deliveries.of_unit(change.row.id)}
+    message, row = change.stored.message, change.row
+    together = (message.system, row.type) in change.trial.siblings
+    found = tx.deliveries.of_message(message.id) if together else tx.deliveries.of_unit(row.id)
+    sent = {(one.destination, one.envelope.get("reference")): one.body for one in found}
     drafts = tuple(
         draft
         for draft in outcome.unit.drafts
-        if sent.get(draft.destination) != dumps(draft.resource)
+        if sent.get((draft.destination, draft.link)) != dumps(draft.resource)
     )
     unit = replace(outcome.unit, drafts=drafts)
-    return send_again(tx, change.stored.message, Next(unit), change.row, by)
+    return send_again(tx, message, Next(unit), row, by)

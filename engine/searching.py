@@ -11,7 +11,7 @@ from engine.diagnostics import Diagnostic, Severity, operation_outcome
 from engine.gather import stored
 from engine.message import Resource
 from engine.project import Project
-from engine.reading import may_read, told
+from engine.reading import may_read, told_each
 from engine.store import ResourceRow, Transaction
 from engine.transform.crosswalk import identifier_key, literal, reference_key
 
@@ -85,9 +85,8 @@ def search(
         last, looked_at = row.id, looked_at + 1
         if row.deleted or not _matches(row, query) or not may_read(tx, project, system, row):
             continue
-        reading = told(tx, project, system, row)
-        if reading.resource is not None:
-            entries.append(_entry(reading.resource, base))
+        readings = told_each(tx, project, system, row)
+        entries += [_entry(one.resource, base) for one in readings if one.resource is not None]
     if query.ignored:
         entries.append(_warning(query.ignored))
     return _bundle(entries, type_name, query, base, last if more else None)

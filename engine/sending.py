@@ -20,19 +20,22 @@ from engine.deliver.transport import HttpTransport, Transport
 from engine.deliver.worker import Settings, Worker
 from engine.fhir.json import dumps, loads
 from engine.gather import gather_canonical, renamed
-from engine.message import Draft, Resource, Unit
+from engine.message import Resource, Unit
 from engine.metrics import Metrics
 from engine.outreach.transport import MediaTransport
 from engine.project import Project
 from engine.replacing import as_written
 from engine.road.identify import member_of
 from engine.road.judge import decision_for
-from engine.road.route import draft_for
+from engine.road.leave import drafts_for
+from engine.road.sibling_drafts import parting_draft
+from engine.road.sibling_names import alias_key
 from engine.road.trip import Trip
 from engine.rules.decision import Decision
 from engine.store import Store, Transaction
 from engine.subscriptions import hooks, telling
 from engine.transform.crosswalk import reference_key
+from engine.wholes import with_named_wholes, with_version_before
 
 WITHDRAWN = "consent-withdrawn"
 """Why a delivery is held whose decision at sending is no permit (CONSENT.md)."""
@@ -62,7 +65,14 @@ class Sending:
             return Permit()
         facts = gather_canonical(tx, self.project, canonical, at=tx.now)
         written = as_written(self.project, envelope, delivery.type)
+        if envelope.get("sibling"):
+            version = envelope["version"]
+            facts = with_version_before(tx, written, canonical, version, facts)
+        else:
+            facts = with_named_wholes(tx, written, canonical, facts)
         trip = Trip(written, facts, envelope["source"])
+        if envelope.get("parting"):
+            return self._counted(_parting(delivery, canonical, trip))
         decision = decision_for(canonical, member_of(canonical), delivery.destination, trip)
         self.metrics.decided.labels("sending", decision.decision, decision.code or "").inc()
         record = decision.record(delivery.destination)
@@ -86,18 +96,12 @@ class Sending:
         trip: Trip,
     ) -> Permit | Withhold:
         """Write the body again: obligations, labels or references may not be what they were."""
-        unit = Unit(
-            0,
-            delivery.type,
-            delivery.type,
-            canonical,
-            entity=canonical["id"],
-            member=member_of(canonical),
-            canonical=canonical,
-        )
-        made = draft_for(unit, delivery.destination, decision, trip)
-        if isinstance(made, Draft):
-            return Permit(ruling, dumps(made.resource))
+        found = drafts_for(_unit(delivery, canonical), delivery.destination, decision, trip)
+        made = found if isinstance(found, list) else []
+        if delivery.envelope.get("sibling"):
+            made = [one for one in made if one.link == delivery.envelope["reference"]]
+        if made:
+            return Permit(ruling, dumps(made[0].resource))
         return Withhold(WITHDRAWN, ruling)
 
     def delivered(self, tx: Transaction, delivery: Delivery, own: str | None) -> None:
@@ -110,8 +114,13 @@ class Sending:
             return
         if own is None or own == delivery.envelope["reference"]:
             return
-        key = reference_key(delivery.destination, own)
-        tx.crosswalk.link({key: delivery.envelope["entity"]}, source=delivery.destination)
+        keys = [reference_key(delivery.destination, own)]
+        if delivery.envelope.get("sibling"):
+            sent = str(delivery.envelope["reference"]).partition("/")[2]
+            theirs = own.partition("/")[2]
+            keys.append(alias_key(delivery.destination, delivery.type, sent, theirs))
+        links = dict.fromkeys(keys, delivery.envelope["entity"])
+        tx.crosswalk.link(links, source=delivery.destination)
 
     def _tell_outreach(self, tx: Transaction, delivery: Delivery, died: str | None = None) -> None:
         """Keep what is known of a Communication true after a delivery of it ended."""
@@ -128,6 +137,31 @@ class Sending:
         self._tell_outreach(tx, delivery, reason)
         if "subscription" in delivery.envelope:
             telling.gave_up(tx, delivery)
+
+
+def _unit(delivery: Delivery, canonical: Resource) -> Unit:
+    return Unit(
+        0,
+        delivery.type,
+        delivery.type,
+        canonical,
+        entity=canonical["id"],
+        member=member_of(canonical),
+        canonical=canonical,
+    )
+
+
+def _parting(delivery: Delivery, canonical: Resource, trip: Trip) -> Permit | Withhold:
+    """Decide about a sibling that left its whole, and write it again."""
+    unit, link = _unit(delivery, canonical), str(delivery.envelope["reference"])
+    decision, made = parting_draft(unit, delivery.destination, link, trip)
+    if decision is None:
+        return Withhold("record-missing")
+    record = decision.record(delivery.destination)
+    ruling = Ruling(decision.decision, decision.code, record)
+    if made is None or not decision.permitted:
+        return Withhold(WITHDRAWN, ruling)
+    return Permit(ruling, dumps(made.resource))
 
 
 def destinations(config: Config) -> Destinations:

@@ -136,4 +136,13 @@ CODES: tuple[Code, ...] = (
         "FHIR ids have no `_`. The mapping says `normalise: [illegal-ids]`, so the resource was "
         "taken under the id that its system gave it, and goes back there under the same.",
     ),
+    Code(
+        "R020",
+        "A sibling turned to another whole",
+        "conflict",
+        "The sender keeps one resource for each item of a whole (`siblings:` of its mapping), and "
+        "this one was part of another whole before: a team of another member, say. It would have "
+        "to leave that one and enter this one under the same id. End it where it is (status "
+        "entered-in-error), and send a new one.",
+    ),
 )

@@ -193,13 +193,15 @@ class Desk:
         """Tell whether no other version of the same resource stands in the way.
 
         A resource of several members stands in several lines, and a line's earlier delivery may be
-        released after its later ones: an older version must never follow a newer one.
+        released after its later ones: an older version must never follow a newer one. Of what goes
+        as siblings, each follows its own only.
         """
         deliveries, version = transaction.deliveries, delivery.envelope.get("version")
         if version is None:
             return True
         reference = f"{delivery.type}/{delivery.envelope['entity']}"
-        newer = deliveries.newer(delivery.destination, reference, version)
+        link = delivery.envelope["reference"] if delivery.envelope.get("sibling") else ""
+        newer = deliveries.newer(delivery.destination, reference, version, link)
         if newer == "delivered":
             deliveries.supersede(delivery.id, delivery.fence)
             return False

@@ -219,9 +219,12 @@ def _said(outcome: Outcome) -> tuple[Diagnostic, ...]:
 
 
 def _accepted(unit: Unit) -> str:
+    if unit.borne is not None:
+        return f"The resource was accepted as part of {unit.type}/{unit.entity}."
     if not unit.drafts:
         return "The resource was recorded; no route passes it on."
-    return f"The resource was accepted for {', '.join(d.destination for d in unit.drafts)}."
+    destinations = dict.fromkeys(draft.destination for draft in unit.drafts)
+    return f"The resource was accepted for {', '.join(destinations)}."
 
 
 def _softened(problem: Diagnostic) -> Diagnostic:

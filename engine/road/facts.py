@@ -25,6 +25,14 @@ ACTOR_TYPES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """Hold a canonical resource as it is on record, and the system that wrote it last."""
+
+    resource: Resource
+    system: str
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Hold the stored world as one message sees it.
 
@@ -32,7 +40,8 @@ class Facts:
     canonical Consents on record; `supporting` maps `Type/id` to canonical actors, `content` to what
     else is referred to; `local` maps the names of the message's own entries to canonical
     references; `own_work` maps what the engine wrote for the sender's own people to the systems
-    that were told of it.
+    that were told of it. `wholes` maps `Type/id` to what is on record of resources that some system
+    keeps as siblings, and `received` is when the message came, where that matters to them.
     """
 
     at: str
@@ -42,6 +51,8 @@ class Facts:
     content: Mapping[str, Resource] = field(default_factory=dict)
     local: Mapping[str, str] = field(default_factory=dict)
     own_work: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    wholes: Mapping[str, Recorded] = field(default_factory=dict)
+    received: str = ""
 
     def told_by(self, resource: Resource) -> tuple[Resource, ...]:
         """Return the actors, and of the content what `resource` itself refers to."""

@@ -5,14 +5,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from engine.diagnostics import Diagnostic
 from engine.fhir.json import dumps
 from engine.message import Hold, Next, Outcome, Resource, Unit
 from engine.road.facts import Facts
-from engine.transform.crosswalk import Identified, Key, Naming, identify, literal, reference_key
+from engine.road.kinship import identify_sibling
+from engine.transform.crosswalk import (
+    Identified,
+    Key,
+    Naming,
+    SystemCrosswalk,
+    identify,
+    literal,
+    reference_key,
+)
+from engine.transform.siblings import Seam
 
+NO_SEAMS: Mapping[str, Seam] = MappingProxyType({})
 _MEMBER_ELEMENTS = ("subject", "patient", "for", "beneficiary", "individual")
 
 
@@ -25,8 +37,19 @@ class Names:
     links: Mapping[Key, str]
 
 
-def identify_units(units: Sequence[Unit], system: str, naming: Naming, facts: Facts) -> Names:
-    """Give every unit its entity; a unit whose identifiers disagree is held for a person."""
+def identify_units(
+    units: Sequence[Unit],
+    system: str,
+    naming: Naming,
+    facts: Facts,
+    seams: Mapping[str, Seam] = NO_SEAMS,
+) -> Names:
+    """Give every unit its entity; a unit whose identifiers disagree is held for a person.
+
+    Types in `seams` are kept as siblings by the system: theirs is found once all others are.
+    """
+    if seams and any(unit.type in seams for unit in units):
+        return _with_siblings(units, system, naming, facts, seams)
     entities = dict(facts.links.entities)
     outcomes: list[Outcome] = []
     local: dict[str, str] = {}
@@ -45,6 +68,33 @@ def identify_units(units: Sequence[Unit], system: str, naming: Naming, facts: Fa
         for name in _names(unit, naming.bases[system]):
             local[name] = canonical
     return Names(tuple(outcomes), local, found)
+
+
+def _with_siblings(
+    units: Sequence[Unit], system: str, naming: Naming, facts: Facts, seams: Mapping[str, Seam]
+) -> Names:
+    others = [unit for unit in units if unit.type not in seams]
+    names = identify_units(others, system, naming, facts)
+    local, found = dict(names.local), dict(names.links)
+    made = {outcome.unit.entry: outcome for outcome in names.units}
+    crosswalk = SystemCrosswalk(system, naming, facts.links.including(found), local)
+    entities = {**facts.links.entities, **found}
+    for unit in units:
+        if unit.type not in seams:
+            continue
+        keys = naming.own_keys(system, unit.source)
+        if not isinstance(unit.source.get("id"), str):
+            keys.append(_fallback(system, unit))
+        known = identify_sibling(keys, entities, seams[unit.type], unit.source, crosswalk)
+        own = keys[-1].value.partition("/")[2]
+        named = replace(unit, entity=known.entity, sibling=own)
+        made[unit.entry] = _conflict(named, known) if known.conflict else Next(named)
+        entities |= known.links
+        found |= known.links
+        if known.entity and not known.conflict:
+            for name in _names(unit, naming.bases[system]):
+                local[name] = f"{unit.type}/{known.entity}"
+    return Names(tuple(made[unit.entry] for unit in units), local, found)
 
 
 def _fallback(system: str, unit: Unit) -> Key:

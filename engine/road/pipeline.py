@@ -13,9 +13,10 @@ from engine.road.entries import Submission, transaction_refused
 from engine.road.facts import Facts
 from engine.road.identify import Names, identify_units
 from engine.road.judge import judge
-from engine.road.route import route
+from engine.road.leave import route
 from engine.road.ruled import rules
 from engine.road.trip import Trip
+from engine.road.whole import put_together, with_their_bearers
 from engine.transform.crosswalk import IDENTITY_TYPES, Key, reference_key
 
 Stage = Callable[[Unit, Trip], Outcome]
@@ -32,12 +33,13 @@ LEAVING: tuple[Stage, ...] = (rules, judge, route)
 
 def run_again(submission: Submission, entry: int, trip: Trip) -> Travelled:
     """Run one held unit again; the message's other entries only lend their names."""
-    names = identify_units(submission.units, trip.system, trip.project.naming, trip.facts)
+    names = _identified(submission.units, trip)
     known = trip.facts.links.known
     local = {name: to for name, to in names.local.items() if to.partition("/")[2] in known}
     unit = next(o for o in names.units if o.unit.entry == entry)
     trip = replace(trip, facts=replace(trip.facts, local=local))
-    outcomes = _through((*ARRIVING, *UNDERSTANDING, *LEAVING), [unit], trip)
+    outcomes = _whole(_through((*ARRIVING, *UNDERSTANDING), [unit], trip), trip)
+    outcomes = _through(LEAVING, outcomes, trip)
     kept = {o.unit.entity for o in outcomes if not isinstance(o, Reject)}
     own = {key: entity for key, entity in names.links.items() if entity in kept}
     return Travelled(outcomes, own | _announced(outcomes))
@@ -68,24 +70,33 @@ class Travelled:
 def run(submission: Submission, trip: Trip) -> Travelled:
     """Run all units of a message over the road; nothing here reads clock, disk or network."""
     arrived = _through(ARRIVING, [Next(unit) for unit in submission.units], trip)
-    names = identify_units(
-        [outcome.unit for outcome in arrived if isinstance(outcome, Next)],
-        trip.system,
-        trip.project.naming,
-        trip.facts,
-    )
+    names = _identified([one.unit for one in arrived if isinstance(one, Next)], trip)
     facts = _named(trip.facts, names)
     outcomes = _merge(arrived, names.units)
     outcomes = _through(UNDERSTANDING, outcomes, replace(trip, facts=facts))
+    outcomes = _whole(outcomes, replace(trip, facts=facts))
     known = facts.knowing(o.unit for o in outcomes if not isinstance(o, Reject))
     trip = replace(trip, facts=known)
     outcomes, trip = _identities(outcomes, trip)
     outcomes = [*submission.refused, *_through(LEAVING, outcomes, trip, OTHER_TYPES)]
+    if trip.project.sibling_types:
+        outcomes = with_their_bearers(outcomes)
     if submission.whole and any(isinstance(outcome, Reject) for outcome in outcomes):
         return Travelled(transaction_refused(outcomes), {})
     kept = {o.unit.entity for o in outcomes if not isinstance(o, Reject)}
     taught = {**names.links, **_announced(outcomes)}
     return Travelled(outcomes, {key: to for key, to in taught.items() if to in kept})
+
+
+def _identified(units: Sequence[Unit], trip: Trip) -> Names:
+    project = trip.project
+    seams = {kind: seam for (name, kind), seam in project.siblings.items() if name == trip.system}
+    return identify_units(units, trip.system, project.naming, trip.facts, seams)
+
+
+def _whole(outcomes: list[Outcome], trip: Trip) -> list[Outcome]:
+    """Put siblings together, where any system of the project keeps some."""
+    return put_together(outcomes, trip) if trip.project.sibling_types else outcomes
 
 
 def run_canonical(units: Sequence[Unit], trip: Trip) -> Travelled:

@@ -1,4 +1,4 @@
-"""The last stage: what goes to whom, redacted as decided, in the destination's own dialect."""
+"""What goes to one destination: redacted as decided, and written in its own dialect."""
 
 from __future__ import annotations
 
@@ -7,34 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from engine.diagnostics import Diagnostic
-from engine.message import Draft, Hold, Next, Outcome, Reject, Resource, Unit
+from engine.message import Draft, Hold, Reject, Resource, Unit
 from engine.project import unspoken
-from engine.road.addressees import legs_of
 from engine.road.canonicalise import stop
 from engine.road.conform import check_draft
 from engine.road.judge import told_of
+from engine.road.sibling_references import referring
 from engine.road.trip import Trip
 from engine.rules.decision import Decision
 from engine.rules.redact import carried_out
-
-
-def route(unit: Unit, trip: Trip) -> Outcome:
-    """Write one draft for every destination that the routes lead to and no decision keeps out."""
-    drafts, left_out = [], []
-    for leg in legs_of(unit, trip):
-        decision = unit.decisions.get(leg.destination)
-        if decision is not None and not decision.permitted:
-            continue
-        made = draft_for(unit, leg.destination, decision, trip)
-        if isinstance(made, Draft):
-            drafts.append(made)
-        elif decision is not None and is_left_out(decision, leg.destination, trip):
-            left_out.append(made)
-        else:
-            return made
-    if left_out and not drafts:
-        return left_out[0]
-    return Next(replace(unit, drafts=tuple(drafts)))
 
 
 def is_left_out(decision: Decision, destination: str, trip: Trip) -> bool:
@@ -53,7 +34,16 @@ def draft_for(
     """Carry obligations out, transform to the destination's dialect, and check the result."""
     if unit.canonical is None:
         raise AssertionError("a unit is made canonical before it is routed")
-    told = unit.canonical
+    told = redacted(unit, unit.canonical, destination, decision, trip)
+    if isinstance(told, Reject):
+        return told
+    return written(unit, told, destination, decision, trip)
+
+
+def redacted(
+    unit: Unit, told: Resource, destination: str, decision: Decision | None, trip: Trip
+) -> Resource | Reject:
+    """Return what a permit lets a destination be told of a canonical resource."""
     if decision is not None:
         if is_left_out(decision, destination, trip):
             return _refused(unit, decision, destination, "consent-recipient")
@@ -64,6 +54,23 @@ def draft_for(
         if redaction.resource is None:
             return _refused(unit, decision, destination, "consent-denied")
         told = redaction.resource
+    return told
+
+
+def written(
+    unit: Unit,
+    told: Resource,
+    destination: str,
+    decision: Decision | None,
+    trip: Trip,
+    id: str | None = None,
+) -> Draft | Hold | Reject:
+    """Write what a destination may be told in its dialect, under `id` or the id it knows, checked.
+
+    References to what it keeps as siblings lead to them.
+    """
+    if trip.project.sibling_types:
+        told = referring(told, destination, trip)
     systems = trip.project.config.systems
     dialect = systems[destination].dialect
     foreign = systems[trip.system].dialect != dialect
@@ -77,9 +84,9 @@ def draft_for(
     )
     if stopped := stop(unit, result):
         return stopped if isinstance(stopped, Reject) else _untold(stopped, destination)
-    resource = _named(result.resource or {}, unit, destination, trip)
-    written = result.written if whole and unit.written is not None else None
-    checked = check_draft(unit, resource, destination, trip, written)
+    resource = _named(result.resource or {}, unit, destination, trip, id)
+    changed = result.written if whole and unit.written is not None else None
+    checked = check_draft(unit, resource, destination, trip, changed)
     if isinstance(checked, Reject):
         return checked
     return Draft(
@@ -92,8 +99,12 @@ def draft_for(
     )
 
 
-def _named(resource: Resource, unit: Unit, destination: str, trip: Trip) -> Resource:
+def _named(
+    resource: Resource, unit: Unit, destination: str, trip: Trip, id: str | None
+) -> Resource:
     """Give the resource the id under which the destination knows it, else the canonical one."""
+    if id is not None:
+        return {**resource, "id": id}
     for key in trip.facts.links.known.get(unit.entity, ()):
         if key.kind == "reference" and key.system == destination and key.type == unit.type:
             return {**resource, "id": key.value.partition("/")[2]}

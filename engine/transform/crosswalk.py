@@ -22,6 +22,9 @@ IDENTITY_TYPES = frozenset(
 )
 """The types whose references must be known before a resource may pass."""
 
+SIBLING = "https://carelane.example/fhir/StructureDefinition/sibling"
+"""The extension of a canonical reference to a whole: which sibling of which system was meant."""
+
 _LITERAL = re.compile(
     r"(?:(?P<base>https?://[^?#\s]+)/)?(?P<type>[A-Z][A-Za-z]{2,40})/"
     r"(?P<id>[A-Za-z0-9\-._]{1,64})(?:/_history/(?P<version>[A-Za-z0-9\-.]{1,64}))?"
@@ -204,21 +207,40 @@ class SystemCrosswalk:
     """Rewrite references between one system and canonical (`engine.transform.references`).
 
     `local` maps what the entries of the message at hand are called (fullUrl, `Type/id`) to their
-    canonical reference.
+    canonical reference. `siblings` are the types of which the system keeps siblings.
     """
 
     system: str
     naming: Naming
     links: Links
     local: Mapping[str, str] = field(default_factory=dict)
+    siblings: frozenset[str] = frozenset()
     _arriving: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
     _leaving: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def to_canonical(
         self, reference: dict[str, Any], targets: frozenset[str]
     ) -> dict[str, Any] | Unresolved:
-        """Return the reference with its canonical target; data beside it stays."""
-        return _remembered(self._arriving, reference, self._to_canonical)
+        """Return the reference with its canonical target; data beside it stays.
+
+        One to a sibling means the whole that it is part of, and is marked with the sibling meant.
+        """
+        made = _remembered(self._arriving, reference, self._to_canonical)
+        return self._marked(reference, made) if self.siblings else made
+
+    def _marked(
+        self, reference: dict[str, Any], made: dict[str, Any] | Unresolved
+    ) -> dict[str, Any] | Unresolved:
+        target = reference.get("reference")
+        found = literal(target) if isinstance(target, str) else None
+        if found is None or found.type not in self.siblings or isinstance(made, Unresolved):
+            return made
+        now = literal(str(made.get("reference")))
+        if now is None or now.base is not None:
+            return made
+        mark = {"url": SIBLING, "valueString": f"{self.system}|{found.id}"}
+        others = [one for one in made.get("extension", ()) if one.get("url") != SIBLING]
+        return {**made, "extension": [*others, mark]}
 
     def _to_canonical(self, reference: dict[str, Any]) -> dict[str, Any] | Unresolved:
         target = reference.get("reference")

@@ -40,13 +40,14 @@ class Part:
     """Hold one sibling in canonical form: its items, and in `header` all else that it says.
 
     `ids` gives its id by system, the one it came under first; none where it never came by itself.
-    `at` is when that content was received.
+    `at` is when that content was received. `aside` says that it stands beside the whole.
     """
 
     header: Tree
     items: tuple[Any, ...]
     ids: Mapping[str, str] = field(default_factory=dict)
     at: str = ""
+    aside: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,9 @@ class Seam:
 
     def names(self, part: Part) -> tuple[str, ...]:
         """Return what the first item of a part is known by, the surest first."""
-        item = part.items[0] if part.items else {}
+        return self._item_names(part.items[0] if part.items else {})
+
+    def _item_names(self, item: Tree) -> tuple[str, ...]:
         return tuple(_known_by(item.get(name)) for name in self.plan.by)
 
     # --- taking apart -------------------------------------------------------------------------
@@ -127,7 +130,7 @@ class Seam:
             if isinstance(found, list):
                 others = [one for one in whole["extension"] if one is not extension]
                 whole = {name: part for name, part in whole.items() if name != "extension"}
-                parts = [Part(o["header"], tuple(o["items"]), o["ids"], o["at"]) for o in found]
+                parts = [_told_aside(one) for one in found]
                 return (whole | {"extension": others} if others else whole), parts
         return whole, []
 
@@ -274,6 +277,58 @@ class Seam:
         stated = [str(_at(item, self.plan.until) or around) for item in part.items]
         return stated[0] if all(stated) else ""
 
+    # --- memory -------------------------------------------------------------------------------
+
+    def reminded(self, whole: Resource, recorded: Resource) -> Resource:
+        """Return a whole that somebody else wrote with what is on record of its siblings.
+
+        An item remembers its sibling where it is known by the same; what it remembers holds only
+        as far as the whole still says what it said.
+        """
+        aside = self._extension(recorded, ASIDE)
+        known: dict[str, list[tuple[str, Any]]] = {}
+        for item in recorded.get(self.plan.one) or ():
+            if (memory := self._extension(item, SIBLING)) is not None:
+                first, *more = self._item_names(item)
+                known.setdefault(first, []).append((" ".join(more), memory))
+        if aside is None and not known:
+            return whole
+        items = whole.get(self.plan.one) or ()
+        told = dict(self._memories(items, known))
+        made = {**whole}
+        if items:
+            made[self.plan.one] = [
+                _beside(item, told[i]) if i in told else item for i, item in enumerate(items)
+            ]
+        return _beside(made, aside) if aside is not None else made
+
+    def _memories(
+        self, items: Sequence[Any], known: dict[str, list[tuple[str, Any]]]
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield which items remember what: those known by all their names choose first."""
+        names = [self._item_names(item) for item in items]
+        waiting: list[int] = []
+        for index, (first, *more) in enumerate(names):
+            left = known.get(first, [])
+            found = next((one for one in left if one[0] == " ".join(more)), None)
+            if found is None:
+                waiting.append(index)
+                continue
+            left.remove(found)
+            yield index, found[1]
+        for index in waiting:
+            if left := known.get(names[index][0], []):
+                yield index, left.pop(0)[1]
+
+    def _extension(self, tree: Tree, path: str) -> Any:
+        extensions = tree.get("extension") or ()
+        return next((one for one in extensions if self._mine(one, path) is not None), None)
+
+    def last_heard(self, whole: Resource, system: str, id: str) -> str:
+        """Return when the content was received that is on record of a sibling, or an empty text."""
+        parts = self.take_apart(whole).parts
+        return next((part.at for part in parts if part.ids.get(system) == id), "")
+
     # --- notes --------------------------------------------------------------------------------
 
     def _notes(
@@ -309,6 +364,10 @@ class Seam:
         names = sorted(name for name in whole.rest if "#" not in name)
         said = "It belongs to no sibling, and stays on record."
         return [self._note("T024", said, name) for name in names]
+
+
+def _told_aside(kept: Tree) -> Part:
+    return Part(kept["header"], tuple(kept["items"]), kept["ids"], kept["at"], aside=True)
 
 
 def _kept(part: Part) -> Tree:
@@ -378,6 +437,10 @@ def _known_by(value: Any) -> str:
         if isinstance(value.get("display"), str):
             return str(value["display"])
     return mark(value)
+
+
+def _beside(tree: Tree, extension: Any) -> Tree:
+    return {**tree, "extension": [*tree.get("extension", ()), extension]}
 
 
 def _at(tree: Any, names: Iterable[str]) -> Any:
