@@ -186,6 +186,7 @@ def destinations(config: Config) -> Destinations:
             system.timeout,
             system.conditional,
             policy,
+            system.batch,
         )
         for name, system in config.systems.items()
     }

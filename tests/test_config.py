@@ -197,6 +197,7 @@ CHANGED = [
     pytest.param("  hub:", "  Hub:", "C106", None, id="name of a system"),
     pytest.param('"1234567901"', "1234567901", "C103", None, id="identifier without quotes"),
     pytest.param("    role: payer", "    conditional: no\n    role: payer", "C103", None, id="no"),
+    pytest.param("    role: payer", "    batch: 5\n    role: payer", "C122", None, id="batch"),
     pytest.param("    role: payer\n", "", "C102", None, id="missing setting"),
     pytest.param("https://hub.", "ftp://hub.", "C111", None, id="scheme"),
     pytest.param("https://hub.", "https://u:p@hub.", "C111", None, id="password in a URL"),

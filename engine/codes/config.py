@@ -190,4 +190,12 @@ CODES: tuple[Code, ...] = (
         "conflict",
         "The bearer token tells which system sends. Give each system a token of its own.",
     ),
+    Code(
+        "C122",
+        "Deliveries cannot go together",
+        "conflict",
+        "`batch` lets several deliveries go in one Bundle, which `update` and `create` do not "
+        "send. Give the system `interaction: batch`, where each entry has its own outcome, or "
+        "`interaction: transaction`, or leave `batch` out.",
+    ),
 )

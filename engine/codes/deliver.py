@@ -84,4 +84,12 @@ CODES: tuple[Code, ...] = (
         "A bug. Nobody knows whether it arrived, so it is tried again with the same "
         "Idempotency-Key; the log has the details.",
     ),
+    Code(
+        "D013",
+        "The Bundle that it went in failed",
+        "transient",
+        "The destination refused a Bundle of several deliveries, or did not say what became of "
+        "each. Every one of them is sent again alone, with the same idempotency key, so that only "
+        "the one at fault stays behind.",
+    ),
 )

@@ -30,6 +30,7 @@ def check(root: Node, config: Config | None, reading: Reading) -> None:
     check_media(root, reading)
     _types(root, reading)
     _own_identifiers(systems, reading)
+    _batches(systems, reading)
     if config is not None:
         _tokens(config, systems, reading)
 
@@ -125,6 +126,19 @@ def _asked(root: Node, systems: dict[str, Node], reading: Reading) -> None:
     for name, place in [*polled, *formed]:
         if name not in systems:
             reading.unknown("C114", name, "system of this file", systems, place)
+
+
+def _batches(systems: dict[str, Node], reading: Reading) -> None:
+    """Let deliveries go together only where they go in a Bundle."""
+    for system in systems.values():
+        batch, interaction = system.get("batch"), system.get("interaction")
+        if batch is None or batch.value in (1, "1"):
+            continue
+        if interaction is None or interaction.value in ("update", "create"):
+            reading.problem(
+                "C122", "Deliveries go together only in a Bundle.", batch.place,
+                expected="`interaction: batch` or `interaction: transaction` beside it",
+            )  # fmt: skip
 
 
 def _own_identifiers(systems: dict[str, Node], reading: Reading) -> None:

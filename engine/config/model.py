@@ -109,10 +109,16 @@ class System:
         secret=True,
     )
     interaction: str = optional(
-        Choice(("update", "create", "transaction")),
-        "How resources are written there: `update` (PUT by id), `create` (POST) or `transaction` "
-        "(a Bundle with one PUT).",
+        Choice(("update", "create", "transaction", "batch")),
+        "How resources are written there: `update` (PUT by id), `create` (POST), `transaction` or "
+        "`batch` (a Bundle with a PUT for each resource).",
         "update",
+    )
+    batch: int = optional(
+        Whole(1, 50),
+        "How many waiting deliveries, each of another member, may go in one Bundle; more than one "
+        "asks for the interaction `batch` or `transaction`.",
+        1,
     )
     conditional: bool = optional(
         Truth(),
@@ -121,7 +127,7 @@ class System:
         True,
     )
     concurrency: int = optional(
-        Whole(1, 256), "How many deliveries to the system may be under way at once.", 4
+        Whole(1, 256), "How many requests to the system may be under way at once.", 4
     )
     timeout: float = optional(
         Number(0.1, 300, "seconds"), "How long one request to the system may take.", 10.0

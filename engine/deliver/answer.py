@@ -73,7 +73,7 @@ def read(reply: Reply, type: str, now: float) -> Answer:
     """
     if reply.status is None:
         return Answer("again", FAILURES[reply.failure or "broken"], down=True)
-    body = _parse(reply.body)
+    body = parsed(reply.body)
     issues = _issues(body)
     if 200 <= reply.status < 300:
         return _success(reply, reply.status, type, body, issues)
@@ -99,7 +99,8 @@ def _failure(reply: Reply, status: int, now: float, issues: Issues) -> Answer:
     return Answer("refused", "D007", status, issues=issues)
 
 
-def _parse(body: bytes) -> Any:
+def parsed(body: bytes) -> Any:
+    """Return the tree of an answer, None where it is no JSON."""
     try:
         return msgspec.json.decode(body) if body else None
     except (ValueError, RecursionError):

@@ -8,8 +8,8 @@ from typing import Literal
 
 from engine.deliver.retry import RetryPolicy
 
-Interaction = Literal["update", "create", "transaction", "medium", "hook"]
-"""How resources are written: PUT by id, POST by type, or a transaction Bundle with one PUT.
+Interaction = Literal["update", "create", "transaction", "batch", "medium", "hook"]
+"""How resources are written: PUT by id, POST by type, or a Bundle with a PUT for each.
 
 `medium` is none of a FHIR endpoint: fax, mail, a call or a meeting (`engine.outreach`). `hook` is
 the endpoint that each subscription names (`engine.subscriptions`).
@@ -20,8 +20,9 @@ the endpoint that each subscription names (`engine.subscriptions`).
 class Destination:
     """Hold the settings of one system that resources are delivered to.
 
-    `timeout` is in seconds and covers a whole exchange; `concurrency` bounds what is under way at
-    once; `conditional` lets a create carry If-None-Exist, so that a repeat makes no second copy.
+    `timeout` is in seconds and covers a whole exchange; `concurrency` bounds the requests under way
+    at once; `batch` is how many deliveries may go in one Bundle; `conditional` lets a create carry
+    If-None-Exist, so that a repeat makes no second copy.
     """
 
     name: str
@@ -32,6 +33,12 @@ class Destination:
     timeout: float = 10.0
     conditional: bool = True
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    batch: int = 1
+
+    @property
+    def at_once(self) -> int:
+        """Return how many deliveries may be under way: so many requests, each with a batch."""
+        return self.concurrency * self.batch
 
 
 Destinations = Mapping[str, Destination]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -12,6 +13,8 @@ from engine.deliver.destination import Destination
 from engine.diagnostics import Diagnostic
 
 MEDIA_TYPE = "application/fhir+json"
+KEY_EXTENSION = "https://carelane.example/fhir/StructureDefinition/idempotency-key"
+"""On the request of a Bundle's entry: the delivery's own key, the same on every attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +99,38 @@ def _create(destination: Destination, parcel: Parcel, head: Head) -> Request:
     return Request("POST", url, headers, parcel.resource, head.resource_type)
 
 
-def _transaction(destination: Destination, parcel: Parcel, head: Head) -> Request:
-    request = msgspec.json.encode({"method": "PUT", "url": _local(head)})
-    content = b"".join(
-        (
-            b'{"resourceType":"Bundle","type":"transaction","entry":[{"resource":',
-            parcel.resource,
-            b',"request":',
-            request,
-            b"}]}",
-        )
-    )
-    headers = _headers(destination, parcel)
-    return Request("POST", _base(destination), headers, content, head.resource_type)
+def _bundled(destination: Destination, parcel: Parcel, head: Head) -> Request:
+    request = bundle_request(destination, [parcel], parcel)
+    return replace(request, type=head.resource_type)
+
+
+def bundle_request(destination: Destination, parcels: Sequence[Parcel], whole: Parcel) -> Request:
+    """Return the request of a Bundle with a PUT for each parcel; `whole` names it as one."""
+    kind = b"batch" if destination.interaction == "batch" else b"transaction"
+    entries = b",".join(_bundle_entry(parcel, alone=len(parcels) == 1) for parcel in parcels)
+    content = b'{"resourceType":"Bundle","type":"%s","entry":[%s]}' % (kind, entries)
+    headers = _headers(destination, whole)
+    return Request("POST", _base(destination), headers, content, "Bundle")
+
+
+def _bundle_entry(parcel: Parcel, alone: bool) -> bytes:
+    request: dict[str, Any] = {"method": "PUT", "url": _local(_head.decode(parcel.resource))}
+    if not alone:
+        request["extension"] = [{"url": KEY_EXTENSION, "valueString": parcel.key}]
+    return b'{"resource":%s,"request":%s}' % (parcel.resource, msgspec.json.encode(request))
+
+
+def place_of(resource: bytes) -> str | None:
+    """Return where a resource is written by PUT (`CareTeam/7`), None where it has no id."""
+    head = _head.decode(resource)
+    return _local(head) if head.id else None
 
 
 _BUILD: Mapping[str, Callable[[Destination, Parcel, Head], Request]] = {
     "update": _update,
     "create": _create,
-    "transaction": _transaction,
+    "transaction": _bundled,
+    "batch": _bundled,
 }
 
 

@@ -30,6 +30,9 @@ _log = structlog.get_logger(__name__)
 Event = Literal["accept", "retry", "die", "return"]
 """What ends a lease (see `engine.deliver.outbox.DELIVERY`)."""
 
+APART = "D013"
+"""The code of a delivery that failed in company and goes alone the next time."""
+
 PAUSE = 0.25
 """Seconds that a delivery gives way to another version of its resource that is under way."""
 
@@ -108,6 +111,8 @@ class Desk:
             return Result(delivery, "accept", attempt, own=answer.own)
         if answer.result == "refused":
             return Result(delivery, "die", attempt, reason=answer.code)
+        if answer.code == APART:  # its company's fault, perhaps: no policy counts that
+            return Result(delivery, "retry", attempt, ended, APART)
         return self._again(delivery, answer, ended, attempt)
 
     def _again(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random as randomness
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ from engine.deliver.ports import (
 )
 from engine.deliver.request import Parcel, Request, build
 from engine.deliver.retry import Random
+from engine.deliver.together import build_together, grouped, read_together
 from engine.deliver.transport import Transport
 from engine.deliver.turn import Desk, Result, Task, Turned
 from engine.errors import StoreBusy
@@ -174,8 +176,8 @@ class Worker:
         turned = await self._turn(most)
         if turned is None:
             return RECOVERY
-        for task in turned.tasks:
-            self._start(task, since)
+        for group in self._groups(turned.tasks):
+            self._start(group, since)
         if turned.claimed > len(turned.tasks) or turned.claimed >= self._settings.batch:
             self._wake.set()  # what was withheld makes room, and a full batch promises more
         return _least(self._until_due(turned), self._until_reopening(), self._leases.until_waning())
@@ -191,7 +193,15 @@ class Worker:
 
     def _room(self, destination: Destination, now: float) -> int:
         breaker = self._breakers[destination.name]
-        return breaker.room(now, destination.concurrency, self._in_flight[destination.name])
+        return breaker.room(now, destination.at_once, self._in_flight[destination.name])
+
+    def _groups(self, tasks: Sequence[Task]) -> Iterator[list[Task]]:
+        """Yield the tasks as they go out: each list in one request."""
+        by_destination: dict[str, list[Task]] = {}
+        for task in tasks:
+            by_destination.setdefault(task.delivery.destination, []).append(task)
+        for name, found in by_destination.items():
+            yield from grouped(self._destinations[name], found)
 
     def _until_due(self, turned: Turned) -> float | None:
         if self._horizon() is not None:
@@ -252,44 +262,57 @@ class Worker:
     async def _write(self, work: Callable[[Any], Turned]) -> Turned:
         return await asyncio.wrap_future(self._store.write(work))
 
-    def _start(self, task: Task, since: float) -> None:
-        self._in_flight[task.delivery.destination] += 1
-        lease = self._leases.begin(task.delivery, since)
-        send = asyncio.create_task(self._send(task, lease))
+    def _start(self, group: Sequence[Task], since: float) -> None:
+        self._in_flight[group[0].delivery.destination] += len(group)
+        leases = [self._leases.begin(task.delivery, since) for task in group]
+        send = asyncio.create_task(self._send(group, leases))
         self._sends.add(send)
         send.add_done_callback(self._sends.discard)
 
-    async def _send(self, task: Task, lease: Lease) -> None:
+    async def _send(self, group: Sequence[Task], leases: Sequence[Lease]) -> None:
         started = self._clock.now()
         try:
-            result = await self._exchange(task, started, lease)
-        except (asyncio.CancelledError, TimeoutError):  # shut down, or its lease has ended
-            result = self._interrupted(task, started)
+            results = await self._exchange(group, started, leases)
+        except (asyncio.CancelledError, TimeoutError):  # shut down, or a lease has ended
+            results = [self._interrupted(task, started) for task in group]
         except Exception as error:
-            _log.error("deliver.failed", delivery=task.delivery.id, error=type(error).__name__)
-            answer = Answer("again", "D012")
-            result = self._desk.conclude(task.delivery, answer, started, self._clock.now())
-        self._leases.end(lease)
-        self._in_flight[task.delivery.destination] -= 1
-        self._results.append(result)
+            _log.error("deliver.failed", delivery=group[0].delivery.id, error=type(error).__name__)
+            answer, now = Answer("again", "D012"), self._clock.now()
+            results = [self._desk.conclude(t.delivery, answer, started, now) for t in group]
+        for lease in leases:
+            self._leases.end(lease)
+        self._in_flight[group[0].delivery.destination] -= len(group)
+        self._results += results
         self._wake.set()
 
-    async def _exchange(self, task: Task, started: str, lease: Lease) -> Result:
-        """Send one delivery and return its result; unsent where its lease has ended already."""
-        delivery = task.delivery
-        destination = self._destinations[delivery.destination]
-        if self._leases.ended(lease):
-            return Result(delivery, "return")
-        parcel = Parcel(task.body, delivery.idempotency_key, delivery.id, delivery.message_id)
-        request = build(destination, parcel)
+    async def _exchange(
+        self, group: Sequence[Task], started: str, leases: Sequence[Lease]
+    ) -> list[Result]:
+        """Send what goes together and return each result; all unsent where a lease has ended."""
+        destination = self._destinations[group[0].delivery.destination]
+        if any(map(self._leases.ended, leases)):
+            return [Result(task.delivery, "return") for task in group]
+        parcels = [_parcel(task) for task in group]
+        alone = len(group) == 1
+        request = build(destination, parcels[0]) if alone else build_together(destination, parcels)
         if not isinstance(request, Request):
-            answer = Answer("refused", request.code)
+            answers = [Answer("refused", request.code)]
         else:
-            async with self._leases.cutting(lease):
+            async with AsyncExitStack() as cutting:
+                for lease in leases:
+                    await cutting.enter_async_context(self._leases.cutting(lease))
                 reply = await self._transport.send(destination, request)
-            answer = read(reply, request.type, self._clock.time())
-            self._judge_destination(destination, answer)
-        return self._desk.conclude(delivery, answer, started, self._clock.now())
+            now = self._clock.time()
+            answers = [read(reply, request.type, now)]
+            self._judge_destination(destination, answers[0])
+            if destination.interaction == "batch" or not alone:
+                types = [task.delivery.type for task in group]
+                answers = read_together(reply, types, now, destination.interaction)
+        now_told = self._clock.now()
+        return [
+            self._desk.conclude(task.delivery, answer, started, now_told)
+            for task, answer in zip(group, answers, strict=True)
+        ]
 
     def _interrupted(self, task: Task, started: str) -> Result:
         """Return the result of a send that was cut off: nobody knows whether it arrived."""
@@ -323,6 +346,11 @@ class Worker:
         for _ in range(LAST_TRIES):
             if not self._results or await self._turn({}) is not None:
                 break
+
+
+def _parcel(task: Task) -> Parcel:
+    delivery = task.delivery
+    return Parcel(task.body, delivery.idempotency_key, delivery.id, delivery.message_id)
 
 
 def _least(*seconds: float | None) -> float | None:

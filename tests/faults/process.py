@@ -35,8 +35,9 @@ def judge(tx: Transaction, delivery: Delivery) -> Permit | Withhold:
 
 async def work(given: dict[str, Any], store: Store) -> None:
     """Deliver until killed."""
+    more = {"interaction": "batch", "batch": given["batch"]} if "batch" in given else {}
     destinations = {
-        name: Destination(name, url, timeout=TIMEOUT, concurrency=8, retry=RETRY)
+        name: Destination(name, url, timeout=TIMEOUT, concurrency=8, retry=RETRY, **more)
         for name, url in given["destinations"].items()
     }
     settings = Settings(name=given["name"], lease=LEASE)
