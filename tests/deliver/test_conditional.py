@@ -1,4 +1,4 @@
-"""Creates that carry If-None-Exist: a repeat makes no second copy where the destination knows it."""
+"""Creates that carry If-None-Exist: where it is understood a repeat makes no second copy."""
 
 from __future__ import annotations
 
