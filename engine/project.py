@@ -32,6 +32,7 @@ from engine.transform.crosswalk import Key, Links, Naming, SystemCrosswalk, iden
 from engine.transform.normalise import as_lawful
 from engine.transform.passthrough import PassThrough
 from engine.transform.siblings import Seam
+from engine.transform.unheard import without_named
 from engine.validate import still_valid, validate
 
 _MOST_COMPILED = 20_000
@@ -246,6 +247,9 @@ class Project:
         """Return what is wrong with a resource in the FHIR version of a dialect."""
         type_name = resource["resourceType"]
         adapter = self.adapters.get(dialect, type_name)
+        if isinstance(adapter, Adapter):
+            problems = validate(as_lawful(resource, adapter.normalise), adapter.fhir)
+            return without_named(problems, adapter.plan.mapping.policies, type_name)
         if adapter is not None:
             return validate(as_lawful(resource, adapter.normalise), adapter.fhir)
         return [unspoken(dialect, type_name)]

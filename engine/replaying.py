@@ -106,7 +106,8 @@ def replayed(
     for stored in stored_messages(tx, since):
         for row in stored.rows:
             used = _used(tx, row)
-            if stored.unit(row) is None or not names & {one.split(" ")[0] for one in used}:
+            meant = {one.split(" ")[0] for one in used} | _unread(project, stored, row)
+            if stored.unit(row) is None or not names & meant:
                 continue
             before = _as_it_was(project, versions, used, row.type)
             change = _change(tx, stored, row, before, trial)
@@ -121,6 +122,12 @@ def _used(tx: Transaction, row: UnitRow) -> list[str]:
     return [" ".join(read), *dict.fromkeys(wrote)]
 
 
+def _unread(project: Project, stored: Stored, row: UnitRow) -> set[str]:
+    """Return the mapping of a resource that was refused before any mapping read it."""
+    system = project.config.systems.get(stored.message.system)
+    return {f"{system.dialect}/{row.type.lower()}"} if system and not row.mapping else set()
+
+
 def _as_it_was(
     project: Project, versions: Versions, used: Sequence[str], type_name: str
 ) -> Project:
@@ -133,9 +140,14 @@ def _as_it_was(
 def _change(
     tx: Transaction, stored: Stored, row: UnitRow, before: Project, trial: Project
 ) -> Change | None:
-    old, new = (_run(tx, stored, row, project) for project in (before, trial))
-    was, now = _fares(old), _fares(new)
-    lines = tuple(difference(_documents(old), _documents(new), exact=True))
+    new = _run(tx, stored, row, trial)
+    if row.mapping:
+        old = _run(tx, stored, row, before)
+        was, made = _fares(old), _documents(old)
+    else:
+        was, made = _recorded(row), {}
+    now = _fares(new)
+    lines = tuple(difference(made, _documents(new), exact=True))
     if was == now and not lines:
         return None
     current = _is_current(tx, trial, stored, row)
@@ -148,6 +160,12 @@ def _run(tx: Transaction, stored: Stored, row: UnitRow, project: Project) -> Out
     facts = with_wholes(tx, project, stored.message, stored.submission.units, facts)
     trip = Trip(project, facts, stored.message.system)
     return run_again(stored.submission, row.entry, trip).outcomes[0]
+
+
+def _recorded(row: UnitRow) -> str:
+    """Tell from the record how a resource fared that no mapping read."""
+    notes = (note for note in row.notes if note.get("severity") == "error")
+    return " ".join((row.state, *sorted({str(note["code"]) for note in notes})))
 
 
 def _fares(outcome: Outcome) -> str:

@@ -47,7 +47,7 @@ HEAD: Mapping[str, str] = {
     "dialect": "The side that a system writes: FHIR version, resource type, profile.",
     "canonical": "The side that rules see: FHIR version and resource type.",
     "normalise": "What FHIR does not allow and is taken as it is: illegal-ids.",
-    "on_unmapped": "What to do with an element that FHIR does not have.",
+    "on_unmapped": "What to do with elements that FHIR does not have: reject, carry, or by path.",
     "extension": "What to do with extensions, at every level that is mapped.",
     "modifierExtension": "What to do with modifier extensions, at every level that is mapped.",
     "primitive_extensions": "What to do with the `_name` siblings of primitive values.",
@@ -168,7 +168,16 @@ def mapping_schema() -> Schema:
         "dialect": side,
         "canonical": side,
         "normalise": _one_or_more(_words(NORMALISED)),
-        "on_unmapped": _words(("reject", "carry")),
+        "on_unmapped": {
+            "anyOf": [
+                _words(("reject", "carry")),
+                {
+                    "type": "object",
+                    "propertyNames": {"pattern": PATH},
+                    "additionalProperties": _fate("carry"),
+                },
+            ]
+        },
         "extension": _fate("copy", "carry", "reject"),
         "modifierExtension": _fate("copy", "carry", "reject"),
         "primitive_extensions": _fate("copy", "reject"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,9 +13,10 @@ from engine.store import Transaction, UnitRow
 from engine.stored import Stored, stored_messages
 from engine.transform.adapter import Adapters
 from engine.transform.coverage import Coverage
+from engine.transform.unheard import UNKNOWN, lines, shape
 
-_UNKNOWN = re.compile(r"\.extension\[.*")
-_INDEX = re.compile(r"\[\d+\]")
+_UNKNOWN = ("T001", UNKNOWN)
+"""What says that an element arrived which the mapping, or FHIR itself, does not know."""
 
 
 @dataclass(slots=True)
@@ -34,9 +34,9 @@ class Traffic:
     losses: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
     def lines(self) -> Iterator[str]:
-        """Yield YAML to paste under `fields:`, the most frequent first; losses as comments."""
-        for path, count in self.unmapped.most_common():
-            yield f"{path}: carry  # {_times(count)}; arrived, and the mapping does not know it"
+        """Yield YAML to paste, the most frequent path first; losses as comments."""
+        if self.unmapped:
+            yield from lines(self.unmapped.most_common(), self.coverage.plan)
         for (code, path, table), count in self.losses.most_common():
             where = f" ({table})" if table else ""
             yield f"# {code} {path}{where}: {_times(count)}"
@@ -73,7 +73,7 @@ def traffic(
             if system is not None:
                 _arrived(found, stored, row, f"{system.dialect}/{row.type.lower()}")
             _left(tx, project, found, row)
-            _noted(found, row)
+            _noted(found, row, f"{system.dialect}/{row.type.lower()}" if system else "")
     return [one for _, one in sorted(found.items())]
 
 
@@ -97,25 +97,20 @@ def _left(tx: Transaction, project: Project, found: dict[str, Traffic], row: Uni
             one.coverage.add("to_dialect", loads(kept.body))
 
 
-def _noted(found: dict[str, Traffic], row: UnitRow) -> None:
-    """Count the loss record of one resource, each path once."""
+def _noted(found: dict[str, Traffic], row: UnitRow, read_by: str) -> None:
+    """Count the loss record of one resource, each path once.
+
+    What FHIR does not have is refused before any mapping reads it, in the name of `read_by`.
+    """
     seen: set[tuple[str, str, str, str]] = set()
     for note in row.notes:
-        name = str(note.get("mapping", "")).split(" ")[0]
+        name = str(note.get("mapping", "")).split(" ")[0] or read_by
         path = shape(str(note.get("path", "")), row.type)
         code, table = str(note.get("code")), str(note.get("table", "")).split(" ")[0]
         if name not in found or not path or (name, code, path, table) in seen:
             continue
         seen.add((name, code, path, table))
-        unknown = code == "T001" or "unknown element" in str(note.get("message"))
-        if unknown:
+        if code in _UNKNOWN:
             found[name].unmapped[path] += 1
         else:
             found[name].losses[code, path, table] += 1
-
-
-def shape(path: str, type_name: str) -> str:
-    """Return a path as a mapping writes it: without the Bundle around it, `[]` for each index."""
-    inside = re.sub(r"^Bundle\.entry\[\d+\]\.resource\.?", "", path)
-    inside = inside.removeprefix(f"{type_name}.")
-    return _INDEX.sub("[]", _UNKNOWN.sub("", inside)).removesuffix("[]")

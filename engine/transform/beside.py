@@ -9,6 +9,8 @@ from engine.transform.carry import Carried, carried, read_carried, side_of
 from engine.transform.journey import BESIDE, Journey, Level, Restored, Spec, Tree, put, take
 from engine.transform.mapping import Fate, other
 
+_NAME_IT = "name it under `on_unmapped:`; `carelane coverage` prints the lines."
+
 
 class Beside(Journey):
     """See to everything in an object that generated code does not read itself."""
@@ -151,18 +153,24 @@ class Beside(Journey):
 
     def unmapped(self, level: Level, key: str, o: Tree, spec: Spec) -> None:
         here = (spec, f".{key}")
-        if level.carries_unmapped:
+        fate = level.unmapped.get(key)
+        place = fate.place if fate is not None else level.place
+        if fate is not None and fate.kind == "drop":
+            del o[key]
+            self.note("T016", f"Dropped: {fate.reason}.", here, place, False)
+            return
+        if fate is not None or level.carries_unmapped:
             value = o.pop(key)
             side = side_of(self.direction)
             self.append(o, carried(self.mapping, side, f"{key}#unmapped", value))
-            self.note("T015", "An unknown element is carried.", here, level.place, False)
+            self.note("T015", "An unknown element is carried.", here, place, False)
             return
         self.note(
             "T001",
             "The mapping does not know this element.",
             here,
             level.place,
-            remedy=did_you_mean(key, level.known) or "remove it, or set `on_unmapped: carry`.",
+            remedy=did_you_mean(key, level.known) or _NAME_IT,
         )
 
     def guard(

@@ -163,6 +163,8 @@ def _siblings(siblings: SiblingPlan) -> Iterator[tuple[str, Any]]:
 def _policies(plan: Plan) -> Iterator[tuple[str, Verdict]]:
     policies = plan.mapping.policies
     yield "unmapped", "rejected" if policies.on_unmapped == "reject" else "carried"
+    for path, fate in policies.unmapped:
+        yield f"unmapped {path.text}", _fate(fate)
     yield "extension", _fate(policies.extension)
     yield "modifierExtension", _fate(policies.modifier)
     yield "primitive_extensions", _fate(policies.primitive)

@@ -13,6 +13,7 @@ from engine.transform.mapping import Path, Rule
 from engine.transform.plan import Block, End, Plan, Step, Version
 from engine.transform.resolve import variants_of
 from engine.transform.types import children, resolve
+from engine.transform.unheard import check_unheard
 from engine.transform.verify import verify_step
 
 
@@ -28,6 +29,7 @@ class Checker(Closing):
         defaults = self.fixed(self.mapping.defaults)
         self.steps(root, self.mapping.fields, self.mapping.fields_place)
         self.canonical_only(root)
+        check_unheard(self, root)
         self.close(root, self.mapping.fields_place, constants, defaults)
         siblings = check_siblings(self, root)
         return Plan(self.mapping, root, constants, defaults, self.used, siblings)

@@ -99,9 +99,18 @@ class Frame(ABC):
             modifier=policies.modifier or reject,
             primitive=policies.primitive or reject,
             carries_unmapped=policies.on_unmapped == "carry",
+            unmapped=self.unheard(block),
             restores=dict(self.restores(block)),
             cross=self.crossed(others),
         )
+
+    def unheard(self, block: Block) -> dict[str, Fate]:
+        """Return what becomes of the elements of an object that FHIR does not have."""
+        if self.direction == "to_dialect":
+            return {}
+        here = block.dialect_path.replace("[]", "").split(".")[1:]
+        named = self.plan.mapping.policies.unmapped
+        return {path.names[-1]: fate for path, fate in named if [*path.names[:-1]] == here}
 
     def crossed(self, others: list[Step]) -> dict[str, list[tuple[Element, tuple[str, ...]]]]:
         """Return what each cross-version extension may hold: the variants of a choice share one."""

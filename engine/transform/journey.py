@@ -75,6 +75,7 @@ class Level:
     modifier: Fate
     primitive: Fate
     carries_unmapped: bool
+    unmapped: Mapping[str, Fate]
     restores: Mapping[str, tuple[str, ...]]
     cross: Mapping[str, list[tuple[Element, tuple[str, ...]]]]
 

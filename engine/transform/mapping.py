@@ -183,12 +183,16 @@ class SiblingRule:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """Say what becomes of what any element may hold beside its own children."""
+    """Say what becomes of what any element may hold beside its own children.
+
+    `unmapped` names elements that FHIR does not have and that pass, where all others are refused.
+    """
 
     on_unmapped: Literal["reject", "carry"]
     extension: Fate | None
     modifier: Fate | None
     primitive: Fate | None
+    unmapped: tuple[tuple[Path, Fate], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

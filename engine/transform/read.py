@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 from engine.diagnostics import did_you_mean
@@ -13,6 +14,7 @@ from engine.transform.mapping import (
     Fate,
     Fixed,
     MappingFile,
+    Path,
     Policies,
     Side,
 )
@@ -117,7 +119,9 @@ class Reader(SiblingRules):
         return Side(version, resource.text, self.text(node, "profile"), root.keys[key])
 
     def policies(self, root: Node) -> Policies:
-        unmapped = self.text(root, "on_unmapped")
+        given = root.get("on_unmapped")
+        named = tuple(self.unmapped(given)) if given is not None and given.is_map else ()
+        unmapped = self.text(root, "on_unmapped") if not named else None
         choices = ("reject", "carry")
         if unmapped and unmapped.text not in choices:
             self.word(unmapped, choices)
@@ -127,7 +131,15 @@ class Reader(SiblingRules):
             self.policy(root, "extension", ("copy", "carry", "reject")),
             self.policy(root, "modifierExtension", ("copy", "carry", "reject")),
             self.policy(root, "primitive_extensions", ("copy", "reject")),
+            named,
         )
+
+    def unmapped(self, node: Node) -> Iterator[tuple[Path, Fate]]:
+        """Yield the elements that FHIR does not have, each with what becomes of it."""
+        for text, place, value in node.items():
+            path, fate = self.path(text, place), self.fate(value, ("carry",))
+            if path is not None and fate is not None:
+                yield path, fate
 
     def policy(self, root: Node, key: str, words: tuple[str, ...]) -> Fate | None:
         node = root.get(key)
