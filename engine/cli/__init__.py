@@ -50,6 +50,9 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         ),
         "ledger": Command("ledger", "app", "Look at, explain and move messages.", family=True),
         "records": Command("records", "app", "Ask for records, and follow up.", family=True),
+        "subscriptions": Command(
+            "subscriptions", "subscriptions", "List who is notified by us, and who notifies us."
+        ),
         "store": Command("store", "app", "Keep the record in order.", family=True),
         "doctor": Command("doctor", "doctor", "Say what keeps the engine from working."),
         "backup": Command("backup", "backup", "Copy the record to a file while it is in use."),

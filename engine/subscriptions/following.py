@@ -52,15 +52,21 @@ class Following:
         while not stopping.is_set():
             seen = self.store.signal.seen
             try:
-                await asyncio.to_thread(self.turn)
+                if self._offered():
+                    await asyncio.to_thread(self.turn)
             except StoreError as error:
                 _log.warning("subscriptions.follow", error=type(error).__name__)
             except Exception as error:
                 _log.error("subscriptions.failed", **origin(error))
             await self._rest(seen, stopping)
 
+    def _offered(self) -> bool:
+        """Tell whether any system may subscribe."""
+        return any(system.hooks for system in self.project().config.systems.values())
+
     async def _rest(self, seen: int, stopping: asyncio.Event) -> None:
-        news = asyncio.create_task(self.store.signal.arrived(seen, REST))
+        listened = self._offered()
+        news = asyncio.create_task(self.store.signal.arrived(seen, REST) if listened else _pause())
         stop = asyncio.create_task(stopping.wait())
         await asyncio.wait({news, stop}, return_when=asyncio.FIRST_COMPLETED)
         for task in (news, stop):
@@ -69,14 +75,17 @@ class Following:
     def turn(self) -> int:
         """Go through everything new; return how many events there were."""
         events = 0
-        if not any(system.hooks for system in self.project().config.systems.values()):
-            return events
         while self.store.read(_is_behind):
             stepped = self.store.write(partial(step, project=self.project())).result()
             if stepped is None:
                 break
             events += stepped
         return events
+
+
+async def _pause() -> bool:
+    await asyncio.sleep(REST)
+    return False
 
 
 def _is_behind(tx: Transaction) -> bool:

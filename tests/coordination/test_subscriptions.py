@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lane import SECRET, Call, Lane, happened, lane, subscription
+from typer.testing import CliRunner
+from valley import consent
+from valley import project as valley_project
 
+from engine.cli import build
 from engine.errors import StoreError
 from engine.events import Wanted, events
 from engine.store import Store
@@ -101,7 +106,7 @@ def test_what_the_reader_may_not_see_is_told_by_its_number_only(place: Lane) -> 
     place.moves({**task, **answer}, "completed")
     assert place.follow() == 1
     withdrawn = place.send("mercy", "PUT", "/fhir/Consent/release", {
-        **json.loads(json.dumps(_release())), "status": "inactive",
+        **consent("hub", "mercy", "lakeside", "clinic"), "status": "inactive",
     })  # fmt: skip
     assert withdrawn.status_code in (200, 201), withdrawn.text
     place.deliver(100)
@@ -118,12 +123,6 @@ def test_what_the_reader_may_not_see_is_told_by_its_number_only(place: Lane) -> 
         "each decision at sending is on record"
     )
     assert place.send("hub", "GET", f"/fhir/Subscription/{id}/$events").status_code == 200
-
-
-def _release() -> dict[str, Any]:
-    from valley import consent  # noqa: PLC0415 - only here
-
-    return consent("hub", "mercy", "lakeside", "clinic")
 
 
 def test_nobody_hears_of_what_is_not_theirs(place: Lane) -> None:
@@ -513,6 +512,49 @@ def test_a_subscriber_may_end_it_by_its_status(place: Lane) -> None:
     assert place.state("hub", id) == "active"
 
 
+def test_the_status_of_several_is_told_at_once(place: Lane) -> None:
+    """`$status` on the type answers about the asker's own, by id and status."""
+    active, other = place.active("hub"), place.subscribe("hub", subscription("hub", reason="two"))
+    place.subscribe("mercy")
+
+    def told(*parameters: dict[str, Any]) -> set[str]:
+        body = {"resourceType": "Parameters", "parameter": list(parameters)}
+        found = place.send("hub", "POST", "/fhir/Subscription/$status", body).json()
+        assert not place.project.validate(found)
+        parts = [one["resource"]["parameter"] for one in found.get("entry", ())]
+        named = (part["valueReference"]["reference"] for one in parts for part in one
+                 if part["name"] == "subscription")  # fmt: skip
+        return {one.rpartition("/")[2] for one in named}
+
+    assert told() == {active, other}
+    assert told({"name": "id", "valueId": active}) == {active}
+    assert told({"name": "status", "valueCode": "requested"}) == {other}
+    assert told({"name": "id", "valueId": active}, {"name": "status", "valueCode": "off"}) == set()
+
+
+def test_the_command_lists_both_sides(place: Lane, tmp_path: Path) -> None:
+    """`carelane subscriptions` tells how each subscription stands; 1 where one is in error."""
+    (tmp_path / "own").mkdir()
+    valley_project(tmp_path / "own")
+    config = tmp_path / "own" / "config.yaml"
+    text = config.read_text()
+    config.write_text(text.replace("sqlite:///carelane.db", f"sqlite:///{place.file}"))
+    id = place.active("hub")
+    until = "2027-01-01T00:00:00.000000Z"
+    place.store.write(lambda tx: tx.watches.begin("mercy", "w1", "d1", until)).result()
+    shown = CliRunner().invoke(build("subscriptions"), ["subscriptions", "-c", str(config)])
+    assert shown.exit_code == 0, shown.output
+    assert id in shown.output
+    assert "asking" in shown.output
+    place.store.write(lambda tx: tx.subscriptions.move(id, "error", "no-response", was=["active"]))
+    given = ["subscriptions", "-c", str(config), "--json"]
+    listed = CliRunner().invoke(build("subscriptions"), given)
+    assert listed.exit_code == 1
+    assert {(one["of"], one["state"]) for one in json.loads(listed.stdout)} == {
+        ("hub", "error"), ("us", "asking"),
+    }  # fmt: skip
+
+
 def test_what_happened_while_it_was_off_is_no_event(place: Lane) -> None:
     """A subscription that is revived counts on from its last number, from then on."""
     task = place.asked_for_records()
@@ -573,8 +615,6 @@ def test_notifications_are_in_the_record_of_disclosures(place: Lane) -> None:
 
 def test_what_config_no_longer_allows_is_not_sent(place: Lane) -> None:
     """The endpoint is held against `hooks` at each sending; where it does not fit, it ends."""
-    from dataclasses import replace  # noqa: PLC0415 - only here
-
     id = place.subscribe("hub")
     config = place.project.config
     hub = replace(config.systems["hub"], hooks=("https://hub.example/elsewhere",))
