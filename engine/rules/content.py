@@ -203,13 +203,23 @@ def parts_of(
     return found
 
 
+def entry_labels(
+    told: Passages, added: Mapping[str, frozenset[Label]], inherited: frozenset[Label]
+) -> dict[str, frozenset[Label]]:
+    """Return the labels of the parts of a carrier that neither contains nor refers to content."""
+    return {
+        path: (passage.labels | added.get(path, _NONE)) or inherited
+        for path, passage in told.items()
+    }
+
+
 def entries(resource: Resource) -> Iterator[tuple[str, Any]]:
     """Yield path and value of every entry of every element that is no envelope.
 
     A primitive that has no value, only extensions, counts as an entry too.
     """
     for name, value in resource.items():
-        if name in ENVELOPE and not _adds_words(name, value):
+        if name in ENVELOPE and (name != "text" or not _adds_words(value)):
             continue
         key = name.removeprefix("_")
         if key != name and (key in resource or key in ENVELOPE):
@@ -221,9 +231,9 @@ def entries(resource: Resource) -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
-def _adds_words(key: str, value: Any) -> bool:
+def _adds_words(narrative: Any) -> bool:
     """Tell whether a narrative says more than the resource does (status `additional`)."""
-    return key == "text" and isinstance(value, dict) and value.get("status") == "additional"
+    return isinstance(narrative, dict) and narrative.get("status") == "additional"
 
 
 def element_of(path: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -141,43 +141,39 @@ class Passage:
     """Hold one tree of content, walked once for everything that is asked of it.
 
     `labels` are those that the outermost object carries in inline-label extensions, `references`
-    every Reference, `authors` the names of those who wrote it. `codes` are the codings as system
-    and code (labels and identifier types are none), `ages` the dates and periods that tell how old
-    the content is: what only speaks about it (meta, contained resources, inline labels) is left
-    out of both.
+    every Reference, `codes` the codings as system and code: labels and identifier types are none.
     """
-
-    __slots__ = ("_opaque", "ages", "authors", "codes", "labels", "nodes", "references", "tree")
 
     def __init__(self, tree: Any) -> None:
         self.tree = tree
         self.nodes = walk(tree)
-        bare = without_meta(tree)
         self.labels = inline_labels(tree)
         self.references = [node for node in self.nodes if _is_reference(node)]
-        self.authors = _authors(self.nodes)
-        self.codes, self.ages = _codes_and_ages(self.nodes if bare is tree else walk(bare))
-        self._opaque: bool | None = None
+        bare = without_meta(tree)
+        self._bare = self.nodes if bare is tree else walk(bare)
+        self.codes = frozenset([label_of(node) for node in self._bare if _is_coding(node)])
 
-    @property
+    @cached_property
+    def ages(self) -> tuple[Age, ...]:
+        """Return the dates and periods that tell how old the content is."""
+        found = {age for node in self._bare if not _AGES.isdisjoint(node) for age in _ages(node)}
+        return tuple(sorted(found, key=str)) if found else ()
+
+    @cached_property
+    def authors(self) -> frozenset[str]:
+        """Return the names of those who wrote it."""
+        return _authors(self.nodes)
+
+    @cached_property
     def opaque(self) -> bool:
         """Tell whether it holds words or documents that no code explains."""
-        if self._opaque is None:
-            self._opaque = is_opaque(self.tree)
-        return self._opaque
+        return is_opaque(self.tree)
 
 
-def _codes_and_ages(nodes: Iterable[dict[str, Any]]) -> tuple[frozenset[Label], tuple[Age, ...]]:
-    codes: list[Label] = []
-    ages: set[Age] = set()
-    for node in nodes:
-        if isinstance(node.get("code"), str) and (
-            "system" in node or "display" in node or len(node) == 1
-        ):
-            codes.append(label_of(node))
-        if not _AGES.isdisjoint(node):
-            ages.update(_ages(node))
-    return frozenset(codes), tuple(sorted(ages, key=str)) if ages else ()
+def _is_coding(node: Mapping[str, Any]) -> bool:
+    if not isinstance(node.get("code"), str):
+        return False
+    return "system" in node or "display" in node or len(node) == 1
 
 
 def _ages(node: Mapping[str, Any]) -> Iterator[Age]:

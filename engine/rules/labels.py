@@ -34,7 +34,8 @@ def label(resource: Resource, table: SensitivityTable, *, minor: bool = False) -
     if resource.get("resourceType") in CARRIERS:
         inherited = resource_labels(resource)
         told = passages(resource)
-        for path, added in labels_called_for(resource, told, table, minor=minor).items():
+        called = labels_called_for(resource, told, inherited, table, minor=minor)
+        for path, added in called.items():
             _label_entry(labelled, path, told[path].tree, added)
     else:
         inherited = frozenset()
@@ -49,20 +50,21 @@ def label(resource: Resource, table: SensitivityTable, *, minor: bool = False) -
 
 
 def labels_called_for(
-    resource: Resource, told: Passages, table: SensitivityTable, *, minor: bool = False
+    resource: Resource,
+    told: Passages,
+    inherited: frozenset[Label],
+    table: SensitivityTable,
+    *,
+    minor: bool = False,
 ) -> dict[str, frozenset[Label]]:
-    """Return the labels to add to the entries of a resource, by path; `told` are its passages.
+    """Return the labels to add to the entries of a resource, by path.
 
-    What has no value, only extensions beside it, bears none.
+    `told` are its passages, `inherited` the labels of the resource. What has no value, only
+    extensions beside it, bears none.
     """
     step = _Labelling(table, minor)
-    inherited = resource_labels(resource)
-    called = (
-        (path, step.entry_labels(path, passage, inherited))
-        for path, passage in told.items()
-        if element_of(path) in resource
-    )
-    return {path: labels for path, labels in called if labels}
+    called = {path: step.entry_labels(path, one, inherited) for path, one in told.items()}
+    return {path: added for path, added in called.items() if added and element_of(path) in resource}
 
 
 def label_all(
@@ -97,7 +99,7 @@ class _Labelling:
         self, path: str, passage: Passage, inherited: frozenset[Label]
     ) -> frozenset[Label]:
         """Return the labels to add to one entry of a carrier."""
-        if not isinstance(passage.tree, Mapping) or path.startswith("extension"):
+        if not isinstance(passage.tree, dict) or path.startswith("extension"):
             return _NONE
         added = self.labels(passage, passage.labels, inherited)
         if added and _points_to_content(passage):

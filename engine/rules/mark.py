@@ -110,7 +110,7 @@ def with_notice(resource: Resource, code: str) -> Resource:
 
 def is_notice(entry: Any) -> bool:
     """Tell whether an entry is a notice that was put there by `with_notice`."""
-    if not isinstance(entry, Mapping):
+    if not isinstance(entry, dict):
         return False
     words = [entry[key] for key in ("contentString", "text", "valueString") if key in entry]
     return bool(words) and any(word in NOTICES.values() for word in words)

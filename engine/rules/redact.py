@@ -13,7 +13,7 @@ from engine.rules.content import Part, element_of, entries, is_content
 from engine.rules.elements import party_names, references_in
 from engine.rules.mark import NOTICES, bears_notice, is_notice, with_marks, with_notice
 from engine.rules.match import matches
-from engine.rules.security_label import INLINE_LABEL, ancestors
+from engine.rules.security_label import INLINE_LABEL, Label, ancestors
 from engine.rules.sensitivity import SensitivityTable
 from engine.rules.severed import without_strays
 from engine.rules.told import Told, told_by
@@ -74,17 +74,18 @@ def carried_out(
         return Redaction(None, reason="obligation-unknown")
     resource = told.resource
     notices = {path for path, passage in told.passages.items() if is_notice(passage.tree)}
-    found = [part for part in told.parts if part.path not in notices] if notices else told.parts
     if not obligations and "contained" not in resource:
-        marked = _marked(resource, (), found, redacted=False)
+        labels = [one for path, one in told.labels.items() if path not in notices]
+        marked = _marked(resource, (), labels, redacted=False)
         return Redaction(marked, reason=None if marked else "obligation-unknown")
+    found = [part for part in told.parts if part.path not in notices]
     gone = {part.path for part in found if _is_removed(part, obligations, policy)}
     narrowed = any(obligation["type"] in ("redact", "permit-only") for obligation in obligations)
     if narrowed:
         gone |= {path for path, entry in entries(resource) if is_ours(entry)}
     if gone:
         gone |= _beside(told.labelled(), found, policy)
-    kept = [part for part in found if part.path not in gone]
+    kept = [part.labels for part in found if part.path not in gone]
     dropped = _dropped(resource, obligations)
     root = str(resource.get("resourceType"))
     removed = tuple(f"{root}.{path}" if path else root for path in _in_place(resource, gone))
@@ -106,13 +107,13 @@ def carried_out(
 def _marked(
     sent: Resource,
     obligations: Sequence[Mapping[str, Any]],
-    kept: Sequence[Part],
+    kept: Sequence[frozenset[Label]],
     *,
     redacted: bool,
 ) -> Resource | None:
     """Return what is sent with its labels and notices, or None where it has no place for one."""
     duties = [*obligations, *_duties(kept)]
-    sent = with_marks(sent, duties, [part.labels for part in kept], redacted=redacted)
+    sent = with_marks(sent, duties, kept, redacted=redacted)
     for duty in duties:
         if duty["type"] == "notice":
             if not bears_notice(str(sent.get("resourceType"))):
@@ -132,9 +133,9 @@ def _known(obligation: Mapping[str, Any]) -> bool:
     return False
 
 
-def _duties(kept: Iterable[Part]) -> list[Mapping[str, Any]]:
+def _duties(kept: Iterable[frozenset[Label]]) -> list[Mapping[str, Any]]:
     """Return what the law adds: substance use records go with their notice (42 CFR 2.32)."""
-    kinds = {code for part in kept for system, code in part.labels if system == ACT_CODE}
+    kinds = {code for labels in kept for system, code in labels if system == ACT_CODE}
     if not kinds or not any("SUD" in ancestors(code) or code == "ETH" for code in kinds):
         return []
     return [{"type": "notice", "code": "42-cfr-part-2"}, {"type": "no-redisclosure"}]

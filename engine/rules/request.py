@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
 
-from msgspec import Struct
-
-from engine.fhir.dates import ALWAYS, moment, period
+from engine.fhir.dates import ALWAYS, Interval, moment, period
 from engine.message import Resource
 from engine.rules.consent.codings import (
     ACT_REASON,
@@ -21,10 +20,11 @@ from engine.rules.consent.codings import (
     listed,
     mappings,
 )
-from engine.rules.consent.criteria import Content, labels_among
-from engine.rules.consent.parties import NOBODY, Name, name_of
+from engine.rules.consent.criteria import Datum, Labels, labels_among
+from engine.rules.consent.directory import Directory
+from engine.rules.consent.parties import NOBODY, Name, identifier_key, name_of
 from engine.rules.consent.policy import Policy
-from engine.rules.consent.question import Asked, all_keys, stated_concepts
+from engine.rules.consent.question import Asked, all_keys, data_of, stated_concepts
 from engine.rules.content import ABOUT, Part, Shelf, element_of, is_content
 from engine.rules.elements import Age, names_of, references_in
 from engine.rules.security_label import Label, coding, in_order
@@ -50,7 +50,6 @@ _CATEGORISED = frozenset({"Communication", "CommunicationRequest"})
 """The types whose category says what is disclosed; elsewhere it is no category of consents."""
 
 _TEST_DATA = "HTEST"
-_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def request_for(
@@ -101,7 +100,7 @@ def question_about(
         "recipient": [given for given, _ in recipients],
         "purpose": _purposes(resource) or [dict(one) for one in purpose],
         "action": "disclose",
-        **_alike_in(told).written(),
+        **_Alike(told).written(),
         "category": _category(resource),
         "sent": resource.get("sent"),
     }
@@ -116,19 +115,21 @@ def asked_about(
     purpose: Sequence[Mapping[str, Any]],
     policy: Policy,
 ) -> Asked:
-    """Return what is read from the question of `question_about`, without writing it down first."""
+    """Return what is read from the question of `question_about`, without writing it down first.
+
+    It is to be looked up among the people that the library of `told` holds.
+    """
     resource = told.resource
-    patient = _patient(resource, told.shelf)
+    patient = _known_patient(resource, told.shelf)
     senders, recipients = _parties(told, sender_system, recipient_systems)
     purposes = _purposes(resource) or purpose
-    alike = _alike_in(told)
     return Asked(
         patient=name_of(patient, "Patient") if patient else NOBODY,
         senders=tuple([name for _, name in senders]),
         recipients=tuple([(name, given) for given, name in recipients]),
         purposes=stated_concepts(purposes, ACT_REASON),
         category=all_keys(_category(resource), CONSENT_CATEGORY),
-        content=alike.read(policy),
+        content=partial(_Content, told, policy),
         stated={
             "patient": patient or None,
             "sender": [given for given, _ in senders],
@@ -136,7 +137,6 @@ def asked_about(
             "purpose": purposes,
         },
         sent=resource.get("sent"),
-        data=alike.data,
     )
 
 
@@ -166,13 +166,7 @@ def _parties(
 
 def _patient(resource: Resource, shelf: Shelf) -> dict[str, Any]:
     """Return the member with every identifier known, also of records merged into this one."""
-    if resource.get("resourceType") == "Patient":
-        stated: dict[str, Any] = {"reference": f"Patient/{resource.get('id')}"}
-    else:
-        found = (resource.get(name) for name in _SUBJECTS)
-        stated = next((dict(one) for one in found if isinstance(one, Mapping)), {})
-    if not stated:
-        return {}
+    stated = _subject(resource)
     identifiers = list(mappings(stated.get("identifier")))
     pending: list[Mapping[str, Any]] = [stated]
     seen: set[str] = set()
@@ -193,6 +187,27 @@ def _patient(resource: Resource, shelf: Shelf) -> dict[str, Any]:
     return patient
 
 
+def _subject(resource: Resource) -> Mapping[str, Any]:
+    if resource.get("resourceType") == "Patient":
+        return {"reference": f"Patient/{resource.get('id')}"}
+    found = (resource[name] for name in _SUBJECTS if name in resource)
+    return next((one for one in found if isinstance(one, dict)), {})
+
+
+def _known_patient(resource: Resource, shelf: Shelf) -> dict[str, Any]:
+    """Return the member as `_patient`, by reference alone where whoever looks it up finds the rest.
+
+    A record that others were merged into is followed here, as is one that is contained.
+    """
+    stated = _subject(resource)
+    reference = stated.get("reference")
+    if isinstance(reference, str) and "identifier" not in stated:
+        record = shelf.record(stated)
+        if record is not None and "link" not in record and reference == _name(record):
+            return {"reference": reference}
+    return _patient(resource, shelf)
+
+
 def _is_same_person(link: Mapping[str, Any]) -> bool:
     """Tell whether a link joins two records of one person (`seealso` may join relatives)."""
     return link.get("type") in ("replaces", "replaced-by", "refer") and isinstance(
@@ -205,9 +220,10 @@ def _name(record: Resource) -> str:
 
 
 def _distinct_identifiers(identifiers: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return identifiers once each, without those that tell nobody apart (a family's number)."""
     found: dict[tuple[Any, Any], dict[str, Any]] = {}
     for identifier in identifiers:
-        if identifier.get("value"):
+        if identifier_key(identifier):
             key = (identifier.get("system"), identifier["value"])
             plain = {name: identifier[name] for name in ("system", "value") if name in identifier}
             found.setdefault(key, plain)
@@ -258,22 +274,63 @@ def _purposes(resource: Resource) -> list[dict[str, Any]]:
     ]
 
 
-class _Alike(Struct, frozen=True):
-    """Hold what is to be told of the content: only what holds for all of it alike.
+class _Alike:
+    """Tell what is asked of the content: only what holds for all of it alike.
 
     Where its parts differ the request stays silent, and the decision answers with obligations
-    that judge each part: one entry may be held back and the others sent. `about` is what the
-    resource says it is about, as it says it, `topics` that as it is read, `codes` every other code
-    in it.
+    that judge each part: one entry may be held back and the others sent.
     """
 
-    classes: Sequence[frozenset[Label]] = ()
-    about: Sequence[Mapping[str, Any]] = ()
-    topics: Sequence[Concept] = ()
-    codes: Sequence[Label] = ()
-    labels: frozenset[Label] = frozenset()
-    age: Mapping[str, str] = _NOTHING
-    data: Sequence[Mapping[str, Any]] = ()
+    def __init__(self, told: Told) -> None:
+        self._told = told
+
+    @cached_property
+    def _parts(self) -> Sequence[Part]:
+        resource, found = self._told.resource, self._told.parts
+        told = [part for part in found if is_content(resource, part.path) or _stands_alone(part)]
+        return told or found
+
+    @cached_property
+    def classes(self) -> list[frozenset[Label]]:
+        """Return the classes of the carrier, then those of what it carries."""
+        if not _is_alike([part.classes for part in self._parts]):
+            return []
+        first = self._parts[0]
+        return [one for one in (first.envelope - first.classes, first.classes) if one]
+
+    @cached_property
+    def about(self) -> list[Mapping[str, Any]]:
+        """Return what the resource says it is about, as it says it."""
+        if not _is_alike([part.codes for part in self._parts]):
+            return []
+        return [one for name in ABOUT for one in mappings(self._told.resource.get(name))]
+
+    @cached_property
+    def codes(self) -> list[Label]:
+        """Return every other code in it, in order; that of its category stands elsewhere."""
+        if not _is_alike([part.codes for part in self._parts]):
+            return []
+        every = [part.codes for part in self._told.parts if element_of(part.path) != "category"]
+        return sorted(frozenset[Label]().union(*every).difference(*concepts_of(self.about)))
+
+    @cached_property
+    def labels(self) -> frozenset[Label]:
+        """Return the labels of everything."""
+        found = list(self._told.labels.values())
+        return found[0] if _is_alike(found) else frozenset()
+
+    @cached_property
+    def age(self) -> Mapping[str, str]:
+        """Return the period from the first date of the content to the last."""
+        alike = _is_alike([part.ages for part in self._parts])
+        return _span(self._parts[0].ages) if alike else {}
+
+    @cached_property
+    def data(self) -> list[dict[str, Any]]:
+        """Return the one piece of content, where it has a name of its own."""
+        if len(self._parts) > 1:
+            return []
+        return _data(self._parts[0].names - names_of(self._told.resource))
 
     def written(self) -> dict[str, Any]:
         """Return it in the shape of a request."""
@@ -285,49 +342,47 @@ class _Alike(Struct, frozen=True):
             "data": self.data,
         }
 
-    def read(self, policy: Policy) -> Content:
-        """Return it as it is read from a request."""
-        codes = [*self.topics, *[_keys([one]) for one in self.codes]]
-        age = period(self.age, policy.zone) if self.age else None
-        return Content(
-            classes=tuple([_keys(one, RESOURCE_TYPES) for one in self.classes]) or None,
-            codes=tuple([one for one in codes if one]) or None,
-            labels=labels_among(_keys(self.labels)) or None,
-            period=age,
-            unreadable_period=bool(self.age) and age is None,
-            withhold=policy.unlabelled == "withhold",
-        )
+
+class _Content:
+    """Be the content of a question, read as if `_Alike` had been written down.
+
+    It is worked out no further than a consent asks: most say nothing of content.
+    """
+
+    def __init__(self, told: Told, policy: Policy, directory: Directory) -> None:
+        self._alike, self._zone = _Alike(told), policy.zone
+        self._directory = directory
+        self.withhold = policy.unlabelled == "withhold"
+
+    @cached_property
+    def classes(self) -> tuple[Concept, ...] | None:
+        return tuple([_keys(one, RESOURCE_TYPES) for one in self._alike.classes]) or None
+
+    @cached_property
+    def codes(self) -> tuple[Concept, ...] | None:
+        found = [*concepts_of(self._alike.about), *[_keys([one]) for one in self._alike.codes]]
+        return tuple([one for one in found if one]) or None
+
+    @cached_property
+    def labels(self) -> Labels | None:
+        return labels_among(_keys(self._alike.labels)) or None
+
+    @cached_property
+    def period(self) -> Interval | None:
+        return period(self._alike.age, self._zone) if self._alike.age else None
+
+    @cached_property
+    def unreadable_period(self) -> bool:
+        return bool(self._alike.age) and self.period is None
+
+    @cached_property
+    def data(self) -> tuple[Datum, ...] | None:
+        return data_of(self._alike.data, self._directory)
 
 
 def _keys(labels: Iterable[Label], known: str = "") -> Concept:
     """Return labels as the keys that are read from them once they are written as codings."""
     return frozenset([Key(system or known, code) for system, code in labels if code])
-
-
-def _alike_in(told: Told) -> _Alike:
-    resource, found = told.resource, told.parts
-    parts = [part for part in found if is_content(resource, part.path) or _stands_alone(part)]
-    parts = parts or list(found)
-    first, alone = parts[0], len(parts) == 1
-    classes: list[frozenset[Label]] = []
-    if _is_alike([part.classes for part in parts]):
-        classes = [one for one in (first.envelope - first.classes, first.classes) if one]
-    about: list[Mapping[str, Any]] = []
-    topics: tuple[Concept, ...] = ()
-    codes: list[Label] = []
-    if _is_alike([part.codes for part in parts]):
-        about = [one for name in ABOUT for one in mappings(resource.get(name))]
-        topics = concepts_of(about)
-        codes = _codes(found, topics)
-    return _Alike(
-        classes=classes,
-        about=about,
-        topics=topics,
-        codes=codes,
-        labels=found[0].labels if _is_alike([part.labels for part in found]) else frozenset(),
-        age=_span(first.ages) if _is_alike([part.ages for part in parts]) else _NOTHING,
-        data=_data(first.names - names_of(resource)) if alone else (),
-    )
 
 
 def _data(names: frozenset[str]) -> list[dict[str, Any]]:
@@ -356,16 +411,6 @@ def _as_concept(classes: frozenset[Label]) -> dict[str, Any]:
     """Return classes as one Coding, or as one concept where there are several names for it."""
     codings = [coding(one) for one in sorted(classes)]
     return codings[0] if len(codings) == 1 else {"coding": codings}
-
-
-def _codes(found: Sequence[Part], known: Sequence[Concept]) -> list[Label]:
-    """Return the codes in a resource other than those known, in order.
-
-    Its category, which has a place of its own in the request, is left out.
-    """
-    every = [part.codes for part in found if element_of(part.path) != "category"]
-    codes = frozenset[Label]().union(*every)
-    return sorted(codes.difference(*known)) if codes else []
 
 
 def _span(ages: Sequence[Age]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.rules.consent import decide
-from engine.rules.consent.criteria import Content, LabelCriterion, labels_of
+from engine.rules.consent.criteria import LabelCriterion, Stated, labels_of
 from engine.rules.decision import Decision
 
 LEVEL = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
@@ -159,7 +159,7 @@ def _criterion(name: str, stated: Any, piece: Any, removing: bool) -> bool:
     rule = LabelCriterion("securityLabel", stated, labels_of(stated))
     if not codes:
         return removing
-    return bool(rule.holds(Content(labels=labels_of(labels(*codes))), removing))
+    return bool(rule.holds(Stated(labels=labels_of(labels(*codes))), removing))
 
 
 def asked(consents: Any, request: Any, policy: Any) -> Decision:

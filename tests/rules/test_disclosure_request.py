@@ -266,6 +266,15 @@ def test_all_of_one_denied_kind_is_denied_at_once() -> None:
     assert decide(request, [consent(provision=[deny_hiv])], at=AT).decision != "permit"
 
 
+def test_a_number_that_a_family_shares_names_nobody() -> None:
+    """The subscriber number of a plan is that of the parents too: it does not tell who is meant."""
+    shared = {"type": coded("SN"), "system": "http://plan.example", "value": "77"}
+    own = {"system": "http://plan.example/mrn", "value": "1"}
+    people = [{"resourceType": "Patient", "id": "1", "identifier": [shared, own]}]
+    request = asked(message(), supporting=people)
+    assert request["patient"] == {"reference": "Patient/1", "identifier": [own]}
+
+
 def test_a_label_on_a_reason_is_no_code_of_the_words_beside_it() -> None:
     """What the words are about is asked for by its code, not by the labels that the code calls for.
 

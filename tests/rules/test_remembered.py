@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from engine.fhir.dates import moment
 from engine.rules.consent.codings import listed
+from engine.rules.consent.criteria import Content, Stated
 from engine.rules.consent.directory import Directories, Directory
-from engine.rules.consent.parties import name_of
+from engine.rules.consent.parties import NOBODY, name_of
 from engine.rules.consent.policy import Policy
 from engine.rules.consent.question import read_request
 from engine.rules.request import asked_about, question_about
@@ -33,6 +34,10 @@ PERIODS: tuple[Any, ...] = (
     *({"start": "2026"}, {"start": "soon"}, {"start": "2026-05-01T10:00:01Z", "end": "2026-05-02"}),
 )
 TABLE = read_table()[0]
+
+
+def silent(directory: Directory) -> Content:
+    return Stated()
 
 
 class World:
@@ -111,7 +116,15 @@ class World:
             {"entity": self.reference("Practitioner")},
         ]
         return [
-            {"resourceType": "Patient", "id": "1", **self.maybe(birthDate="2015-01-01")},
+            {
+                "resourceType": "Patient",
+                "id": "1",
+                **self.maybe(
+                    birthDate="2015-01-01",
+                    identifier=[{"system": "urn:npi", "value": "1"}],
+                    link=[{"type": "replaces", "other": {"reference": "Patient/2"}}],
+                ),
+            },
             {"resourceType": "Organization", "id": "1", "partOf": self.reference("Organization")},
             {"resourceType": "Practitioner", "id": "1"},
             {"resourceType": "Group", "id": "1", "member": members},
@@ -126,7 +139,8 @@ WORLDS = st.integers(0, 2**32).map(World)
 @given(WORLDS)
 def test_a_question_is_the_same_whether_written_down_or_not(make: World) -> None:
     """What the road asks equals what is read from the request that says the same in JSON."""
-    told = told_by(make.message(), [*make.people(), make.condition("1")], table=TABLE)
+    people = make.people()
+    told = told_by(make.message(), [*people, make.condition("1")], table=TABLE)
     policy = Policy(unlabelled=make.one("withhold", "pass"))
     given: dict[str, Any] = {
         "sender_system": MERCY,
@@ -135,10 +149,26 @@ def test_a_question_is_the_same_whether_written_down_or_not(make: World) -> None
     }
     straight = asked_about(told, **given, policy=policy)
     written = read_request(question_about(told, **given), policy)
-    assert replace(straight, stated={}, data=()) == replace(written, stated={}, data=())
-    assert list(straight.data) == list(written.data)
+    directory = Directory(people, (0, 1), "UTC")
+    assert directory.person(straight.patient) == directory.person(written.patient)
+    content, read = straight.content(directory), written.content(directory)
+    for name in Stated.__struct_fields__:
+        assert getattr(content, name) == getattr(read, name), name
+    alike: dict[str, Any] = {"stated": {}, "content": silent, "patient": NOBODY}
+    assert replace(straight, **alike) == replace(written, **alike)
     for name, said in straight.stated.items():
+        if name == "patient" and said:
+            assert said.get("reference") == written.stated[name].get("reference")
+            continue
         assert list(listed(said)) == list(listed(written.stated.get(name)))
+
+
+@settings(max_examples=500)
+@given(WORLDS)
+def test_labels_known_ahead_are_those_of_the_parts(make: World) -> None:
+    """What is told of labels before the parts are worked out is what the parts bear."""
+    told = told_by(make.message(), [make.condition("1")], table=TABLE)
+    assert told.labels == {part.path: part.labels for part in told.parts}
 
 
 def seen(directory: Directory) -> list[Any]:

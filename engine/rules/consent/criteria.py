@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -76,8 +76,42 @@ def class_known(given: Any) -> Concept:
     return frozenset(key for key in found if key)
 
 
-class Content(Struct, frozen=True):
-    """Hold what the request states about content; None where it states nothing of that kind."""
+class Content(Protocol):
+    """Tell what a request states about content; None where it states nothing of that kind.
+
+    `withhold` says that content without label is withheld under a rule about labels.
+    """
+
+    @property
+    def classes(self) -> tuple[Concept, ...] | None: ...
+    @property
+    def codes(self) -> tuple[Concept, ...] | None: ...
+    @property
+    def labels(self) -> Labels | None: ...
+    @property
+    def period(self) -> Interval | None: ...
+    @property
+    def unreadable_period(self) -> bool: ...
+    @property
+    def data(self) -> tuple[Datum, ...] | None: ...
+    @property
+    def withhold(self) -> bool: ...
+
+
+def states_content(content: Content) -> bool:
+    """Tell whether a request states anything about content; labels are the easiest to know."""
+    return bool(
+        content.labels
+        or content.classes
+        or content.codes
+        or content.period
+        or content.unreadable_period
+        or content.data
+    )
+
+
+class Stated(Struct, frozen=True):
+    """Hold what a request states about content, each field known."""
 
     classes: tuple[Concept, ...] | None = None
     codes: tuple[Concept, ...] | None = None
@@ -86,18 +120,6 @@ class Content(Struct, frozen=True):
     unreadable_period: bool = False
     data: tuple[Datum, ...] | None = None
     withhold: bool = True
-
-    @property
-    def stated(self) -> bool:
-        """Tell whether the request states anything about content."""
-        return bool(
-            self.classes
-            or self.codes
-            or self.labels
-            or self.period
-            or self.unreadable_period
-            or self.data
-        )
 
 
 class Datum(Struct, frozen=True):

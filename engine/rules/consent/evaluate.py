@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from engine.rules.consent.codings import CONFIDENTIALITY
 from engine.rules.consent.compile import CompiledConsent, Effect, Provision, Scope
-from engine.rules.consent.criteria import Content, Criterion, LabelCriterion
+from engine.rules.consent.criteria import Content, Criterion, LabelCriterion, states_content
 from engine.rules.consent.directory import Party
 from engine.rules.consent.match import CONTENT, PURPOSE, UNCLEAR, gate
 from engine.rules.consent.question import Question
@@ -113,7 +113,6 @@ class _Walk:
     """Walk one consent's provisions; one per consent and recipient."""
 
     __slots__ = (
-        "_content_stated",
         "_explicit",
         "_finding",
         "_may_permit",
@@ -128,7 +127,6 @@ class _Walk:
         self._finding, self._question, self._recipient = finding, question, recipient
         self._may_permit = may_permit
         self._explicit = question.policy.nested_type == "explicit"
-        self._content_stated = question.content.stated
         self._own = question.policy.nested_purpose == "own"
 
     def root(self, provision: Provision, effect: Effect) -> None:
@@ -156,9 +154,10 @@ class _Walk:
         if not scope:
             return {}
         alone = provision.deny_scope if denying else provision.permit_scope
-        if scope is alone and provision.readable and not self._content_stated:
+        content = self._question.content
+        if scope is alone and provision.readable and not states_content(content):
             return dict(provision.residual)
-        return region(scope, self._question.content, denying=denying)
+        return region(scope, content, denying=denying)
 
     def deny(self, provision: Provision, scope: Scope) -> Deny | None:
         match = self._region(provision, scope, denying=True)

@@ -104,8 +104,11 @@ def name_of(given: Any, type_name: str | None = None) -> Name:
 
 def _identifier_keys(given: Mapping[str, Any]) -> frozenset[str]:
     """Return the keys of the identifiers of a Reference, or of an Identifier itself."""
-    stated = listed(given["identifier"]) if "identifier" in given else [given]
-    return frozenset([key for key in map(identifier_key, stated) if key])
+    stated = given.get("identifier", given)
+    if isinstance(stated, dict):
+        key = identifier_key(stated)
+        return frozenset((key,)) if key else _NO_KEYS
+    return frozenset([key for key in map(identifier_key, listed(stated)) if key])
 
 
 @lru_cache(maxsize=8192)

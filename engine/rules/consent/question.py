@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -20,7 +21,7 @@ from engine.rules.consent.codings import (
     listed,
     mappings,
 )
-from engine.rules.consent.criteria import Content, Datum, class_known, labels_of
+from engine.rules.consent.criteria import Content, Datum, Stated, class_known, labels_of
 from engine.rules.consent.directory import Directory, Party
 from engine.rules.consent.parties import Name, joined, name_of
 from engine.rules.consent.policy import Policy
@@ -33,8 +34,9 @@ _AUTHORS = ("author", "performer", "recorder", "asserter", "informationSource", 
 class Asked(Struct, frozen=True):
     """Hold what a request states: every code and name is read, nobody is looked up yet.
 
-    `recipients` are names, each with how the request gave it; `data` is as it was given; `stated`
-    is the request for the record, or as much of it as the record keeps.
+    `recipients` are names, each with how the request gave it. `content` tells what is stated of the
+    content once it is known who is who. `stated` is the request for the record, or as much of it
+    as the record keeps.
     """
 
     patient: Name
@@ -42,10 +44,9 @@ class Asked(Struct, frozen=True):
     recipients: tuple[tuple[Name, Mapping[str, Any]], ...]
     purposes: tuple[Concept, ...]
     category: frozenset[Key]
-    content: Content
+    content: Callable[[Directory], Content]
     stated: Mapping[str, Any]
     sent: Any = None
-    data: Sequence[Any] = ()
     actions: frozenset[str] = _DISCLOSE
     scope: frozenset[Key] = frozenset()
 
@@ -106,10 +107,6 @@ def question_of(asked: Asked, directory: Directory, at: str, policy: Policy) -> 
     """Look up who is who in what was asked."""
     now = instant(at, policy)
     patient = directory.person(asked.patient) if directory else asked.patient.keys
-    content = asked.content
-    if asked.data:
-        data = tuple(_datum(one, directory) for one in asked.data)
-        content = replace(content, data=data)
     return Question(
         patient=patient,
         senders=tuple([directory.party(name) for name in asked.senders]),
@@ -118,7 +115,7 @@ def question_of(asked: Asked, directory: Directory, at: str, policy: Policy) -> 
         actions=asked.actions,
         scope=asked.scope,
         category=asked.category,
-        content=content,
+        content=asked.content(directory),
         at=now,
         outreach=_outreach(asked.sent, now, policy),
         directory=directory,
@@ -138,10 +135,9 @@ def read_request(request: Mapping[str, Any], policy: Policy) -> Asked:
         ),
         purposes=stated_concepts(_given(request, "purpose", "purposeOfUse"), ACT_REASON),
         category=all_keys(request.get("category"), CONSENT_CATEGORY),
-        content=_content(request, policy),
+        content=partial(_content, request, policy),
         stated=request,
         sent=request.get("sent"),
-        data=_given(request, "data"),
         actions=_actions(request),
         scope=all_keys(request.get("scope"), CONSENT_SCOPE),
     )
@@ -222,20 +218,26 @@ def _recipients(
 _NOBODY = (Recipient(None, {}, ""),)
 
 
-def _content(request: Mapping[str, Any], policy: Policy) -> Content:
+def _content(request: Mapping[str, Any], policy: Policy, directory: Directory) -> Content:
     stated = _given(request, "dataPeriod")
     age = period(stated[0], policy.zone) if stated else None
     if stated and isinstance(stated[0], str):
         age = moment(stated[0], policy.zone)
     classes = map(class_known, _given(request, "class", "resourceType"))
-    return Content(
+    return Stated(
         classes=tuple(concept for concept in classes if concept) or None,
         codes=stated_concepts(_given(request, "code")) or None,
         labels=labels_of(_given(request, "securityLabel")) or None,
         period=age,
         unreadable_period=bool(stated) and age is None,
+        data=data_of(_given(request, "data"), directory),
         withhold=policy.unlabelled == "withhold",
     )
+
+
+def data_of(given: Sequence[Any], directory: Directory) -> tuple[Datum, ...] | None:
+    """Return the pieces of content that are asked for; None where none is named."""
+    return tuple([_datum(one, directory) for one in given]) or None
 
 
 def _datum(given: Any, directory: Directory) -> Datum:

@@ -195,11 +195,9 @@ def carries_authority(
     name: Name, patient: frozenset[str], directory: Directory, policy: Policy, at: Interval
 ) -> bool:
     """Tell whether a recipient is a guardian, attorney, or parent of the minor member, now."""
-    return any(
-        _guards(person, patient, directory, policy, at)
-        for person in directory.found(name.keys)
-        if person.kind == "RelatedPerson"
-    )
+    people = directory.of_type("RelatedPerson")
+    named = [person for person in people if not person.keys.isdisjoint(name.keys)]
+    return any(_guards(person, patient, directory, policy, at) for person in named)
 
 
 def _guards(
