@@ -22,6 +22,8 @@ from engine.transform.adapter import Adapter
 from engine.transform.cases import CaseResult, run_cases
 from engine.transform.certify import certificate, certificate_path, stale
 from engine.transform.coverage import Coverage
+from engine.transform.family import to_siblings
+from engine.transform.family_bundle import Taken, entries_of, redirected, take_families
 from engine.transform.load import Folder, Loaded, load_folder
 from engine.transform.mapping import Direction
 from engine.transform.passthrough import PassThrough
@@ -331,18 +333,58 @@ class _Mapper:
         return adapter.sources[self.direction]
 
     def tree(self, tree: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the result, or a Bundle of the results of its entries."""
+        """Return the result, or a Bundle of the results of its entries; siblings become one."""
         if tree.get("resourceType") != "Bundle" or not isinstance(tree.get("entry"), list):
-            return self.one(tree, "")
+            return self.alone(tree)
+        taken = self.families(tree["entry"])
         entries = []
         for index, entry in enumerate(tree["entry"]):
             inner = entry.get("resource") if isinstance(entry, dict) else None
+            if index in taken.made:
+                entries += entries_of(entry, taken.made[index])
+                continue
             if isinstance(inner, dict):
                 made = self.one(inner, f"Bundle.entry[{index}]")
                 entry = {**entry, "resource": made} if made is not None else None
             if entry is not None:
                 entries.append(entry)
-        return {**tree, "entry": entries}
+        return {**tree, "entry": redirected(entries, taken.targets) if taken.targets else entries}
+
+    def alone(self, tree: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the result of one resource; a whole that leaves as several is a Bundle of them."""
+        adapter = self.adapter(tree)
+        if self.direction == "to_canonical" or not isinstance(adapter, Adapter) or not adapter.seam:
+            return self.one(tree, "")
+        results = to_siblings(adapter, tree)
+        self.diagnostics += [problem for result in results for problem in result.diagnostics]
+        made = [{"resource": one.resource} for one in results if one.resource is not None]
+        if len(results) == 1:
+            return results[0].resource
+        return {"resourceType": "Bundle", "type": "collection", "entry": made} if made else None
+
+    def families(self, entries: list[Any]) -> Taken:
+        """Take the entries that are siblings, or leave as such, through their adapters."""
+        placed: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+        for index, entry in enumerate(entries):
+            inner = entry.get("resource") if isinstance(entry, dict) else None
+            if not isinstance(inner, dict):
+                continue
+            loaded = self.loaded.get(str(inner.get("resourceType")))
+            if loaded is not None and loaded.plan is not None and loaded.plan.siblings is not None:
+                placed.setdefault(inner["resourceType"], []).append((index, inner))
+        taken = Taken()
+        for found in placed.values():
+            adapter = self.adapter(found[0][1])
+            if isinstance(adapter, Adapter):
+                one = take_families(adapter, self.direction, found)
+                taken.made |= one.made
+                taken.targets |= one.targets
+                self.diagnostics += one.diagnostics
+        for index, entry in enumerate(entries):
+            if index in taken.made and isinstance(entry.get("fullUrl"), str):
+                name = f"{entry['resource']['resourceType']}/{entry['resource'].get('id', '')}"
+                taken.targets[entry["fullUrl"]] = taken.targets.get(name, [])
+        return taken
 
     def one(self, tree: dict[str, Any], at: str) -> dict[str, Any] | None:
         adapter = self.adapter(tree)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from itertools import permutations
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from engine.cli import build
 from engine.transform.adapter import Adapter, load_adapters
 from engine.transform.cases import run_cases
 from engine.transform.family import to_siblings, to_wholes
@@ -398,6 +401,39 @@ def test_the_certificate_says_what_becomes_of_siblings() -> None:
     assert loaded.plan.siblings is not None
     for name in loaded.plan.siblings.others:
         assert f"    {name}: invertible" in text
+
+
+def test_map_takes_a_bundle_of_siblings_there_and_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One entry stands for both, the plan names it; the way back gives both, and the plan both."""
+    plan = {"resourceType": "CarePlan", "id": "p", "status": "active", "intent": "plan"}
+    named = [{"reference": "CareTeam/t_a"}, {"reference": "http://a.example/fhir/CareTeam/t_b"}]
+    plan |= {"subject": {"reference": "Patient/1"}, "careTeam": named}
+    entries = [{"resource": one} for one in (_team("t_a", "A"), _team("t_b", "B"), plan)]
+    entries[1]["fullUrl"] = "http://a.example/fhir/CareTeam/t_b"
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+    monkeypatch.chdir(MAPPINGS.parent)
+    file = tmp_path / "bundle.json"
+    file.write_text(json.dumps(bundle))
+    there = _mapped("canonical", file)
+    team, plan_there = (entry["resource"] for entry in there["entry"])
+    assert len(team["participant"]) == 2
+    assert plan_there["careTeam"] == [{"reference": f"CareTeam/{team['id']}"}]
+    file.write_text(json.dumps(there))
+    back = [entry["resource"] for entry in _mapped("dialect", file)["entry"]]
+    assert back[:2] == [_team("t_a", "A"), _team("t_b", "B")]
+    assert [one["reference"] for one in back[2]["careTeam"]] == ["CareTeam/t_a", "CareTeam/t_b"]
+    file.write_text(json.dumps(team))
+    alone = _mapped("dialect", file)
+    assert [entry["resource"]["id"] for entry in alone["entry"]] == ["t_a", "t_b"]
+
+
+def _mapped(to: str, file: Path) -> Tree:
+    words = ["map", "--dialect", "text-first", "--to", to, str(file)]
+    found = CliRunner().invoke(build("map"), words)
+    assert found.exit_code == 0, found.output
+    return dict(json.loads(found.stdout))
 
 
 def test_any_order_of_three_makes_one_team(teams: Adapter) -> None:
