@@ -72,15 +72,16 @@ def _communication() -> Resource:
 
 
 def _careplan() -> Resource:
+    """Return a plan of a member, to be revised with each number: nobody has a plan a second."""
     bundle = json.loads(sample("02-team-and-plan"))
     made: Resource = next(
         e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == "CarePlan"
     )
     for name in ("careTeam", "goal"):
         made.pop(name, None)
-    made["id"] = "plan-987654321"
+    made["id"] = "plan-of-avery-x"
     for identifier in made.get("identifier", ()):
-        identifier["value"] = "plan-987654321"
+        identifier["value"] = "plan-of-avery-x"
     made["subject"]["reference"] = "Patient/avery-x"
     made["title"] = f"Plan {_PLACE}"
     first = made["activity"]
