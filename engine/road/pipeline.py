@@ -71,11 +71,10 @@ def run(submission: Submission, trip: Trip) -> Travelled:
     """Run all units of a message over the road; nothing here reads clock, disk or network."""
     arrived = _through(ARRIVING, [Next(unit) for unit in submission.units], trip)
     names = _identified([one.unit for one in arrived if isinstance(one, Next)], trip)
-    facts = _named(trip.facts, names)
+    trip = replace(trip, facts=_named(trip.facts, names))
     outcomes = _merge(arrived, names.units)
-    outcomes = _through(UNDERSTANDING, outcomes, replace(trip, facts=facts))
-    outcomes = _whole(outcomes, replace(trip, facts=facts))
-    known = facts.knowing(o.unit for o in outcomes if not isinstance(o, Reject))
+    outcomes = _whole(_through(UNDERSTANDING, outcomes, trip), trip)
+    known = trip.facts.knowing(o.unit for o in outcomes if not isinstance(o, Reject))
     trip = replace(trip, facts=known)
     outcomes, trip = _identities(outcomes, trip)
     outcomes = [*submission.refused, *_through(LEAVING, outcomes, trip, OTHER_TYPES)]
@@ -112,6 +111,8 @@ def _identities(outcomes: Sequence[Outcome], trip: Trip) -> tuple[list[Outcome],
     Each is taken to be known at its destinations once it goes there; where one cannot go after
     all, the others are written again without it.
     """
+    if not any(outcome.unit.type in IDENTITY_TYPES for outcome in outcomes):
+        return list(outcomes), trip
     failed: set[str] = set()
     while True:
         told = {
@@ -150,15 +151,22 @@ def _through(
     trip: Trip,
     types: Container[str] = ALL_TYPES,
 ) -> list[Outcome]:
-    done = list(outcomes)
+    return [
+        _travelled(outcome.unit, stages, trip)
+        if isinstance(outcome, Next) and outcome.unit.type in types
+        else outcome
+        for outcome in outcomes
+    ]
+
+
+def _travelled(unit: Unit, stages: Sequence[Stage], trip: Trip) -> Outcome:
+    """Take one unit through the stages, as far as it gets: none looks at another unit."""
+    outcome: Outcome = Next(unit)
     for stage in stages:
-        done = [
-            stage(outcome.unit, trip)
-            if isinstance(outcome, Next) and outcome.unit.type in types
-            else outcome
-            for outcome in done
-        ]
-    return done
+        outcome = stage(outcome.unit, trip)
+        if not isinstance(outcome, Next):
+            break
+    return outcome
 
 
 def _announced(outcomes: Sequence[Outcome]) -> dict[Key, str]:

@@ -176,11 +176,11 @@ class Links:
 
     def including(self, found: Mapping[Key, str]) -> Links:
         """Return these links together with `found`."""
-        known = {entity: list(keys) for entity, keys in self.known.items()}
+        known = dict(self.known)
         for key, entity in found.items():
-            keys = known.setdefault(entity, [])
+            keys = known.get(entity, ())
             if key not in keys:
-                keys.append(key)
+                known[entity] = [*keys, key]
         return Links({**self.entities, **found}, known)
 
 
