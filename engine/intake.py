@@ -8,14 +8,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from engine.clock import Clock, after
-from engine.coordination.reactions import KIND as REACT
-from engine.coordination.reactions import reaction_key
+from engine.coordination.reactions import react_later
 from engine.diagnostics import Diagnostic, operation_outcome
 from engine.errors import StoreError
 from engine.fhir.json import loads
 from engine.gather import gather
 from engine.keeping import keep_message, keep_units, other_decisions, state_of
-from engine.message import Message, Outcome, Reject, Resource
+from engine.message import Message, Next, Outcome, Reject, Resource
 from engine.metrics import Metrics
 from engine.parse import Limits, parse
 from engine.pressure import Pressure
@@ -187,7 +186,8 @@ def _accept(
     keep_units(tx, message, travelled)
     _learn(tx, project, travelled, message.system)
     if project.config.coordination is not None and state == "accepted":
-        tx.timers.set(reaction_key(message.id), REACT, tx.now, {"message": message.id})
+        kept = (one.unit for one in travelled.outcomes if isinstance(one, Next))
+        react_later(tx, project, message.id, kept)
     return Accepted(
         told,
         message.id,
