@@ -6,7 +6,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
-from engine.coordination import notification, outreach, reactions, records_timers, records_watch
+from engine.coordination import (
+    consent_end,
+    notification,
+    outreach,
+    reactions,
+    records_timers,
+    records_watch,
+)
 from engine.project import Project
 from engine.store import TimerRow, Transaction
 from engine.subscriptions import lifecycle
@@ -18,6 +25,7 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
     {
         reactions.KIND: reactions.react,
         outreach.KIND: outreach.set_out,
+        consent_end.KIND: consent_end.ended,
         notification.KIND: notification.send_notice,
         records_timers.REMIND: records_watch.remind,
         records_timers.DUE: records_watch.escalate,

@@ -84,15 +84,12 @@ def _assign(
 
 
 def concerns(tx: Transaction, project: Project, canonical: Resource) -> bool:
-    """Tell whether a resource may be a report about a call, or change what may be told."""
-    return canonical["resourceType"] in ("Consent", "Task")
+    """Tell whether a resource may be a report about a call."""
+    return bool(canonical["resourceType"] == "Task")
 
 
 def react(tx: Transaction, project: Project, happening: Happening) -> None:
-    """See what people report about calls and meetings, and take back what no consent covers now."""
-    members = {unit.member for unit in happening.units if unit.type == "Consent" and unit.member}
-    for member in sorted(members):
-        _take_back(tx, project, member)
+    """See what people report about calls and meetings."""
     for unit in happening.units:
         if unit.type != "Task" or unit.resource is None:
             continue
@@ -104,7 +101,7 @@ def react(tx: Transaction, project: Project, happening: Happening) -> None:
             _reported(tx, delivery, str(found.get("status")))
 
 
-def _take_back(tx: Transaction, project: Project, member: str) -> None:
+def take_back(tx: Transaction, project: Project, member: str) -> None:
     """Cancel the calls and meetings of a member that are still to be held without a permit."""
     for row in tx.resources.of_member("Task", tx.crosswalk.same(member)):
         found = loads(row.body)

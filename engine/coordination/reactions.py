@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from engine.coordination import (
+    consent_end,
     notification_events,
     outreach,
     outreach_tasks,
@@ -23,6 +24,7 @@ KIND = "react"
 REACTIONS: tuple[Reaction, ...] = (
     Reaction(records_watch.concerns, records_watch.follow_records),
     Reaction(notification_events.concerns, notification_events.notice_events),
+    Reaction(consent_end.concerns, consent_end.follow_consents),
     Reaction(outreach_tasks.concerns, outreach_tasks.react),
     Reaction(outreach.concerns, outreach.react),
     Reaction(review.concerns, review.review_after),

@@ -254,7 +254,7 @@ def note_review(tx: Transaction, found: Tracked, by: str, verdict: str | None) -
 def record(tx: Transaction, project: Project, found: Tracked, task: Resource, what: str) -> None:
     """Put a changed request on record for its asker; it goes to no system."""
     cause = f"records {what} {task['id']}"
-    produce(tx, project, found.asker, [_plain(task)], cause=cause, to=NOBODY)
+    produce(tx, project, found.asker, [bare(task)], cause=cause, to=NOBODY)
 
 
 def hand_over(
@@ -262,11 +262,11 @@ def hand_over(
 ) -> Outcome:
     """Let an answered request go to its asker, on behalf of the system that answered."""
     cause = f"records answer {task['id']}"
-    made = produce(tx, project, system, [_plain(task)], cause=cause, to=found.asker)
+    made = produce(tx, project, system, [bare(task)], cause=cause, to=found.asker)
     return made.outcomes[0]
 
 
-def _plain(task: Resource) -> Resource:
+def bare(task: Resource) -> Resource:
     """Return a stored resource without the version and instant that the store gave it."""
     meta = {
         name: part

@@ -23,6 +23,7 @@ from engine.coordination.records import (
 )
 from engine.coordination.records_match import ANSWERING, matching
 from engine.coordination.records_providers import Provider, named, providers
+from engine.coordination.records_requests import settle_asked
 from engine.coordination.records_states import WAITING, in_order
 from engine.coordination.records_tasks import (
     BUSINESS,
@@ -94,6 +95,7 @@ def _task_came(
         return
     if not _follows(tx, unit, task):
         tx.audit.append("records.out-of-order", body, message=unit.message_id, actor=system)
+    settle_asked(tx, project, found)
     if found.stage == "reviewed":
         _review_came(tx, project, found, system)
         return
@@ -208,6 +210,8 @@ def _answer(
         body = body | {"code": outcome.diagnostics[0].code}
     else:
         notify(tx, project, str(unit.member), "records-released", f"Task/{found.task['id']}")
+        if (now := request(tx, project, found.task["id"])) is not None:
+            settle_asked(tx, project, now)
     tx.audit.append(kind, body, message=unit.message_id, actor=system)
 
 
