@@ -157,7 +157,7 @@ class Adapter:
             if not problems:
                 raise
             return Result(None, tuple(problems))
-        known = way.written if run.kept else None
+        known = way.written if run.kept and "contained" not in resource else None
         if not run.diagnostics:
             return Result(made, (), written=known)
         return _result(made, run, known)
