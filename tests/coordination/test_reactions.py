@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,9 @@ def _arrival(name: str) -> Arrival:
 
 
 def _timer(message: str) -> TimerRow:
-    return TimerRow(reaction_key(message), "react", "", "waiting", 0, None, {"message": message})
+    return TimerRow(
+        reaction_key(message), "react", "", "waiting", 0, None, {"message": message}, "", ""
+    )
 
 
 def _written(tx: Transaction) -> tuple[int, int, int]:
@@ -59,7 +62,7 @@ def test_a_told_communication_sets_no_timer(day: Any) -> None:
     """Nobody is to be told of what was told already, so nothing is looked at later."""
     _, store, messages = day
     told = messages[DAY.index("05-outreach")]
-    assert store.read(lambda tx: tx.timers.get(reaction_key(told))) is None
+    assert not _is_set(store, told)
 
 
 @pytest.mark.parametrize("name", ["02-team-and-plan", "08-revocation", "14-plan-revised"])
@@ -67,19 +70,19 @@ def test_a_team_a_plan_or_a_revocation_sets_one(day: Any, name: str) -> None:
     """A new team or plan is reviewed, and a revocation takes back what waits to be told."""
     _, store, messages = day
     message = messages[DAY.index(name)]
-    assert store.read(lambda tx: tx.timers.get(reaction_key(message))) is not None
+    assert _is_set(store, message)
 
 
 def test_what_concerns_no_reaction_is_left_alone_by_all(day: Any) -> None:
     """Where no reaction says that a message concerns it, running them all writes nothing."""
     project, store, messages = day
-    quiet = [
-        message
-        for message in messages
-        if store.read(lambda tx, key=reaction_key(message): tx.timers.get(key)) is None
-    ]
-    assert len(quiet) >= 1
+    quiet = [message for message in messages if not _is_set(store, message)]
+    assert quiet
     for message in quiet:
         before = store.read(_written)
-        store.write(lambda tx, timer=_timer(message): react(tx, project, timer)).result()
+        store.write(partial(react, project=project, timer=_timer(message))).result()
         assert store.read(_written) == before
+
+
+def _is_set(store: Store, message: str) -> bool:
+    return store.read(lambda tx: tx.timers.get(reaction_key(message))) is not None
