@@ -102,10 +102,12 @@ class Compiler(Moves):
             if step.operation not in ("copy", "cross_version") and (pair is None or pair.modifiers):
                 continue
             for end in step.source(self.direction):
-                if "." in end.element.type and not end.names[1:]:
+                kind = end.element.type
+                if ("." in kind or kind == "Resource") and not end.names[1:]:
                     at = scope.spec("." + end.text)
-                    value = f"{scope.s}.get({end.name!r})"
-                    self.source.line(f"run.modifiers({level}, {value}, {at})")
+                    with self.source.block(f"if {end.name!r} in {scope.s}:"):
+                        value = f"{scope.s}[{end.name!r}]"
+                        self.source.line(f"run.modifiers({level}, {value}, {at})")
 
     def alone(self, s: str, steps: list[Step], taken: dict[Step, list[str]]) -> str:
         """Return the cheaper guard by counting, for objects of which one element is read."""
