@@ -172,6 +172,7 @@ BAD = [
     pytest.param("store: postgresql://u:pw@db/x\n", "C109", "18:8", None, id="password in file"),
     pytest.param("structure_only: [Encountr]\n", "C116", "18:18", "Encounter", id="no such type"),
     pytest.param("rules: {consent: {applies_to: [Taks]}}\n", "C116", "18:32", "Task", id="typo"),
+    pytest.param("rules: {consent: {applies_to: Consent}}\n", "C123", "18:31", None, id="consent"),
     pytest.param("rules: {consent: {policy: strict}}\n", "C103", "18:27", None, id="no mapping"),
 ]
 

@@ -96,3 +96,26 @@ def test_a_new_key_is_one_that_can_be_used() -> None:
     key = run("store", "key").strip()
     assert len(key) == 44
     assert new_key() != key
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("ledger", "list"), ("ledger", "verify"), ("consents", "W1"), ("records", "list")],
+    ids=" ".join,
+)
+def test_what_only_looks_makes_no_record(
+    config: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """Where there is no record, looking at it is refused, and none is begun."""
+    done = CliRunner().invoke(build(words[0]), [*words, "--config", str(config)])
+    assert done.exit_code == 2
+    assert "no record at" in done.output
+    assert not (tmp_path / "record.db").exists()
+
+
+def test_an_address_without_a_record_is_refused(tmp_path: Path) -> None:
+    """A misspelt --store is said, and makes no empty file."""
+    address = f"sqlite:///{tmp_path}/typo.db"
+    done = CliRunner().invoke(build("ledger"), ["ledger", "list", "--store", address])
+    assert done.exit_code == 2
+    assert not (tmp_path / "typo.db").exists()

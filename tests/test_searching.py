@@ -80,3 +80,16 @@ def test_pages_show_everything_once(place: Town) -> None:
         url = following[0].removeprefix("http://engine") if following else None
     assert sorted(seen) == sorted(whole)
     assert len(whole) >= 3
+
+
+def test_the_capability_statement_says_what_auditors_may_search(tmp_path: Path) -> None:
+    """AuditEvent and Provenance stand in it with their parameters, and the CDS hook by name."""
+    with town(tmp_path) as place:
+        rest = place.send("", "GET", "/fhir/metadata").json()["rest"][0]
+        found = {
+            one["type"]: [given["name"] for given in one["searchParam"]]
+            for one in rest["resource"]
+            if one["type"] in ("AuditEvent", "Provenance")
+        }
+        assert found == {"AuditEvent": ["patient", "entity", "date"], "Provenance": ["target"]}
+        assert "patient-consent-consult" in rest["documentation"]

@@ -58,7 +58,7 @@ def import_(
     Rows with the same word in `same_as` mean the same. All of the file is taken, or nothing.
     """
     text = _text(file)
-    with record(config, store) as (opened, project):
+    with record(config, store, new=True) as (opened, project):
         systems = None if project is None else frozenset(project.config.systems)
         groups, problems = read_crosswalk(text, str(file), systems)
         if problems:
@@ -98,7 +98,7 @@ def link(
         raise typer.Exit(MISUSE)
     here = Place("command line", 1, 1)
     group = Group(keys[0].type, here, dict.fromkeys(keys, here))
-    with record(config, store) as (opened, project):
+    with record(config, store, new=True) as (opened, project):
         try:
             done = opened.write(lambda tx: take(tx, [group], project, "link", merge)).result()
         except Conflict as conflict:

@@ -18,7 +18,7 @@ from rich.text import Text
 from engine import ledger, retention
 from engine.audit import Ends
 from engine.cli.ledger_text import trace_lines
-from engine.cli.loading import MISUSE, ConfigOption, open_project, open_store
+from engine.cli.loading import MISUSE, ConfigOption, must_exist, open_project, open_store
 from engine.clock import SystemClock, after
 from engine.errors import StoreError
 from engine.events import Wanted, events
@@ -43,15 +43,22 @@ ByOption = Annotated[
 
 
 @contextmanager
-def record(config: Path, address: str | None) -> Iterator[tuple[Store, Project | None]]:
-    """Open the record at `address`, else the one that the project names (and the project)."""
+def record(
+    config: Path, address: str | None, *, new: bool = False
+) -> Iterator[tuple[Store, Project | None]]:
+    """Open the record at `address`, else the one that the project names (and the project).
+
+    One that is not there is begun only where it may be `new`.
+    """
     try:
         if address is not None:
+            if not new:
+                must_exist(address)
             with Store.open(address, clock=SystemClock()) as store:
                 yield store, None
         else:
             project = open_project(config)
-            with open_store(project) as store:
+            with open_store(project, new=new) as store:
                 yield store, project
     except StoreError as error:
         print(f"The record cannot be used: {error}", file=sys.stderr)

@@ -13,7 +13,7 @@ from engine.config.operations import Encryption
 from engine.diagnostics import Severity
 from engine.errors import ProjectError, StoreError
 from engine.project import Project, load
-from engine.store import PLAIN, Store, Vault
+from engine.store import PLAIN, Store, Vault, is_missing
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The project's config.yaml.")]
 MISUSE = 2
@@ -32,14 +32,26 @@ def open_project(config: Path, *, to_run: bool = False) -> Project:
         raise typer.Exit(MISUSE) from None
 
 
-def open_store(project: Project) -> Store:
-    """Open the project's record, or say why not and end with exit code 2."""
+def open_store(project: Project, *, new: bool = False) -> Store:
+    """Open the project's record, or say why not and end with exit code 2.
+
+    One that is not there is begun only where it may be `new`: what looks at a record must not
+    make an empty one.
+    """
     try:
+        if not new:
+            must_exist(project.config.store)
         vault = vault_of(project.config.encryption)
         return Store.open(project.config.store, clock=SystemClock(), vault=vault)
     except StoreError as error:
         print(f"The record cannot be opened: {error}", file=sys.stderr)
         raise typer.Exit(MISUSE) from None
+
+
+def must_exist(address: str) -> None:
+    """Raise StoreError where there is no record at an address."""
+    if is_missing(address):
+        raise StoreError(f"there is no record at {address}; `carelane serve` begins one")
 
 
 def vault_of(encryption: Encryption | None) -> Vault:

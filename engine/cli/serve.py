@@ -54,7 +54,7 @@ def serve(
     logs.configure()
     project = started(open_project(config, to_run=True), SystemClock().now())
     _spare_the_collector()
-    with open_store(project) as store:
+    with open_store(project, new=True) as store:
         settings = project.config.server
         chosen = port if port is not None else settings.port
         typer.echo(f"Carelane listens on http://{host or settings.host}:{chosen}/fhir", err=True)
@@ -149,7 +149,7 @@ def worker(
     project = started(open_project(config, to_run=True), SystemClock().now())
     _spare_the_collector()
     loop = uvicorn.Config("").get_loop_factory()
-    with open_store(project) as store, asyncio.Runner(loop_factory=loop) as runner:
+    with open_store(project, new=True) as store, asyncio.Runner(loop_factory=loop) as runner:
         runner.run(_deliver(project, store, leashed))
 
 

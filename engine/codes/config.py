@@ -198,4 +198,11 @@ CODES: tuple[Code, ...] = (
         "send. Give the system `interaction: batch`, where each entry has its own outcome, or "
         "`interaction: transaction`, or leave `batch` out.",
     ),
+    Code(
+        "C123",
+        "A Consent would need a consent",
+        "business-rule",
+        "`applies_to` lists the types that need a covering consent. A Consent is what covers: if "
+        "it needed one itself, the first could never be taken in, and a revocation neither.",
+    ),
 )

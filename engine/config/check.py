@@ -88,6 +88,12 @@ def _types(root: Node, reading: Reading) -> None:
     rules = root.get("rules")
     consent = rules.get("consent") if rules is not None else None
     applies_to = dict(_texts(consent.get("applies_to"))) if consent is not None else {}
+    if (place := applies_to.get("Consent")) is not None:
+        reading.problem(
+            "C123", "A Consent cannot need a consent that covers it.", place,
+            expected="the types that are told: CarePlan, CareTeam and others",
+            remedy="leave Consent out: the first one could never come in.",
+        )  # fmt: skip
     known = schema("R4").resources
     carried = [pair for route in _listed(root.get("routes")) for pair in _texts(route.get("types"))]
     for name, place in [*structure_only.items(), *applies_to.items(), *carried]:

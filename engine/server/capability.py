@@ -5,11 +5,25 @@ from __future__ import annotations
 from engine import __version__
 from engine.message import Resource
 from engine.project import Project
+from engine.rules.consent_consult import HOOK
 from engine.subscriptions.asked import PROFILE
 from engine.subscriptions.topics import IG, TOPICS
 
 _SEARCH = (("_id", "token"), ("identifier", "token"), ("patient", "reference"), ("status", "token"))
 _ALWAYS = ("CareTeam", "Consent", "CarePlan", "Communication")
+_AUDITED = {
+    "AuditEvent": (
+        "Decisions and disclosures, rendered from the ledger; for the operator's system.",
+        ("read", "search-type"),
+        (("patient", "reference"), ("entity", "reference"), ("date", "date")),
+    ),
+    "Provenance": (
+        "Where each delivery of a target came from, and which Consent it rests on; for the "
+        "operator's system.",
+        ("search-type",),
+        (("target", "reference"),),
+    ),
+}
 
 
 def capability(project: Project, base: str, at: str) -> Resource:
@@ -34,7 +48,13 @@ def capability(project: Project, base: str, at: str) -> Resource:
                     "description": "Each system authenticates by its own bearer token. A "
                     "Communication is refused unless an active Consent covers it."
                 },
-                "resource": [*(_resource(name) for name in sorted(types)), _subscription()],
+                "documentation": "CDS Hooks 2.0: GET "
+                f"{base.removesuffix('/fhir')}/cds-services lists `{HOOK}`.",
+                "resource": [
+                    *(_resource(name) for name in sorted(types)),
+                    _subscription(),
+                    *(_audited(name) for name in _AUDITED if name not in types),
+                ],
                 "interaction": [{"code": "transaction"}, {"code": "batch"}],
                 "operation": [
                     {
@@ -56,6 +76,9 @@ def _resource(name: str) -> Resource:
         "updateCreate": True,
         "searchParam": [{"name": name, "type": kind} for name, kind in _SEARCH],
     }
+    for given, kind in _AUDITED[name][2] if name in _AUDITED else ():
+        if given not in dict(_SEARCH):
+            resource["searchParam"].append({"name": given, "type": kind})
     if name == "Task":
         resource["searchParam"].append({"name": "business-status", "type": "token"})
     if name == "Patient":
@@ -68,6 +91,17 @@ def _resource(name: str) -> Resource:
         definition = "https://carelane.example/fhir/OperationDefinition/Consent-decide"
         resource["operation"] = [{"name": "decide", "definition": definition}]
     return resource
+
+
+def _audited(name: str) -> Resource:
+    """Return what is offered of the record for auditors."""
+    about, interactions, search = _AUDITED[name]
+    return {
+        "type": name,
+        "documentation": about,
+        "interaction": [{"code": code} for code in interactions],
+        "searchParam": [{"name": given, "type": kind} for given, kind in search],
+    }
 
 
 def _subscription() -> Resource:

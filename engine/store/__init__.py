@@ -1,6 +1,7 @@
 """The durable record: every message, decision and delivery, on SQLite or PostgreSQL."""
 
 from engine.store.ahead import Ahead
+from engine.store.database import is_missing
 from engine.store.rows import (
     AttemptRow,
     DecisionRow,
@@ -43,4 +44,5 @@ __all__ = [
     "UnitRow",
     "Vault",
     "WatchRow",
+    "is_missing",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -116,6 +117,15 @@ def parse_url(text: str) -> URL:
         f"the store's address starts with '{urlsplit(text).scheme}:'; "
         "expected sqlite:///path-to-a-file or postgresql://..."
     )
+
+
+def is_missing(text: str) -> bool:
+    """Tell whether an address names a file that is not there; raises StoreError for no address.
+
+    Whether a database on another machine is there is seen by connecting to it.
+    """
+    url = parse_url(text)
+    return url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file()
 
 
 def connect(url: URL, mode: Mode) -> Engine:

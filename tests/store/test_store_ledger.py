@@ -169,7 +169,7 @@ def test_verify_tells_whole_from_broken(desk: Desk, store_url: str) -> None:
     assert json.loads(run(ledger_app, store_url, "verify", "--json").output)["whole"] is True
 
 
-def test_unknown_id_and_unusable_store_have_their_exit_codes(store_url: str) -> None:
+def test_unknown_id_and_unusable_store_have_their_exit_codes(desk: Desk, store_url: str) -> None:
     """What is not there is a problem, a store that cannot be opened is misuse."""
     assert run(ledger_app, store_url, "trace", "unknown").exit_code == 1
     assert run(ledger_app, "mysql://x/y", "list").exit_code == 2
