@@ -208,9 +208,12 @@ class Journey:
             said = f"The crosswalk does not know this reference: {found.reason}"
             self.note("K001", said, spec, None)
             return reference
-        self.kept = self.kept and _points_elsewhere(found, reference)
-        if fits and bare and literal is not None and found.keys() == reference.keys():
-            self.crossings(targets)[literal] = found["reference"]
+        literal_now = found.get("reference")
+        if bare and is_pointer(literal_now) and _stands_alike(found, reference):
+            if fits:
+                self.crossings(targets)[literal] = literal_now
+        elif not _points_elsewhere(found, reference):
+            self.kept = False
         return found
 
     def within(self, tree: Tree, spec: Spec) -> Tree:
@@ -258,6 +261,11 @@ _NOWHERE = Place("", 0, 0)
 BARE = frozenset({"reference", "display"})
 """What a Reference holds of which nothing but its literal says what it means."""
 _TYPES = schema("R4").resources | schema("R5").resources
+
+
+def _stands_alike(new: Tree, old: Tree) -> bool:
+    """Tell whether beside the literal of a bare Reference nothing changed."""
+    return new.keys() == old.keys() and new.get("display") is old.get("display")
 
 
 def _points_elsewhere(new: Tree, old: Tree) -> bool:

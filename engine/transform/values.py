@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from engine.transform.frame import Frame, Scope
 from engine.transform.holding import can_hold
-from engine.transform.journey import BARE
 from engine.transform.plan import End, Step
 
 
@@ -171,16 +170,19 @@ class Values(Frame):
             far = f"if {self.is_far(step, x)}:"
             with self.source.block("if plain:"), self.source.block(loop), self.source.block(far):
                 self.source.line(call)
-        known, literal, items = (self.source.fresh(name) for name in ("k", "t", "l"))
-        again = f"{{**{x}, 'reference': {known}[{literal}]}}"
-        bare = self.source.constant(BARE.issuperset)
+        known, literal, items, y = (self.source.fresh(name) for name in ("k", "t", "l", "y"))
+        bare = f"(len({x}) == 1 or (len({x}) == 2 and 'display' in {x}))"
         with self.source.block("if not plain:"):
             targets = self.source.constant(self.targets(step))
             self.source.line(f"{known}, {items} = run.crossings({targets}), []")
             with self.source.block(loop):
                 self.source.line(f"{literal} = {x}.get('reference')")
-                found = f"{again} if {literal} in {known} and {bare}({x}) else {call}"
-                self.source.line(f"{items}.append({found})")
+                with self.source.block(f"if {literal} in {known} and {bare}:"):
+                    self.source.line(f"{y} = {x}.copy()")
+                    self.source.line(f"{y}['reference'] = {known}[{literal}]")
+                with self.source.block("else:"):
+                    self.source.line(f"{y} = {call}")
+                self.source.line(f"{items}.append({y})")
             self.write(scope, end, items if many else f"{items}[0]")
 
     def referring(self, step: Step, x: str, spec: str) -> str:
