@@ -8,25 +8,33 @@ turn the same is read again, which is cheap, and where it reads the same the ans
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from engine.store.session import Reads
-    from engine.store.transaction import Transaction
 
 P = TypeVar("P")
 
 
-class Ahead(Generic[P]):
-    """Hold what `work` found ahead of the turn; `work` reads, and changes nothing."""
+class Looking(Protocol):
+    """Look at a snapshot before the turn of a write comes; what fails there is left to the turn."""
 
-    def __init__(self, work: Callable[[Transaction], P]) -> None:
+    def look(self, snapshot: Any) -> None: ...
+
+
+class Ahead(Generic[P]):
+    """Hold what `work` found ahead of the turn, in a store's Transaction.
+
+    Work that writes is worked out in its turn only.
+    """
+
+    def __init__(self, work: Callable[[Any], P]) -> None:
         self._work = work
         self._found: P | None = None
         self._reads: Reads | None = None
         self._stamp: int | None = None
 
-    def look(self, snapshot: Transaction) -> None:
+    def look(self, snapshot: Any) -> None:
         """Work it out on a snapshot; where that fails it is worked out in its turn."""
         self._reads = None
         try:
@@ -36,7 +44,7 @@ class Ahead(Generic[P]):
             return
         self._reads, self._stamp = reads, snapshot.recall.stamp
 
-    def still(self, transaction: Transaction) -> P | None:
+    def still(self, transaction: Any) -> P | None:
         """Return what was found if it would be found again now; None where nobody knows."""
         recall = transaction.recall
         if self._reads is None or recall.changed or recall.stamp != self._stamp:

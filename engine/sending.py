@@ -52,9 +52,9 @@ class Sending:
         """Decide about a claimed delivery from the Consents as they stand in this transaction."""
         envelope = delivery.envelope
         if "outreach" in envelope:
-            return self._counted(outreach_sending.judge(tx, self.project, delivery))
+            return outreach_sending.judge(tx, self.project, delivery)
         if "subscription" in envelope:
-            return self._counted(telling.judge(tx, self.project, delivery))
+            return telling.judge(tx, self.project, delivery)
         row = tx.resources.version(delivery.type, envelope["entity"], envelope["version"])
         if row is None:
             return Withhold("record-missing")
@@ -72,20 +72,17 @@ class Sending:
             facts = with_named_wholes(tx, written, canonical, facts)
         trip = Trip(written, facts, envelope["source"])
         if envelope.get("parting"):
-            return self._counted(_parting(delivery, canonical, trip))
+            return _parting(delivery, canonical, trip)
         decision = decision_for(canonical, member_of(canonical), delivery.destination, trip)
-        self.metrics.decided.labels("sending", decision.decision, decision.code or "").inc()
         record = decision.record(delivery.destination)
         ruling = Ruling(decision.decision, decision.code, record)
         if decision.decision != "permit":
             return Withhold(WITHDRAWN, ruling)
         return self._anew(delivery, canonical, decision, ruling, trip)
 
-    def _counted(self, verdict: Permit | Withhold) -> Permit | Withhold:
-        if verdict.ruling is not None:
-            given = verdict.ruling
-            self.metrics.decided.labels("sending", given.decision, given.code or "").inc()
-        return verdict
+    def ruled(self, ruling: Ruling) -> None:
+        """Count a decision that is recorded."""
+        self.metrics.decided.labels("sending", ruling.decision, ruling.code or "").inc()
 
     def _anew(
         self,
@@ -239,5 +236,6 @@ def make_worker(
         clock,
         delivered=sending.delivered,
         gave_up=sending.gave_up,
+        ruled=sending.ruled,
         settings=settings,
     )

@@ -7,6 +7,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from engine.ahead import Looking
+
 T = TypeVar("T")
 
 
@@ -55,13 +57,14 @@ class Signal(Protocol):
 class Store(Protocol):
     """Run work in transactions that are durable once the future resolves.
 
-    The work gets the store's Transaction, may be run again, and changes nothing else.
+    The work gets the store's Transaction, may be run again, and changes nothing else; what it can
+    work out `ahead` of its turn keeps nobody waiting.
     """
 
     @property
     def signal(self) -> Signal: ...
 
-    def write(self, run: Callable[[Any], T]) -> Future[T]: ...
+    def write(self, run: Callable[[Any], T], ahead: Looking | None = None) -> Future[T]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,14 @@ Delivered = Callable[[Any, Delivery, str | None], None]
 
 The reference (`CareTeam/17`) is how the destination calls the resource, None where it did not say.
 """
+
+
+Ruled = Callable[[Ruling], None]
+"""Be told of each ruling that is recorded."""
+
+
+def nobody_counts(_ruling: Ruling) -> None:
+    """Do nothing about a ruling beyond recording it."""
 
 
 def nothing_more(_transaction: Any, _delivery: Delivery, _own: str | None) -> None:

@@ -12,14 +12,17 @@ import structlog
 from engine.clock import after
 from engine.deliver.answer import Answer
 from engine.deliver.destination import Destination, Destinations
+from engine.deliver.foresight import Foresight
 from engine.deliver.ports import (
     Delivered,
     Delivery,
     GaveUp,
     Judge,
     Permit,
+    Ruled,
     Ruling,
     Withhold,
+    nobody_counts,
     nobody_minds,
 )
 from engine.deliver.retry import Random
@@ -103,6 +106,7 @@ class Desk:
     lease: float
     batch: int
     gave_up: GaveUp = nobody_minds
+    ruled: Ruled = nobody_counts
 
     def conclude(self, delivery: Delivery, answer: Answer, started: str, ended: str) -> Result:
         """Return the result that an answer amounts to under the destination's retry policy."""
@@ -133,13 +137,15 @@ class Desk:
         most: Mapping[str, int],
         horizon: str | None = None,
         waning: Sequence[Delivery] = (),
+        foresight: Foresight | None = None,
     ) -> Callable[[Any], Turned]:
         """Return the work of one turn; all of it is durable together or nothing is.
 
         `most` is how many leases each destination may have at once. After the wall clock was set
         back, `horizon` is the instant behind which no lease or retry can really end. `waning` are
-        deliveries under way whose leases are to last longer.
+        deliveries under way whose leases are to last longer; `foresight` has judged ahead.
         """
+        verdict = self.judge if foresight is None else foresight.verdict
 
         def work(transaction: Any) -> Turned:
             for result in results:
@@ -147,7 +153,7 @@ class Desk:
             renewed = frozenset(self._renew(transaction, waning))
             if horizon is not None:
                 transaction.deliveries.rearm(horizon)
-            turned = self._claim(transaction, most) if most else Turned()
+            turned = self._claim(transaction, most, verdict) if most else Turned()
             turned.renewed = renewed
             return turned
 
@@ -183,12 +189,12 @@ class Desk:
                 ours = deliveries.give_back(id, fence)
         return bool(ours)
 
-    def _claim(self, transaction: Any, most: Mapping[str, int]) -> Turned:
+    def _claim(self, transaction: Any, most: Mapping[str, int], judge: Judge) -> Turned:
         claimed = transaction.deliveries.claim(self.name, self.batch, most, self.lease)
         turned = Turned(claimed=len(claimed), at=transaction.now)
         for delivery in claimed:
             if self._may_go(transaction, delivery) and (
-                task := self._decide(transaction, delivery)
+                task := self._decide(transaction, delivery, judge)
             ):
                 turned.tasks.append(task)
         turned.next_due = transaction.deliveries.next_due(tuple(most))
@@ -216,10 +222,10 @@ class Desk:
             return False
         return True
 
-    def _decide(self, transaction: Any, delivery: Delivery) -> Task | None:
+    def _decide(self, transaction: Any, delivery: Delivery, judge: Judge) -> Task | None:
         """Ask the judge and record what it says; only what it permits becomes a task."""
         try:
-            verdict = self.judge(transaction, delivery)
+            verdict = judge(transaction, delivery)
         except StoreError:
             raise
         except Exception as error:
@@ -228,6 +234,7 @@ class Desk:
             return None
         if verdict.ruling is not None:
             _record(transaction, delivery, verdict.ruling)
+            self.ruled(verdict.ruling)
         return self._carry_out(transaction, delivery, verdict)
 
     def _carry_out(

@@ -16,13 +16,16 @@ from engine.clock import Clock, after, seconds_between
 from engine.deliver.answer import Answer, read
 from engine.deliver.breaker import Breaker
 from engine.deliver.destination import Destination, Destinations
+from engine.deliver.foresight import Foresight
 from engine.deliver.leases import Lease, Leases
 from engine.deliver.ports import (
     Delivered,
     GaveUp,
     Judge,
+    Ruled,
     Store,
     Timer,
+    nobody_counts,
     nobody_minds,
     nothing_more,
 )
@@ -89,6 +92,7 @@ class Worker:
         *,
         delivered: Delivered = nothing_more,
         gave_up: GaveUp = nobody_minds,
+        ruled: Ruled = nobody_counts,
         settings: Settings | None = None,
         random: Random = randomness.random,
         timer: Timer | None = None,
@@ -104,6 +108,7 @@ class Worker:
             lease,
             settings.batch,
             gave_up,
+            ruled,
         )
         self._store = store
         self._destinations = destinations
@@ -224,7 +229,9 @@ class Worker:
         waning = self._leases.waning(all=horizon is not None)
         try:
             offset = self._clock.time() - since
-            turned = await self._write(self._desk.turn(results, most, horizon, waning))
+            foresight = self._foresight(most)
+            turn = self._desk.turn(results, most, horizon, waning, foresight)
+            turned = await self._write(turn, foresight)
             self._offset = offset
             for delivery in waning:
                 self._leases.renewed(delivery, since, delivery.id in turned.renewed)
@@ -259,8 +266,15 @@ class Worker:
         if until is not None and self._clock.now() < until:
             self._results.append(result)
 
-    async def _write(self, work: Callable[[Any], Turned]) -> Turned:
-        return await asyncio.wrap_future(self._store.write(work))
+    def _foresight(self, most: Mapping[str, int]) -> Foresight | None:
+        """Return what judges ahead of a turn what it will probably claim."""
+        rooms = {name: count - self._in_flight[name] for name, count in most.items()}
+        return Foresight(self._desk.judge, rooms, self._settings.batch) if rooms else None
+
+    async def _write(
+        self, work: Callable[[Any], Turned], foresight: Foresight | None = None
+    ) -> Turned:
+        return await asyncio.wrap_future(self._store.write(work, foresight))
 
     def _start(self, group: Sequence[Task], since: float) -> None:
         self._in_flight[group[0].delivery.destination] += len(group)

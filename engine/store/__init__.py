@@ -1,6 +1,6 @@
 """The durable record: every message, decision and delivery, on SQLite or PostgreSQL."""
 
-from engine.store.ahead import Ahead
+from engine.ahead import Ahead
 from engine.store.database import is_missing
 from engine.store.rows import (
     AttemptRow,

@@ -50,6 +50,7 @@ class Audits:
         actor: str = "engine",
     ) -> None:
         """Add one record: `kind` is `noun.verb`, `body` data without payload values."""
+        self._session.writes()
         text = orjson.dumps(body or {}, option=orjson.OPT_SORT_KEYS).decode()
         now = self._session.now
         self._pending.append(Record(0, now, kind, actor, message, unit, delivery, text))

@@ -9,7 +9,7 @@ stand in a line (`queued`); changing it locks the line on databases with several
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Literal
 
@@ -33,6 +33,7 @@ from engine.store.outbox_queries import (
     LEAVE,
     NEWER,
     NEXT,
+    NEXT_IN_LINE,
     QUEUED,
     READY,
     REPORT,
@@ -152,6 +153,23 @@ class Deliveries(DeliveryRecords):
                 until=until,
             )
         return claimed
+
+    def next_in_line(self, limit: int, rooms: Mapping[str, int]) -> list[DeliveryRow]:
+        """Return what a claim would take now, as it would take it; nothing is claimed.
+
+        `rooms` is how many more each destination may take.
+        """
+        now = self._session.now
+        found: list[DeliveryRow] = []
+        for destination, room in rooms.items():
+            count = min(limit - len(found), room)
+            if count > 0:
+                values = {"destination": destination, "now": now, "count": count}
+                found += [self._delivery(row) for row in self._session.run(NEXT_IN_LINE, values)]
+        return [
+            replace(row, state="leased", fence=row.fence + 1, attempts=row.attempts + 1)
+            for row in found
+        ]
 
     def extend(self, id: str, fence: int, lease: float) -> bool:
         """Let a lease last `lease` seconds from now; False where it was lost to another."""

@@ -111,6 +111,16 @@ LEAVE = Statement(
     )
 )
 ADD = Insert(delivery)
+NEXT_IN_LINE = Statement(
+    lambda _: (
+        select(*ROW)
+        .where(
+            delivery.c.destination == bindparam("destination"), delivery.c.ready <= bindparam("now")
+        )
+        .order_by(delivery.c.ready, delivery.c.id)
+        .limit(bindparam("count"))
+    )
+)
 CLAIM = Statement(lambda _: _claim())
 REPORT = Statement(lambda _: _report())
 LEASED = Statement(

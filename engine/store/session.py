@@ -58,13 +58,14 @@ class Reads:
     def __init__(self) -> None:
         self._rows: list[tuple[Statement, Mapping[str, Any], Rows]] = []
         self._other = False
+        """Whether anything was asked that cannot be compared, or written."""
 
     def note(self, statement: Statement, values: Mapping[str, Any], rows: Rows) -> None:
         """Note one question and its answer."""
         self._rows.append((statement, dict(values), rows))
 
     def note_other(self) -> None:
-        """Note that something was asked which cannot be compared."""
+        """Note that something was asked which cannot be compared, or written."""
         self._other = True
 
     def same(self, session: Session) -> bool:
@@ -117,6 +118,11 @@ class Session:
             self._reads.note(statement, values, rows)
         return rows
 
+    def writes(self) -> None:
+        """Note that something is about to be written: that is not done ahead of the turn."""
+        if self._reads is not None:
+            self._reads.note_other()
+
     @contextmanager
     def reading(self) -> Iterator[Reads]:
         """Note what is read in this block."""
@@ -151,12 +157,14 @@ class Session:
 
     def add(self, insert: Insert, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows; they are sent together with others, before anybody looks at their table."""
+        self.writes()
         if rows:
             self._kept.setdefault(insert, []).extend(rows)
             self._kept_tables.add(insert.table)
 
     def insert(self, insert: Insert, rows: Sequence[Mapping[str, Any]]) -> int:
         """Add rows at once; return how many were not there before."""
+        self.writes()
         if not self._kept_tables.isdisjoint(insert.tables):
             self.flush()
         sql, order, constants = insert.on(self.connection)
@@ -165,6 +173,7 @@ class Session:
 
     def later(self, table: str, work: Callable[[], None]) -> None:
         """Run `work` once, before anybody looks at `table`, and before the transaction ends."""
+        self.writes()
         self._late[table] = work
         self._kept_tables.add(table)
 
@@ -184,8 +193,7 @@ class Session:
     def execute(self, statement: Executable) -> Result[*tuple[Any, ...]]:
         """Run a statement that is built on the way."""
         self.flush()
-        if self._reads is not None:
-            self._reads.note_other()
+        self.writes()  # or reads what cannot be compared
         return self.connection.execute(statement)
 
     def changed(self, statement: Executable) -> int:

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from engine.ahead import Looking
 from engine.clock import Clock, SystemClock
 from engine.errors import StoreError
-from engine.store.ahead import Ahead
 from engine.store.database import connect, parse_url, use_wal
 from engine.store.ids import Ids
 from engine.store.migrate import migrate
@@ -112,7 +112,7 @@ class Store:
             turnstile=turnstile,
         )
 
-    def write(self, run: Callable[[Transaction], T], ahead: Ahead[Any] | None = None) -> Future[T]:
+    def write(self, run: Callable[[Transaction], T], ahead: Looking | None = None) -> Future[T]:
         """Run `run` in a durable transaction that it may share with others.
 
         The future gives its answer once that is on disk. An exception in `run` takes back what it

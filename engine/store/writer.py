@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from engine.ahead import Looking
 from engine.clock import Clock
 from engine.errors import StoreBusy, StoreError
-from engine.store.ahead import Ahead
 from engine.store.database import breaks_transaction, may_repeat
 from engine.store.ids import Ids
 from engine.store.memory import Memory
@@ -47,7 +47,7 @@ class _Overtaken(Exception):  # noqa: N818 - the work is done again, nothing fai
 @dataclass(slots=True)
 class _Job:
     run: Callable[[Transaction], Any]
-    ahead: Ahead[Any] | None = None
+    ahead: Looking | None = None
     future: Future[Any] = field(default_factory=Future)
     result: Any = None
 
@@ -86,7 +86,7 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="carelane-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, run: Callable[[Transaction], T], ahead: Ahead[Any] | None = None) -> Future[T]:
+    def submit(self, run: Callable[[Transaction], T], ahead: Looking | None = None) -> Future[T]:
         """Queue a write; StoreBusy where the queue is full, StoreError where it is closed."""
         job = _Job(run, ahead)
         with self._closing:

@@ -1,0 +1,113 @@
+"""What is judged ahead of a turn counts only where the turn would judge the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rig import put
+
+from engine.deliver.destination import Destination
+from engine.deliver.foresight import Foresight
+from engine.deliver.ports import Delivery, Permit, Ruling, Withhold, nothing_more
+from engine.deliver.turn import Desk, Turned
+from engine.store import Store, Transaction
+
+GIVEN = b'{"resourceType":"Consent","id":"m1","status":"active"}'
+WITHDRAWN = b'{"resourceType":"Consent","id":"m1","status":"inactive"}'
+HUB = Destination("hub", "http://hub.example/fhir")
+
+
+def judge(tx: Transaction, delivery: Delivery) -> Permit | Withhold:
+    """Permit while the member's consent in the registry is active."""
+    (consent,) = tx.resources.consents([delivery.member])
+    if b'"inactive"' in consent.body:
+        return Withhold("consent-withdrawn", Ruling("deny", "consent-revoked", {}))
+    return Permit(Ruling("permit", None, {}))
+
+
+def consent(body: bytes) -> Callable[[Transaction], object]:
+    """Return the work of entering a Consent."""
+    return lambda tx: tx.resources.put("Consent", "m1", body, member="m1", system="mercy")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(f"sqlite:///{tmp_path / 'record.db'}") as store:
+        store.write(consent(GIVEN)).result()
+        store.write(lambda tx: put(tx, "message-1", "hub", "m1")).result()
+        yield store
+
+
+def turn(
+    store: Store, asked: Any, before: Callable[[Transaction], object] = lambda _: None
+) -> Turned:
+    """Do one turn with foresight; `before` happens in the same commit, ahead of it."""
+    desk = Desk("w", asked, nothing_more, {"hub": HUB}, lambda: 0.0, 10.0, 8)
+    foresight = Foresight(asked, {"hub": 4}, 8)
+    work = desk.turn([], {"hub": 4}, foresight=foresight)
+
+    def both(tx: Transaction) -> Turned:
+        before(tx)
+        return work(tx)
+
+    return store.write(both, foresight).result()
+
+
+def test_what_was_foreseen_is_not_judged_again(store: Store) -> None:
+    """One delivery is judged once, before the turn, and leaves under that decision."""
+    asked: list[bool] = []
+
+    def noting(tx: Transaction, delivery: Delivery) -> Permit | Withhold:
+        asked.append(tx.connection.exec_driver_sql("PRAGMA query_only").scalar_one() == 1)
+        return judge(tx, delivery)
+
+    assert len(turn(store, noting).tasks) == 1
+    assert asked == [True]
+
+
+def test_a_consent_withdrawn_meanwhile_keeps_it_back(store: Store) -> None:
+    """A revocation that commits between foresight and turn is seen by the turn."""
+    assert turn(store, judge, consent(WITHDRAWN)).tasks == []
+    rows = store.read(lambda tx: tx.deliveries.search(state="held"))
+    assert [row.reason for row in rows] == ["consent-withdrawn"]
+
+
+def test_a_consent_withdrawn_by_another_process_keeps_it_back(store: Store, tmp_path: Path) -> None:
+    """So is one that another process commits while this one is judging ahead."""
+    with Store.open(f"sqlite:///{tmp_path / 'record.db'}") as other:
+
+        def slow(tx: Transaction, delivery: Delivery) -> Permit | Withhold:
+            verdict = judge(tx, delivery)
+            if isinstance(verdict, Permit):
+                other.write(consent(WITHDRAWN)).result()
+            return verdict
+
+        desk_sees = turn(store, slow)
+    assert desk_sees.tasks == []
+
+
+def test_a_judge_that_writes_writes_in_the_turn(store: Store) -> None:
+    """What a judge records is on record: ahead of the turn nothing can be."""
+
+    def recording(tx: Transaction, delivery: Delivery) -> Permit | Withhold:
+        tx.audit.append("test.judged", {}, delivery=delivery.id)
+        return judge(tx, delivery)
+
+    assert len(turn(store, recording).tasks) == 1
+    assert len(store.read(lambda tx: tx.audit.of_kind("test.judged"))) == 1
+
+
+def test_a_judge_that_fails_ahead_is_asked_in_the_turn(store: Store) -> None:
+    """Foresight is no judgement: what it could not tell, the turn tells."""
+    calls: list[int] = []
+
+    def failing_first(tx: Transaction, delivery: Delivery) -> Permit | Withhold:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ValueError("a bug")
+        return judge(tx, delivery)
+
+    assert len(turn(store, failing_first).tasks) == 1
