@@ -20,6 +20,7 @@ from engine.server.senders import Senders
 from engine.store import Store, Transaction
 from engine.subscriptions import keeping
 from engine.subscriptions.keeping import Answer, Sent
+from engine.validate import validate
 
 T = TypeVar("T")
 _PATH = "/fhir/Subscription"
@@ -137,9 +138,12 @@ class SubscriptionEndpoints:
         """Return the parameters of an operation, from the query or from a Parameters resource."""
         found = {name: request.query_params.getlist(name) for name in request.query_params}
         if request.method == "POST":
-            for one in (await self._resource(request, "Parameters"))[0].get("parameter", ()):
+            told, _ = await self._resource(request, "Parameters")
+            if problems := validate(told, "R4"):
+                raise Refusal(422, *problems)
+            for one in told.get("parameter", ()):
                 values = [one[name] for name in one if name.startswith("value")]
-                found.setdefault(str(one.get("name")), []).extend(map(str, values))
+                found.setdefault(str(one["name"]), []).extend(map(str, values))
         return found
 
     async def _sent(self, request: Request) -> Sent:

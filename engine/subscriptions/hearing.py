@@ -70,7 +70,8 @@ def _heard(parameters: list[Mapping[str, Any]]) -> Heard | Diagnostic:
     kind, state = (_value(parameters, name, "valueCode") for name in ("type", "status"))
     if target is None or target.type != "Subscription":
         return _problem("The status names no Subscription.", path)
-    if kind not in _KINDS | _ANSWERS or not isinstance(state, str):
+    told = isinstance(kind, str) and isinstance(state, str)
+    if not told or kind not in _KINDS | _ANSWERS:
         return _problem("The status does not say what kind of notification this is.", path)
     since = _number(_value(parameters, "events-since-subscription-start", "valueString"))
     events = [one for one in parameters if one.get("name") == "notification-event"]

@@ -19,6 +19,7 @@ from engine.config.records import Records, Subscribe
 from engine.coordination.records import all_requests, records_settings
 from engine.coordination.records_polling import RecordsPolling, body_of, client_of
 from engine.coordination.records_states import WAITING
+from engine.deliver.answer import own_reference
 from engine.errors import StoreError
 from engine.fhir.json import dumps
 from engine.logs import origin
@@ -36,6 +37,7 @@ from engine.subscriptions.hearing import (
     understood,
 )
 from engine.subscriptions.topics import HREX_TASK
+from engine.transform.crosswalk import literal
 
 HANDSHAKE = 120.0
 """Seconds that the handshake may take after a system took our subscription."""
@@ -295,10 +297,12 @@ async def _post(client: httpx.AsyncClient, url: str, body: bytes) -> Resource | 
             return f"status {response.status_code}"
         tree = parse(said, Limits(_LARGEST)).tree if said.strip() else None
         place = response.headers.get("location", "")
-    if tree is not None and tree["resourceType"] == "Subscription" and tree.get("id"):
-        return tree
-    named = place.partition("/_history/")[0].rstrip("/").rpartition("/Subscription/")[2]
-    return {"id": named, "status": "requested"} if named else "no id"
+    whole = tree if tree is not None and tree["resourceType"] == "Subscription" else {}
+    own, id = own_reference(place, "Subscription"), whole.get("id")
+    target = literal(own or (f"Subscription/{id}" if isinstance(id, str) else ""))
+    if target is None or not target.id.strip("."):
+        return "no id"
+    return {"id": target.id, "status": whole.get("status")}
 
 
 def _gap(first: int, last: int, known: Container[int]) -> list[int]:

@@ -452,6 +452,8 @@ def test_events_are_there_by_number(place: Lane) -> None:
     rest = place.send("hub", "POST", path, asked).json()
     assert [one["event-number"] for one in happened(rest)] == ["3"]
     assert rest["entry"][1]["resource"]["status"] == "in-progress"
+    broken = {"resourceType": "Parameters", "parameter": [5]}
+    assert place.send("hub", "POST", path, broken).status_code == 422
     wrong = place.send("hub", "GET", f"{path}?eventsSinceNumber=-1")
     assert (wrong.status_code, codes(wrong)) == (400, ["R012"])
 
@@ -518,8 +520,12 @@ def test_the_status_of_several_is_told_at_once(place: Lane) -> None:
     place.subscribe("mercy")
 
     def told(*parameters: dict[str, Any]) -> set[str]:
-        body = {"resourceType": "Parameters", "parameter": list(parameters)}
-        found = place.send("hub", "POST", "/fhir/Subscription/$status", body).json()
+        body: dict[str, Any] = {"resourceType": "Parameters"}
+        if parameters:
+            body["parameter"] = list(parameters)
+        answer = place.send("hub", "POST", "/fhir/Subscription/$status", body)
+        assert answer.status_code == 200
+        found = answer.json()
         assert not place.project.validate(found)
         parts = [one["resource"]["parameter"] for one in found.get("entry", ())]
         named = (part["valueReference"]["reference"] for one in parts for part in one

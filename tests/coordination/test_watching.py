@@ -31,6 +31,7 @@ class Hospital:
     asked: list[tuple[str, str]] = field(default_factory=list)
     taken: list[dict[str, Any]] = field(default_factory=list)
     refuses: int | None = None
+    answers: httpx.Response | None = None
     down: bool = False
     events: dict[int, str] = field(default_factory=dict)
     status: str = "active"
@@ -44,6 +45,8 @@ class Hospital:
             self.taken.append(json.loads(request.content))
             if self.refuses:
                 return httpx.Response(self.refuses)
+            if self.answers is not None:
+                return self.answers
             told = {**self.taken[-1], "id": REMOTE, "status": "requested"}
             return httpx.Response(201, json=told)
         if path == f"Subscription/{REMOTE}/$events":
@@ -311,6 +314,36 @@ def test_a_refused_subscription_is_tried_again_later_and_polled_meanwhile(
     place.clock.advance(601)
     turn(mercy)
     assert (watch(place).state, len(mercy.taken)) == ("asked", 2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "remote"),
+    [
+        (httpx.Response(201, json={"resourceType": "Subscription", "id": "s1",
+                                   "status": "active"}), "active", "s1"),
+        (httpx.Response(201, headers={"Location": "Subscription/s2/_history/1"}), "asked", "s2"),
+        (httpx.Response(200, json={"resourceType": "Subscription", "id": "s3"}), "asked", "s3"),
+        (httpx.Response(201), "error", None),
+        (httpx.Response(201, json={"resourceType": "Subscription", "id": "../../Patient"}),
+         "error", None),
+        (httpx.Response(201, json={"resourceType": "Subscription", "id": ".."}), "error", None),
+        (httpx.Response(201, json={"resourceType": "Subscription", "id": ["s"]}), "error", None),
+        (httpx.Response(201, content=b"{"), "error", None),
+        (httpx.Response(201, content=b" " * 1_000_001), "error", None),
+        (httpx.Response(302, headers={"Location": "http://evil.example/Subscription/x"}),
+         "error", None),
+        (httpx.Response(200, json={"resourceType": "OperationOutcome", "id": "x"}), "error", None),
+    ],
+    ids=["active", "location", "no status", "nothing", "path", "dots", "list", "broken", "large",
+         "redirect", "outcome"],
+)  # fmt: skip
+def test_servers_answer_in_their_own_ways(
+    place: Lane, mercy: Hospital, answer: httpx.Response, state: str, remote: str | None
+) -> None:
+    """A Subscription is taken wherever its id is told; what tells none is an error."""
+    mercy.answers = answer
+    turn(mercy)
+    assert (watch(place).state, watch(place).remote) == (state, remote)
 
 
 def test_an_error_over_there_leads_back_to_polling(place: Lane, mercy: Hospital) -> None:
