@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import Annotated, Any, Literal
@@ -29,6 +30,15 @@ _SOME = Meta(min_length=1)
 _ANY_RESOURCE = Annotated[dict[str, Any], _SOME]
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Hold the struct of some elements of a resource, and the names that are beyond it."""
+
+    struct: Any
+    names: frozenset[str]
+    beyond: frozenset[str]
+
+
 class Decoders:
     """Hold the typed decoders of one FHIR version, built when first needed."""
 
@@ -37,7 +47,7 @@ class Decoders:
         self._lock = threading.RLock()
         self._families = (_Family(known, full=False), _Family(known, full=True))
         self._plain: dict[str, Any] = {}
-        self._parts: dict[tuple[str, frozenset[str]], Any] = {}
+        self._parts: dict[tuple[str, frozenset[str]], _Part] = {}
 
     def refusal(self, tree: Any) -> str | None:
         """Return None where a resource is accepted, else the path at which it is refused.
@@ -78,24 +88,27 @@ class Decoders:
         invariant of the resource itself binds them together. What only a look at the whole could
         tell (contained resources, siblings of primitives) is not accepted.
         """
-        if "contained" in tree or any(f"_{name}" in tree for name in ("id", *names)):
-            return False
         part = self._parts.get((tree["resourceType"], names))
         if part is None:
             part = self._part(tree["resourceType"], names)
-        given = {name: tree[name] for name in ("id", *names) if name in tree}
+        if not part.beyond.isdisjoint(tree):
+            return False
+        given = {name: tree[name] for name in part.names if name in tree}
         try:
-            msgspec.convert(given, part, dec_hook=hook)
+            msgspec.convert(given, part.struct, dec_hook=hook)
         except (msgspec.ValidationError, RecursionError):
             return False
         return True
 
-    def _part(self, kind: str, names: frozenset[str]) -> Any:
+    def _part(self, kind: str, names: frozenset[str]) -> _Part:
         with self._lock:
             self._prepare(kind)
-            part = self._parts[kind, names] = self._families[0].part(kind, names)
+            struct = self._families[0].part(kind, names)
             with suppress(msgspec.ValidationError):
-                msgspec.convert({}, part, dec_hook=hook)
+                msgspec.convert({}, struct, dec_hook=hook)
+            every = names | {"id"}
+            beyond = frozenset({"contained", *(f"_{name}" for name in every)})
+            part = self._parts[kind, names] = _Part(struct, every, beyond)
             return part
 
     def _full(self, tree: Any, kind: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, TypeGuard
 
 from engine.fhir.primitives import MAX_STRING
 
@@ -85,7 +85,7 @@ def is_reference(node: dict[str, Any]) -> bool:
     )
 
 
-def is_pointer(literal: Any) -> bool:
+def is_pointer(literal: Any) -> TypeGuard[str]:
     """Tell whether a value is the literal of a Reference to another resource."""
     return isinstance(literal, str) and 0 < len(literal) <= MAX_STRING and literal[0] != "#"
 
