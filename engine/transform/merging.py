@@ -55,10 +55,11 @@ def rest_of(word: Merging, whole: Any, owned: Iterable[Any]) -> Any:
         return None
     if word.word == "labels":
         return {name: part for name, part in whole.items() if name not in LABELS} or None
-    if word.word == "collect":
-        mine = [_unnamed(item) for value in owned if isinstance(value, list) for item in value]
+    own = [value for value in owned if value is not None]
+    if isinstance(whole, list):
+        mine = [_unnamed(item) for value in own if isinstance(value, list) for item in value]
         return [item for item in whole if _unnamed(item) not in mine] or None
-    return whole
+    return None if whole in own else whole
 
 
 def differ(values: Sequence[Any]) -> bool:

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from sibling_town import CLINIC, KIN, LAKE, PEOPLE, bundle_of, patient_of, project_with, sibling
-from town import Arrived, Town
+from town import REPOSITORY, Arrived, Town, loaded
 
+from engine.diagnostics import has_errors
 from engine.fhir.json import loads
 from engine.gather import gather_canonical
 from engine.mapping_sets import Sets
 from engine.message import Draft, Unit
 from engine.releasing import release
-from engine.replaying import Versions, replayed
+from engine.replaying import Versions, deliver_again, replayed
 from engine.road.judge import decision_for
 from engine.road.sibling_drafts import sibling_drafts
 from engine.road.trip import Trip
 from engine.store import Store, Transaction
 from engine.testing import ManualClock
+from engine.transform.adapter import load_adapters
 from engine.transform.family import to_wholes
 from engine.transform.home import without
 
+MAPPINGS = REPOSITORY / "mappings"
 Tree = dict[str, Any]
 Build = Callable[..., Town]
 
@@ -225,6 +230,25 @@ def test_unknown_member_holds_each_and_they_come_together(build: Build) -> None:
     assert town.store.read(lambda tx: tx.units.held()) == []
 
 
+def test_what_came_before_siblings_were_declared_is_followed_and_may_be_merged(
+    build: Build,
+) -> None:
+    """Teams taken one by one stay so, replaced by what comes of each; a merger makes them one."""
+    town = build()
+    plain = Town(loaded(), town.store, town.clock)
+    kin = [sibling("t-a", "ann"), sibling("t-b", "bob")]
+    _send(plain, "mercy", patient_of(), *PEOPLE, *kin)
+    assert len(_on_record(town)) == 2
+    _send(town, "mercy", sibling("t-a", "cat"), kin[1])
+    first, second = sorted(_on_record(town), key=_who)
+    assert [_who(first), _who(second)] == [["bob"], ["cat"]]
+    stays, goes = first["id"], second["id"]
+    town.store.write(lambda tx: tx.crosswalk.merge(stays, goes)).result()
+    _send(town, "mercy", sibling("t-a", "cat", name="New"))
+    record = next(one for one in _on_record(town) if one["id"] == stays)
+    assert _who(record) == ["cat", "bob"]
+
+
 # --- out ----------------------------------------------------------------------------------------
 
 
@@ -302,6 +326,30 @@ def test_siblings_go_to_another_such_system_and_keep_their_ids(build: Build) -> 
     assert (mistaken["id"], mistaken["status"]) == (first[1]["id"], "entered-in-error")
     (team,) = _teams(arrived, "hub")
     assert _who(team) == ["cat"]
+
+
+def test_a_system_that_gives_its_own_ids_is_met_by_them(build: Build) -> None:
+    """Where a destination calls a sibling otherwise, later updates and its own go by that id."""
+    town = build(LAKE)
+    _send(town, "lake", patient_of(system="lake"), *PEOPLE)
+    town.deliver()
+
+    def own_ids(seen: Arrived) -> httpx.Response | None:
+        if seen.system != "mercy" or seen.resource["resourceType"] != "CareTeam":
+            return None
+        theirs = f"m-{_who(seen.resource)[0]}"
+        location = f"http://127.0.0.1:8101/fhir/CareTeam/{theirs}/_history/1"
+        return httpx.Response(201, headers={"Location": location})
+
+    town.script = own_ids
+    _lake(town, "ann", "bob")
+    again = _lake(town, "ann", "bob", name="Team")
+    assert [one["id"] for one in again] == ["m-ann", "m-bob"]
+    _send(town, "mercy", {**again[1], "status": "suspended"})
+    (record,) = _on_record(town)
+    assert len(record["participant"]) == 2
+    (closed,) = (one for one in _lake(town, "ann") if one["status"] == "inactive")
+    assert closed["id"] == "m-bob"
 
 
 def test_what_was_sent_there_comes_back_into_the_same_team(build: Build) -> None:
@@ -585,6 +633,32 @@ def test_a_replay_by_the_same_mapping_changes_nothing(build: Build) -> None:
     found = town.store.read(lambda tx: list(replayed(tx, project, project, versions, names, None)))
     fresh = [one for one in found if one.current]
     assert [one.paths for one in fresh] == []
+
+
+def test_a_mended_mapping_sends_each_sibling_again_once(build: Build, tmp_path: Path) -> None:
+    """A replay names the messages whose siblings are on record, and mends one after the other."""
+    town = build()
+    noted = [{**one, "note": [{"text": one["id"]}]} for one in KIN]
+    _send(town, "mercy", patient_of(), *PEOPLE, *noted)
+    _send(town, "mercy", {**noted[1], "name": "Changed"})
+    town.deliver()
+    shutil.copytree(MAPPINGS, tmp_path / "mappings")
+    path = tmp_path / "mappings" / "text-first" / "careteam.yaml"
+    path.write_text(path.read_text().replace("note: union", "note: own"))
+    adapters, problems = load_adapters(tmp_path / "mappings", town.project.profiles)
+    assert not has_errors(problems)
+    project, trial = town.project, replace(town.project, adapters=adapters)
+    versions = Versions(project, Sets.of(project.config.root), project.profiles)
+    names = frozenset({"text-first/careteam"})
+    found = town.store.read(lambda tx: list(replayed(tx, project, trial, versions, names, None)))
+    assert [one.current for one in found].count(True) == 2
+    for change in reversed(found):
+        town.store.write(partial(deliver_again, change=change, by="test")).result()
+    (record,) = _on_record(town)
+    assert "note" not in record
+    last = _teams(town.deliver(), "hub")[-1]
+    assert _who(last) == ["ann", "bob"]
+    assert "note" not in last
 
 
 def test_release_by_hand_of_what_is_older_is_overtaken(build: Build) -> None:
