@@ -38,7 +38,7 @@ states one, or without any label under a match that states labels, is removed by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -138,6 +138,9 @@ class Reasons(Sequence[Basis]):
             self._built = tuple(self._build())
         return self._built
 
+    def __iter__(self) -> Iterator[Basis]:
+        return iter(self._all())
+
     @overload
     def __getitem__(self, index: int) -> Basis: ...
 
@@ -217,12 +220,12 @@ class Decision:
 
     def record(self, destination: str) -> dict[str, Any]:
         """Render for the record: the answer, and who asked whom what for, by bare references."""
-        parties = {
-            name: [_named(party) for party in _mappings(self.asked.get(name))]
-            for name in ("patient", "sender", "recipient")
-        }
-        purposes = [dict(purpose) for purpose in _mappings(self.asked.get("purpose"))]
-        asked = {name: value for name, value in (*parties.items(), ("purpose", purposes)) if value}
+        asked: dict[str, Any] = {}
+        for name in ("patient", "sender", "recipient"):
+            if parties := _mappings(self.asked.get(name)):
+                asked[name] = [_named(party) for party in parties]
+        if purposes := _mappings(self.asked.get("purpose")):
+            asked["purpose"] = [dict(purpose) for purpose in purposes]
         return {**self.to_json(), "destination": destination, "asked": asked}
 
 

@@ -66,20 +66,15 @@ def with_marks(
 
 
 def _outward(security: list[Any], kept: Sequence[frozenset[Label]], *, redacted: bool) -> list[Any]:
-    told = [labels_in([one]) for one in security]
-    own = frozenset[Label]().union(*told)
+    each = [(one, labels_in([one])) for one in security]
+    own = frozenset[Label]().union(*[labels for _, labels in each])
     levels = {level for level in map(_level, {own, *kept}) if level}
     highest = max(levels, key=RANK.__getitem__, default=None)
     if highest is None or not (own or redacted or RANK[highest] > RANK["N"]):
         return security
     level = {"system": CONFIDENTIALITY, "code": highest}
-    same = [
-        one
-        for one, labels in zip(security, told, strict=True)
-        if confidentiality(labels) == highest
-    ]
-    rest = [one for one, labels in zip(security, told, strict=True) if not labels]
-    return [same[0] if same else level, *rest]
+    same = [one for one, labels in each if confidentiality(labels) == highest]
+    return [same[0] if same else level, *[one for one, labels in each if not labels]]
 
 
 def _level(labels: frozenset[Label]) -> str | None:

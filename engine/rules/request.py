@@ -20,7 +20,7 @@ from engine.rules.consent.codings import (
     listed,
     mappings,
 )
-from engine.rules.consent.criteria import Datum, Labels, labels_among
+from engine.rules.consent.criteria import Datum, labels_among
 from engine.rules.consent.directory import Directory
 from engine.rules.consent.parties import NOBODY, Name, identifier_key, name_of
 from engine.rules.consent.policy import Policy
@@ -313,7 +313,7 @@ class _Alike:
         every = [part.codes for part in self._told.parts if element_of(part.path) != "category"]
         return sorted(frozenset[Label]().union(*every).difference(*concepts_of(self.about)))
 
-    @cached_property
+    @property
     def labels(self) -> frozenset[Label]:
         """Return the labels of everything."""
         found = list(self._told.labels.values())
@@ -352,6 +352,7 @@ class _Content:
     def __init__(self, told: Told, policy: Policy, directory: Directory) -> None:
         self._alike, self._zone = _Alike(told), policy.zone
         self._directory = directory
+        self.labels = labels_among(_keys(self._alike.labels)) or None
         self.withhold = policy.unlabelled == "withhold"
 
     @cached_property
@@ -362,10 +363,6 @@ class _Content:
     def codes(self) -> tuple[Concept, ...] | None:
         found = [*concepts_of(self._alike.about), *[_keys([one]) for one in self._alike.codes]]
         return tuple([one for one in found if one]) or None
-
-    @cached_property
-    def labels(self) -> Labels | None:
-        return labels_among(_keys(self._alike.labels)) or None
 
     @cached_property
     def period(self) -> Interval | None:

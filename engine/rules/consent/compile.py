@@ -103,7 +103,7 @@ class Provision:
     stated: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CompiledConsent:
     """Hold one Consent ready for decisions; immutable, so it can be kept as long as its version.
 

@@ -225,7 +225,8 @@ def _finding(standing: Standing, question: Question, party: Party | None) -> Fin
     """Evaluate one consent; where that fails, it cannot permit and counts as unclear."""
     if standing.mode == "none":
         return None
-    question = read_under_own_policy(question, standing.consent.category)
+    if question.policy.by_category:
+        question = read_under_own_policy(question, standing.consent.category)
     try:
         if standing.mode == "refusal":
             return evaluate_refusal(standing.consent, question, party)

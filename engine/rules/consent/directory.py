@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -11,6 +11,7 @@ from engine.fhir.dates import BEGINNING, END, Interval, covers, overlaps, period
 from engine.rules.consent.entry import Entry, entry_of
 from engine.rules.consent.parties import EXPANDED, Name
 
+T = TypeVar("T")
 _HOPS = 8
 _MOST_NAMES = 1_000
 _NO_KEYS: frozenset[str] = frozenset()
@@ -50,6 +51,7 @@ class Directory:
         "_by_key",
         "_by_kind",
         "_entries",
+        "_once",
         "_parties",
         "_persons",
         "_same",
@@ -67,7 +69,8 @@ class Directory:
         self._stands = self._unchanged()
         self._by_key: dict[str, list[Entry]] = {}
         self._by_kind: dict[str, list[Entry]] = {}
-        self._parties: dict[frozenset[str], tuple[frozenset[str], frozenset[str]]] = {}
+        self._parties: dict[tuple[Name, bool], Party] = {}
+        self._once: dict[Hashable, Any] = {}
         self._persons: dict[frozenset[str], frozenset[str]] = {}
         self._same: dict[frozenset[str], frozenset[str]] = {}
         for entry in self._entries:
@@ -106,6 +109,17 @@ class Directory:
                 yield entry.period
             for _, given in entry.members:
                 yield given
+
+    def once(self, name: Hashable, read: Callable[[], T]) -> T:
+        """Return what is read of the people here under a name, read but once.
+
+        It may depend on who they are, not on the moment.
+        """
+        known: T | None = self._once.get(name)
+        if known is None:
+            known = read()
+            _keep(self._once, name, known)
+        return known
 
     def of_type(self, name: str) -> Sequence[Entry]:
         """Return the resources of one type."""
@@ -151,15 +165,19 @@ class Directory:
 
     def party(self, name: Name, member: bool = False) -> Party:
         """Return a party of the request with everything that it belongs to."""
-        expanded = name.type in EXPANDED
-        if not self._entries:
-            return Party(name, name.keys, name.keys, expanded, member)
-        known = self._parties.get(name.keys)
+        known = self._parties.get((name, member))
         if known is None:
-            keys = self._closure(name.keys, self._upward)
-            known = keys, keys | self._roles(keys) | self._down(keys)
-            _keep(self._parties, name.keys, known)
-        return Party(name, *known, expanded and not self.holds(name), member)
+            known = self._party(name, member)
+            _keep(self._parties, (name, member), known)
+        return known
+
+    def _party(self, name: Name, member: bool) -> Party:
+        if not self._entries:
+            return Party(name, name.keys, name.keys, name.type in EXPANDED, member)
+        keys = self._closure(name.keys, self._upward)
+        possible = keys | self._roles(keys) | self._down(keys)
+        unresolved = name.type in EXPANDED and not self.holds(name)
+        return Party(name, keys, possible, unresolved, member)
 
     def _upward(self, entry: Entry) -> frozenset[str]:
         if not self.in_force(entry):
@@ -233,11 +251,11 @@ class Directory:
         return frozenset(known)
 
 
-def _keep(known: dict[frozenset[str], Any], keys: frozenset[str], found: Any) -> None:
+def _keep(known: dict[Any, Any], name: Any, found: Any) -> None:
     """Remember what was found, and forget the rest before it is too much."""
     if len(known) >= _MOST_NAMES:
         known.clear()
-    known[keys] = found
+    known[name] = found
 
 
 class Directories:

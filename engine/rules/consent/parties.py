@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+from msgspec import Struct
 
 from engine.rules.consent.codings import key_of, listed, mappings, spelling
 
@@ -59,8 +60,7 @@ def _identifier_key(system: str, value: str) -> str | None:
 _NO_KEYS: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(Struct, frozen=True):
     """Hold how one Reference names a party.
 
     `keys` are literal references (`Organization/a`) and identifiers (`=system|value`); `words` is

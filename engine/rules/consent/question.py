@@ -28,6 +28,7 @@ from engine.rules.consent.policy import Policy
 from engine.rules.consent.signing import carries_authority
 
 _DISCLOSE = frozenset({"disclose"})
+_CONTENT = frozenset({"class", "resourceType", "code", "securityLabel", "dataPeriod", "data"})
 _AUTHORS = ("author", "performer", "recorder", "asserter", "informationSource", "source")
 
 
@@ -81,8 +82,6 @@ class Question(Struct, frozen=True):
 
 def read_under_own_policy(question: Question, categories: frozenset[Key]) -> Question:
     """Return the question under the policy for consents of these categories."""
-    if not question.policy.by_category:
-        return question
     policy = question.policy.for_category(categories)
     return question if policy is question.policy else replace(question, policy=policy)
 
@@ -219,6 +218,9 @@ _NOBODY = (Recipient(None, {}, ""),)
 
 
 def _content(request: Mapping[str, Any], policy: Policy, directory: Directory) -> Content:
+    withhold = policy.unlabelled == "withhold"
+    if _CONTENT.isdisjoint(request):
+        return Stated(withhold=withhold)
     stated = _given(request, "dataPeriod")
     age = period(stated[0], policy.zone) if stated else None
     if stated and isinstance(stated[0], str):
@@ -231,7 +233,7 @@ def _content(request: Mapping[str, Any], policy: Policy, directory: Directory) -
         period=age,
         unreadable_period=bool(stated) and age is None,
         data=data_of(_given(request, "data"), directory),
-        withhold=policy.unlabelled == "withhold",
+        withhold=withhold,
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from engine.fhir.dates import Interval, birthday, covers, moment, period
+from engine.fhir.dates import END, Interval, birthday, covers, moment, period
 from engine.rules.consent import authority
 from engine.rules.consent.codings import listed, mappings
 from engine.rules.consent.directory import Directory
@@ -119,23 +120,53 @@ def _bears_signature(provenance: Mapping[str, Any]) -> bool:
     return any(one.get("data") or one.get("who") for one in signatures)
 
 
+class _Grant(NamedTuple):
+    """Say why one person could not agree, or None; a guardian's `lapses` when the member is of age.
+
+    It is said of the day of signing, so it is the same at every later moment.
+    """
+
+    problem: str | None
+    lapses: int = END
+
+    def at(self, moment: Interval) -> str | None:
+        if self.problem is None and moment[1] > self.lapses:
+            return "the member has come of age since it was signed for them"
+        return self.problem
+
+
 def grantor_problem(consent: CompiledConsent, question: Question) -> str | None:
     """Say why nobody with the right to do so agreed; None where somebody did."""
-    if question.policy.grantor == "ignored":
+    policy = question.policy
+    if policy.grantor == "ignored":
         return None
     for one in consent.signers:
         if one.type == "Patient" and not one.keys.isdisjoint(question.patient):
             return None
-    problems = [_signer_problem(one, consent, question) for one in consent.signers]
-    if not problems:
+    if not consent.signers:
         return "it does not say who agreed to it"
+    read = partial(_grants, consent, question)
+    if consent.signed is None:
+        grants = read()
+    else:
+        name = (consent, question.patient, policy.majority_age, policy.zone)
+        grants = question.directory.once(name, read)
+    problems = [grant.at(question.at) for grant in grants]
     return None if None in problems else problems[0]
 
 
-def _signer_problem(name: Name, consent: CompiledConsent, question: Question) -> str | None:
+def _grants(consent: CompiledConsent, question: Question) -> list[_Grant]:
+    signed = consent.signed or question.outreach
+    return [grant for one in consent.signers for grant in _granted(one, consent, question, signed)]
+
+
+def _granted(
+    name: Name, consent: CompiledConsent, question: Question, signed: Interval
+) -> list[_Grant]:
+    """Return what each person of that name could grant on the day of signing."""
     member = question.patient | consent.patient.keys
     if name.keys & member and name.type in (None, "Patient"):
-        return None
+        return [_Grant(None)]
     contained = [
         entry_of(one)
         for one in mappings(consent.resource.get("contained"))
@@ -144,31 +175,29 @@ def _signer_problem(name: Name, consent: CompiledConsent, question: Question) ->
     found = [*contained, *question.directory.found(name.keys)]
     people = [one for one in found if one.kind == "RelatedPerson"]
     if not people:
-        return "who agreed to it is neither the member nor known to act for the member"
-    problems = [_related_problem(one, consent, question) for one in people]
-    return None if None in problems else problems[0]
+        return [_Grant("who agreed to it is neither the member nor known to act for the member")]
+    return [_related(person, member, question, signed) for person in people]
 
 
-def _related_problem(person: Entry, consent: CompiledConsent, question: Question) -> str | None:
+def _related(person: Entry, member: frozenset[str], question: Question, signed: Interval) -> _Grant:
     policy = question.policy
-    if person.related.isdisjoint(question.patient | consent.patient.keys):
-        return "who agreed to it is related to somebody else"
+    if person.related.isdisjoint(member):
+        return _Grant("who agreed to it is related to somebody else")
     codes = person.relationship
     if not codes & (authority.GUARDIAN | authority.ATTORNEY | authority.PARENT):
-        return "who agreed to it has no authority over the member"
-    signed = consent.signed or question.outreach
+        return _Grant("who agreed to it has no authority over the member")
     if not _was_active(person.resource, signed, policy.zone):
-        return "who agreed to it had no authority on the day of signing"
+        return _Grant("who agreed to it had no authority on the day of signing")
     if codes & authority.ATTORNEY:
-        return None
+        return _Grant(None)
     majority = _majority(question.patient, question.directory, policy)
+    if codes & authority.GUARDIAN and (majority is None or signed[0] >= majority[0]):
+        return _Grant(None)
     if majority is None:
-        return None if codes & authority.GUARDIAN else "the member's age is not known"
+        return _Grant("the member's age is not known")
     if signed[0] >= majority[0]:
-        return None if codes & authority.GUARDIAN else "the member was of age when it was signed"
-    if question.at[1] > majority[0]:
-        return "the member has come of age since it was signed for them"
-    return None
+        return _Grant("the member was of age when it was signed")
+    return _Grant(None, majority[0])
 
 
 def _was_active(person: Mapping[str, Any], when: Interval, zone: str) -> bool:

@@ -51,7 +51,8 @@ def _order(consent: CompiledConsent) -> tuple[Any, ...]:
 
 def _alone(consent: CompiledConsent, question: Question) -> Standing:
     """Judge one consent by itself."""
-    question = read_under_own_policy(question, consent.category)
+    if question.policy.by_category:
+        question = read_under_own_policy(question, consent.category)
     if not consent.resource:
         return Standing(consent, "none", "it is no Consent")
     patient = _patient(consent, question)
