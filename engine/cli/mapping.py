@@ -14,7 +14,9 @@ import typer
 
 from engine.cli.rules import check_rules, run_rules
 from engine.cli.watching import watch
-from engine.config import load_config
+from engine.config import Config, load_config
+from engine.coordination.notification_templates import FOLDER as TEMPLATES
+from engine.coordination.notification_templates import load_templates
 from engine.diagnostics import CODES, Diagnostic, Severity, did_you_mean, has_errors, in_order
 from engine.fhir import json
 from engine.fhir.profiles import Profiles, load_profiles
@@ -214,6 +216,7 @@ def _work(path: Path) -> _Work:
         if config is not None:
             mappings, profile_paths = config.mappings, list(config.profiles)
             rules = config.rules_folder
+            problems += _templates(config)
     if not mappings.is_dir():
         _misuse(f"there is no folder of mappings at {mappings}")
     profiles, found = load_profiles([folder for folder in profile_paths if folder.exists()])
@@ -235,6 +238,13 @@ def _work(path: Path) -> _Work:
         rules if (whole or ruled) and rules.is_dir() else None,
         path if ruled and path.is_file() else None,
     )
+
+
+def _templates(config: Config) -> list[Diagnostic]:
+    """Return what is wrong with the words of notices, where there are any or must be."""
+    notified = config.coordination is not None and config.coordination.notifications is not None
+    folder = config.mappings / TEMPLATES
+    return load_templates(folder)[1] if notified or folder.is_dir() else []
 
 
 def _project(path: Path) -> Path:
