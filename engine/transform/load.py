@@ -13,8 +13,9 @@ from engine.document import Node, read
 from engine.transform.check import Checker
 from engine.transform.extends import extended, nested
 from engine.transform.functions import Pair
-from engine.transform.mapping import MappingFile, Name
+from engine.transform.mapping import Direction, MappingFile, Name, Side
 from engine.transform.plan import Plan
+from engine.transform.profiled import KnownProfile, unproduced
 from engine.transform.read import Reader
 from engine.transform.registry import FUNCTIONS
 from engine.transform.tables import Table, load_tables
@@ -23,9 +24,9 @@ LEFT_OUT = (".test.yaml", ".certificate.yaml")
 
 
 class KnownProfiles(Protocol):
-    """Say whether a profile is loaded."""
+    """Give a profile that is loaded."""
 
-    def get(self, url: str) -> object | None: ...
+    def get(self, url: str) -> KnownProfile | None: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,11 +136,20 @@ def _named(mapping: MappingFile, name: str, root: Node) -> list[Diagnostic]:
 
 
 def _profiled(loaded: Loaded, profiles: KnownProfiles | None) -> Loaded:
-    """Note profiles that are not loaded."""
+    """Note profiles that are not loaded, and what they require that the mapping cannot make."""
     if loaded.mapping is None or profiles is None:
         return loaded
-    named = [s.profile for s in (loaded.mapping.dialect, loaded.mapping.canonical) if s.profile]
-    more = [_unloaded(name) for name in named if profiles.get(name.text) is None]
+    more: list[Diagnostic] = []
+    sides: tuple[tuple[Side, Direction], ...] = (
+        (loaded.mapping.dialect, "to_dialect"),
+        (loaded.mapping.canonical, "to_canonical"),
+    )
+    for side, direction in sides:
+        profile = profiles.get(side.profile.text) if side.profile else None
+        if side.profile and profile is None:
+            more.append(_unloaded(side.profile))
+        elif side.profile and profile is not None and loaded.plan is not None:
+            more += unproduced(loaded.plan, direction, side.profile, profile)
     if not more:
         return loaded
     problems = (*loaded.problems, *more)

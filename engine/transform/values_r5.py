@@ -13,6 +13,14 @@ ABSENT = {
         }
     ]
 }
+UNSUPPORTED = {
+    "extension": [
+        {
+            "url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason",
+            "valueCode": "unsupported",
+        }
+    ]
+}
 LARGEST = 2_147_483_647
 """The largest unsignedInt of R4."""
 
@@ -87,6 +95,14 @@ def with_concept(values: Values, arguments: Arguments) -> Values:
     return {name: {"concept": item} for name, item in values.items()}
 
 
+def text_or_absent(values: Values, arguments: Arguments) -> Values:
+    """Keep a text; of any other value say that it is absent: the other version lacks its type."""
+    text = {name: value for name, value in values.items() if name.endswith("valueString")}
+    if text == {"_valueString": UNSUPPORTED}:
+        return {}
+    return text or ({"_valueString": UNSUPPORTED} if values else {})
+
+
 def _type_of(reference: Values) -> str | None:
     named = split_reference(reference.get("reference", ""))
     return named[0] if named else reference.get("type")
@@ -116,6 +132,13 @@ PAIRS = (
         "A CodeableReference of R5 of which R4 takes the concept only.",
         concept_of,
         with_concept,
+    ),
+    Pair(
+        "value-of-any-type",
+        "A text; a value of a type that the other version lacks stands as an absent text there "
+        "(data-absent-reason: unsupported), and comes back from what is remembered.",
+        text_or_absent,
+        text_or_absent,
     ),
     Pair(
         "references-within",
