@@ -89,6 +89,7 @@ class Subscriptions:
 
         None where there is an event about this version already.
         """
+        self._session.lock(f"subscription {id}")
         event = subscription_event
         known = select(event.c.number).where(
             event.c.subscription_id == id,
