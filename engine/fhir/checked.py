@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -13,107 +14,79 @@ from engine.fhir import primitives
 _SEEN = 20_000
 _SEEN_LENGTH = 100
 
-Accept = Callable[[Any], Any]
+Answer = Callable[[Any], Any]
 """Return an instance of the type for a value that is one, else raise ValueError."""
 
 
 class Checked:
     """Be the type of values that Python code checks; one subclass per primitive type."""
 
-    accept: ClassVar[Accept]
-
 
 class Moment(str):
     """Be the type of dateTime values, which keep their text for the invariants of Period."""
 
     __slots__ = ()
-    accept: ClassVar[Accept]
 
 
-def hook(kind: type[Checked] | type[Moment], value: Any) -> Any:
-    """Answer msgspec for a type that it does not know."""
-    return kind.accept(value)
+hook: Any = operator.getitem
+"""Answer msgspec for a type that it does not know: `kind[value]` is an instance of the type."""
 
 
-def _remembering(check: Callable[[Any], bool], passed: Any) -> Accept:
-    """Remember the texts that passed, within bounds: codes and systems are a small vocabulary."""
-    seen: set[Any] = set()
+class _Seen(dict[Any, Any]):
+    """Remember the texts that passed, within bounds: codes and systems are a small vocabulary.
 
-    def accept(value: Any) -> Any:
-        try:
-            if value in seen:
-                return passed
-        except TypeError:
-            pass
-        if not check(value):
-            raise ValueError("this is no value of its type")
+    Looking one up takes no step of Python.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self._answer = answer
+
+    def __missing__(self, value: Any) -> Any:
+        passed = self._answer(value)
         if len(value) <= _SEEN_LENGTH:
-            if len(seen) >= _SEEN:
-                seen.clear()
-            seen.add(value)
+            if len(self) >= _SEEN:
+                self.clear()
+            self[value] = passed
         return passed
 
-    return accept
+
+def _answering(kind: type, answer: Answer) -> Any:
+    """Return a subclass of `kind` that answers for its values."""
+    asked = type(f"{kind.__name__}Type", (type,), {"__getitem__": staticmethod(answer)})
+    return asked(kind.__name__, (kind,), {})
 
 
-def _plainly(check: Callable[[Any], bool], passed: Any) -> Accept:
-    def accept(value: Any) -> Any:
+_REMEMBERED = frozenset({"code", "uri", "canonical", "url", "oid", "date", "dateTime", "instant"})
+
+
+def _checked(name: str) -> Any:
+    check = primitives.CHECKS[name]
+
+    def answer(value: Any) -> Any:
         if not check(value):
             raise ValueError("this is no value of its type")
         return passed
 
-    return accept
-
-
-def _decimal(check: Callable[[Any], bool], passed: Any) -> Accept:
-    def accept(value: Any) -> Any:
+    def decimal(value: Any) -> Any:
         if type(value) is int or isinstance(value, Decimal):
             return passed
         raise ValueError("this is no value of its type")
 
-    return accept
-
-
-def _timed(check: Callable[[Any], bool], passed: Any) -> Accept:
-    """Take the usual full form in one step: a day seen before, and a time with its zone."""
-    days, tail = primitives.DAYS, primitives.TAIL.fullmatch
-
-    def accept(value: Any) -> Any:
-        try:
-            if value[:10] in days and tail(value, 10):
-                return passed
-        except TypeError:
-            pass
-        if not check(value):
-            raise ValueError("this is no value of its type")
-        return passed
-
-    return accept
-
-
-def _moment(value: Any) -> Moment:
-    _is_date_time(value)
-    return Moment(value)
-
-
-_is_date_time = _timed(primitives.CHECKS["dateTime"], None)
-Moment.accept = staticmethod(_moment)
-
-_REMEMBERED = ("code", "uri", "canonical", "url", "oid", "date")
-_ACCEPTING: Mapping[str, Callable[[Callable[[Any], bool], Any], Accept]] = {
-    **dict.fromkeys(_REMEMBERED, _remembering),
-    "decimal": _decimal,
-    "dateTime": _timed,
-    "instant": _timed,
-}
-
-
-def _checked(name: str) -> type[Checked]:
-    found: type[Checked] = type(f"_Checked_{name}", (Checked,), {})
-    accepting = _ACCEPTING.get(name, _plainly)
-    found.accept = staticmethod(accepting(primitives.CHECKS[name], found()))
+    plain = decimal if name == "decimal" else answer
+    found = _answering(Checked, _Seen(plain).__getitem__ if name in _REMEMBERED else plain)
+    passed = found()
     return found
 
+
+def _moment(value: Any) -> Any:
+    if not primitives.CHECKS["dateTime"](value):
+        raise ValueError("this is no value of its type")
+    return MOMENT(value)
+
+
+MOMENT: Any = _answering(Moment, _Seen(_moment).__getitem__)
+"""The Moment that msgspec asks for."""
 
 _TEXT = Annotated[str, Meta(min_length=1, max_length=primitives.MAX_STRING)]
 _LIMIT = primitives.MAX_INTEGER

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from engine.fhir.checked import PRIMITIVES, Moment, hook
+from engine.fhir.checked import MOMENT, PRIMITIVES, hook
 from engine.fhir.containment import broken_containment
 from engine.fhir.schema import Element, Schema, Type, Version, schema
 from engine.fhir.struct_checks import attribute_of, check_of
@@ -235,7 +235,7 @@ class _Family:
         self.space = self.module.__dict__
         self.space.update({f"_p_{name}": kind for name, kind in PRIMITIVES.items()})
         self.space.update(Annotated=Annotated, UnsetType=UnsetType, SOME=_SOME, list=list)
-        self.space.update(ANY_RESOURCE=_ANY_RESOURCE, MOMENT=Moment)
+        self.space.update(ANY_RESOURCE=_ANY_RESOURCE, MOMENT=MOMENT)
         if full:
             self._sibling()
 
