@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
-from engine.rules.consent import decide
+from engine.rules.consent import compile_consent, decide
 from engine.rules.decision import Decision
 
 REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
@@ -959,3 +960,12 @@ def test_consent_trap_answer_has_its_shape() -> None:
             "why": "it permits everything",
         }
     ]
+
+
+def test_a_consent_that_cannot_be_evaluated_stops_what_another_permits() -> None:
+    """Nobody knows what it would have held back: a rule that crashes denies."""
+    broken = replace(compile_consent(other({"type": "deny"})), roots=(cast(Any, None),))
+    assert told(consent()) == "permit"
+    for consents in ([compile_consent(consent()), broken], [broken, compile_consent(consent())]):
+        found = ask(*consents)
+        assert (found.decision, found.code) == ("deny", "consent-unclear")

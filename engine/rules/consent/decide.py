@@ -187,6 +187,8 @@ class _Ruling:
         return self._considered
 
     def _judge(self, policy: Policy) -> tuple[Verdict, str | None]:
+        if any(finding is not None and finding.failed for _, finding in self.findings):
+            return "deny", "consent-unclear"
         able = [ground for ground in self.grounds if ground.permits and not ground.refused]
         if able:
             self.grounds = able
@@ -222,7 +224,7 @@ class _Ruling:
 
 
 def _finding(standing: Standing, question: Question, party: Party | None) -> Finding | None:
-    """Evaluate one consent; where that fails, it cannot permit and counts as unclear."""
+    """Evaluate one consent; where that fails, all is denied: nobody knows what it holds back."""
     if standing.mode == "none":
         return None
     if question.policy.by_category:
@@ -232,7 +234,7 @@ def _finding(standing: Standing, question: Question, party: Party | None) -> Fin
             return evaluate_refusal(standing.consent, question, party)
         return evaluate(standing.consent, question, party, may_permit=standing.mode == "full")
     except Exception:
-        return Finding(standing.consent, blocked="it could not be evaluated")
+        return Finding(standing.consent, blocked="it could not be evaluated", failed=True)
 
 
 def _code(standing: Standing, finding: Finding | None) -> str:

@@ -48,7 +48,8 @@ class Finding(Struct):
     """Hold what one consent says to one question about one recipient.
 
     `blocked` says why it cannot permit what it otherwise would; `missed` is the criterion that
-    kept its root from applying; `trace` holds each provision looked at and what kept it.
+    kept its root from applying; `trace` holds each provision looked at and what kept it. `failed`
+    says that what it denies could not be worked out.
     """
 
     consent: CompiledConsent
@@ -57,6 +58,7 @@ class Finding(Struct):
     blocked: str | None = None
     missed: str | None = None
     trace: list[tuple[Provision, Effect, str | None]] = []
+    failed: bool = False
 
     @property
     def applies(self) -> bool:
