@@ -210,7 +210,8 @@ class Trials:
     async def _up(self, client: httpx.AsyncClient) -> None:
         for _ in range(300):
             with suppress(httpx.TransportError):
-                if (await client.get("/readyz")).status_code == 200:
+                told = await client.get("/readyz")
+                if told.status_code == 200 and told.json()["deliveries"] == "running":
                     return
             if self._processes[0].returncode is not None:
                 break
