@@ -8,10 +8,10 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import uvicorn
@@ -22,6 +22,7 @@ from engine.cli.loading import ConfigOption, open_project, open_store
 from engine.clock import Clock, SystemClock
 from engine.coordination.handlers import handlers
 from engine.coordination.records_polling import RecordsPolling
+from engine.coordination.warming import warm
 from engine.deliver.transport import Transport
 from engine.deliver.worker import Settings
 from engine.lookup import direct
@@ -191,7 +192,7 @@ async def delivering(
     watching = Watching(lambda: sending.project, store, clock, polling)
     running = (
         worker.run(),
-        timers.run(stopping),
+        _warmed(sending.project, timers.run(stopping)),
         polling.run(stopping),
         follower.run(stopping),
         watching.run(stopping),
@@ -203,6 +204,12 @@ async def delivering(
         worker.stop()
         stopping.set()
         await asyncio.gather(*tasks)
+
+
+async def _warmed(project: Project, running: Coroutine[Any, Any, None]) -> None:
+    """Run timers once reviews are quick: the first one would keep the writer waiting."""
+    await asyncio.to_thread(warm, project)
+    await running
 
 
 def _settings() -> Settings:
