@@ -10,10 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from engine.clock import seconds_between
+
 if TYPE_CHECKING:
     from engine.store.session import Reads
 
 P = TypeVar("P")
+
+FRESH = 1.0
+"""Seconds for which it counts: what holds at an instant, such as a Consent, may end."""
 
 
 class Looking(Protocol):
@@ -33,6 +38,7 @@ class Ahead(Generic[P]):
         self._found: P | None = None
         self._reads: Reads | None = None
         self._stamp: int | None = None
+        self._at = ""
 
     def look(self, snapshot: Any) -> None:
         """Work it out on a snapshot; where that fails it is worked out in its turn."""
@@ -42,11 +48,13 @@ class Ahead(Generic[P]):
                 self._found = self._work(snapshot)
         except Exception:
             return
-        self._reads, self._stamp = reads, snapshot.recall.stamp
+        self._reads, self._stamp, self._at = reads, snapshot.recall.stamp, snapshot.now
 
     def still(self, transaction: Any) -> P | None:
         """Return what was found if it would be found again now; None where nobody knows."""
         recall = transaction.recall
         if self._reads is None or recall.changed or recall.stamp != self._stamp:
+            return None
+        if not 0 <= seconds_between(self._at, transaction.now) <= FRESH:
             return None
         return self._found if self._reads.same(transaction) else None

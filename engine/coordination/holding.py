@@ -39,7 +39,10 @@ def on_hold(tx: Transaction, project: Project, delivery: Delivery) -> bool:
 
 def _reacted(tx: Transaction, project: Project, timer: TimerRow) -> bool:
     """React to a message ahead of its timer; False where it failed before, or others do it."""
-    if timer.attempts or not tx.timers.take(timer.key):
+    if timer.attempts:
+        return False
+    tx.writes()
+    if not tx.timers.take(timer.key):
         return False
     react(tx, project, timer)
     tx.timers.finish(timer.key)

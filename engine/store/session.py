@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection, CursorResult, Result
 from sqlalchemy.exc import DBAPIError
 
 from engine.clock import Clock
+from engine.errors import StoreError
 from engine.store.database import Insert, Statement
 from engine.store.ids import Ids
 from engine.store.memory import Memory, Recall
@@ -119,9 +120,9 @@ class Session:
         return rows
 
     def writes(self) -> None:
-        """Note that something is about to be written: that is not done ahead of the turn."""
+        """Say that something is about to be written: StoreError where we only look ahead."""
         if self._reads is not None:
-            self._reads.note_other()
+            raise StoreError("what writes is worked out in its turn")
 
     @contextmanager
     def reading(self) -> Iterator[Reads]:

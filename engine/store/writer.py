@@ -190,9 +190,10 @@ class Writer:
 
     def _run(self, jobs: list[_Job], memory: Memory | None) -> Transaction:
         transaction = Transaction(self._connect(), self._clock, self._ids, memory, self._vault)
-        known = transaction.recall.stamp = transaction.audit.changes()
-        if memory is not None:
+        known = transaction.audit.changes()
+        if memory is not None:  # else nothing counts that was worked out under the same trust
             memory.at(known)
+            transaction.recall.stamp = known
         for job in jobs:
             job.result = job.run(transaction)
         transaction.flush()

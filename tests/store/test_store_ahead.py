@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.store import Ahead, Store, Transaction
+from engine.testing import ManualClock
 from engine.transform.crosswalk import Key
 
 KEY = Key("mercy", "reference", "CarePlan/7")
@@ -82,3 +84,25 @@ def test_what_cannot_be_compared_does_not_count(store: Store) -> None:
     ahead = Ahead(lambda tx: (tx.deliveries.depth(),))
     with store:
         assert store.write(ahead.still, ahead).result(30) is None
+
+
+def test_what_is_older_than_a_moment_does_not_count(tmp_path: Path) -> None:
+    """A Consent may end while a write waits for its turn: then it is decided again."""
+    clock = ManualClock()
+    with Store.open(f"sqlite:///{tmp_path}/x.db", clock=clock) as store:
+        for waited, counts in ((0.9, True), (1.1, False), (-3600.0, False)):
+            ahead = Ahead(lambda tx: (tx.crosswalk.resolve([KEY]),))
+
+            def work(tx: Transaction, ahead: Ahead[Any] = ahead, waited: float = waited) -> bool:
+                clock.step(waited)
+                return ahead.still(tx) is not None
+
+            assert store.write(work, ahead).result(30) is counts
+
+
+def test_what_writes_is_left_to_the_turn(store: Store) -> None:
+    """Looking ahead writes nothing, and what would have to write does not count."""
+    ahead = Ahead(_linking(KEY))
+    with store:
+        assert store.write(ahead.still, ahead).result(30) is None
+        assert store.read(lambda tx: tx.crosswalk.resolve([KEY])) == {}
