@@ -84,8 +84,9 @@ def _overtaken(
 ) -> bool:
     """Tell whether a later version of the same resource was accepted while this one was held.
 
-    The version that it made itself (a held Consent counts at once) is none. Of siblings each has
-    its own: others of the same whole overtake nothing.
+    The version that it made itself (a held Consent counts at once) is none, nor is an older one
+    that was released only just now. Of siblings each has its own: others of the same whole overtake
+    nothing.
     """
     if row.resource is None:
         return False
@@ -95,4 +96,5 @@ def _overtaken(
         return False
     if project.siblings and (message.system, type_name) in project.siblings:
         return last_heard(project, current, message, submission, row) > message.received
-    return current.at > message.received
+    made = tx.messages.received_with(row.resource, current.version)
+    return (made or current.at) > message.received

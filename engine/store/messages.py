@@ -12,7 +12,7 @@ from engine.message import Message
 from engine.store.database import Insert, Statement
 from engine.store.rows import Duplicate, MessageRow
 from engine.store.session import Session
-from engine.store.tables import message, touch
+from engine.store.tables import message, touch, unit
 
 _ADD = Statement(
     lambda insert: (
@@ -69,6 +69,15 @@ def _overtaken() -> Select[*tuple[Any, ...]]:
 
 
 _OVERTAKEN = Statement(lambda _: _overtaken())
+_MADE = Statement(
+    lambda _: (
+        select(message.c.received)
+        .join(unit, unit.c.message_id == message.c.id)
+        .where(unit.c.resource == bindparam("reference"), unit.c.version == bindparam("version"))
+        .order_by(message.c.received.desc())
+        .limit(1)
+    )
+)
 
 
 class Messages:
@@ -155,6 +164,12 @@ class Messages:
             ),
         ]
         return MessageRow(*values)
+
+    def received_with(self, reference: str, version: int) -> str | None:
+        """Return when the message came that made a version of a resource (`Type/entity`)."""
+        values = {"reference": reference, "version": version}
+        found: str | None = self._session.run(_MADE, values).scalar()
+        return found
 
     def answer(self, id: str, *, state: str, status: int, response: bytes) -> None:
         """Store the answer that the sender got, so that a repeat gets the same."""
