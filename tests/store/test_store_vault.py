@@ -13,6 +13,7 @@ from sqlalchemy import select
 from engine.errors import StoreError
 from engine.rekeying import rekey
 from engine.store import NewDelivery, Store, Transaction, UnitRow, Vault
+from engine.store.rows import SubscriptionRow
 from engine.store.upkeep import SEALED
 from engine.store.vault import new_key, sealed_with
 
@@ -36,6 +37,8 @@ def fill(tx: Transaction) -> tuple[str, str]:
     body = {"decision": "permit", "why": SECRET.decode()}
     tx.decisions.add(unit, "permit", code=None, body=body, at=tx.now)
     tx.deliveries.enqueue(NewDelivery(message, unit, "hub", "m", "CareTeam", SECRET))
+    known = (tx.now, tx.now, None, 0, 0, None, message, unit, SECRET, SECRET)
+    tx.subscriptions.add(SubscriptionRow("s", "hub", "requested", "urn:topic", 1, *known))
     return message, unit
 
 
@@ -65,7 +68,7 @@ def test_nothing_readable_is_stored(store_url: str) -> None:
         message, unit = desk.write(fill)
         assert desk.store.read(lambda tx: payloads(tx, message, unit)) == {SECRET}
         at_rest = desk.store.read(stored)
-    assert len(at_rest) == 6
+    assert len(at_rest) == 8
     assert {sealed_with(payload) for payload in at_rest} == {"k1"}
     assert not any(b"nobody" in payload for payload in at_rest)
 
