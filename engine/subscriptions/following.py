@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -28,7 +28,10 @@ KINDS = ("unit.accepted", "unit.routed", "unit.replayed", "delivery.delivered")
 """The records after which a system may be able to read a version that it could not read before."""
 
 PAGE = 500
-"""How many records of the ledger one step goes through."""
+"""How many records of the ledger one step goes through at most."""
+
+ENOUGH = 50
+"""After how many events a step ends: others wait for it."""
 
 REST = 5.0
 """Seconds after which the ledger is looked at although nobody told of anything new."""
@@ -103,7 +106,12 @@ def step(tx: Transaction, project: Project) -> int | None:
     position = max(tx.subscriptions.position(), tx.audit.ends().first - 1)
     to = min(position + PAGE, tx.subscriptions.end())
     follower = _Follower(tx, project, tx.subscriptions.live())
-    events = sum(map(follower.follow, tx.audit.between(position, to, KINDS)))
+    events = 0
+    for record in tx.audit.between(position, to, KINDS):
+        events += follower.follow(record)
+        if events >= ENOUGH:
+            to = record.sequence
+            break
     tx.subscriptions.read_to(to)
     return events
 
@@ -111,9 +119,10 @@ def step(tx: Transaction, project: Project) -> int | None:
 class _Follower:
     """Go through records, in one transaction."""
 
-    def __init__(self, tx: Transaction, project: Project, live: Iterable[SubscriptionRow]) -> None:
+    def __init__(self, tx: Transaction, project: Project, live: Sequence[SubscriptionRow]) -> None:
         self._tx = tx
         self._project = project
+        self._asked = {row.id: asked_of(row) for row in live}
         self._by_type: dict[str, list[SubscriptionRow]] = defaultdict(list)
         for row in live:
             self._by_type[TOPICS[row.topic].type].append(row)
@@ -182,7 +191,7 @@ class _Follower:
         current = tx.resources.get(type_name, entity)
         if current is None or not may_read(tx, self._project, row.system, current):
             return False
-        return fits(tx, row.system, now, asked_of(row).conditions)
+        return fits(tx, row.system, now, self._asked[row.id].conditions)
 
     def _read(self, type_name: str, entity: str, version: int) -> Resource | None:
         kept = self._tx.resources.version(type_name, entity, version)

@@ -20,6 +20,7 @@ from engine.errors import StoreError
 from engine.events import Wanted, events
 from engine.store import Store
 from engine.subscriptions.asked import MASK
+from engine.subscriptions.following import ENOUGH
 from engine.subscriptions.lifecycle import line_of
 from engine.subscriptions.topics import HREX_TASK, TOPICS, as_markdown
 
@@ -422,6 +423,18 @@ def _standing(place: Lane, id: str) -> list[str]:
         lambda tx: tx.deliveries.search(destination="notify:hub", members=[line_of(id)])
     )
     return [row.state for row in rows if row.state in ("waiting", "leased", "held")]
+
+
+def test_many_subscriptions_are_followed_in_short_steps(place: Lane) -> None:
+    """More events than one step numbers are numbered by the next ones, each subscription's own."""
+    task = place.asked_for_records()
+    ids = [place.subscribe("hub", subscription("hub", reason=f"{n}")) for n in range(18)]
+    for status in ("received", "accepted", "in-progress", "on-hold"):
+        place.moves(task, status)
+    assert place.follow() == 4 * len(ids) > ENOUGH
+    for id in ids:
+        rows = place.store.read(lambda tx, id=id: tx.subscriptions.events(id, 1, 99, 99))
+        assert [row.number for row in rows] == [1, 2, 3, 4]
 
 
 def test_a_refusing_endpoint_is_told_apart(place: Lane) -> None:
