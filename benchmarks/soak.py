@@ -2,8 +2,8 @@
 
     python benchmarks/soak.py --minutes 10
 
-prints the resident memory of the server, how much waited and what arrived, once every few seconds,
-and at the end how much memory grew between the first and the last third.
+prints the resident memory of the server with the process that delivers for it, and what arrived,
+once every few seconds, and at the end how much memory grew between the first and the last third.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _watch(
 ) -> Iterator[float]:
     started = time.monotonic()
     while load.is_alive():
-        (resident,) = engine.memory()
+        resident = engine.memory()
         count = sink.ask()["count"]
         print(f"{time.monotonic() - started:6.0f} s  {resident / 1e6:7.1f} MB  {count} arrived")
         yield resident / 1e6

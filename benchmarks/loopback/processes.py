@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,20 +118,31 @@ def await_all(sink: Sink, expected: int) -> None:
 
 @dataclass(frozen=True)
 class Engine:
-    """Hold a running engine: its address and its processes, the server first."""
+    """Hold a running engine: its address and the process that was started, the server."""
 
     url: str
     processes: tuple[subprocess.Popen[str], ...]
 
-    def memory(self) -> list[int]:
-        """Return the resident bytes of each process."""
-        return [_resident(running.pid) for running in self.processes]
+    def memory(self) -> int:
+        """Return the resident bytes of the server and of what delivers beside it."""
+        pids = [each for running in self.processes for each in (running.pid, *_beside(running.pid))]
+        return sum(map(_resident, pids))
+
+
+def _beside(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(each) for each in text.split()]
 
 
 def _resident(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
+    with suppress(OSError):  # it may just have ended
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
     return 0
 
 
