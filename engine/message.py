@@ -55,7 +55,7 @@ class Draft:
     settled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Unit:
     """Hold one resource of a message on its way.
 

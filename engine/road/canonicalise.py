@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from engine.changing import changed
 from engine.diagnostics import Diagnostic, Severity
 from engine.message import Hold, Next, Outcome, Reject, Unit
 from engine.road.identify import member_of
@@ -32,7 +33,7 @@ def canonicalise(unit: Unit, trip: Trip) -> Outcome:
     member = member_of(canonical)
     extended = unit.extended or result.may_extend()
     return Next(
-        replace(
+        changed(
             unit,
             canonical=canonical,
             member=member,

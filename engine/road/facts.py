@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from engine.changing import changed
 from engine.fhir.references import distinct, references_of
 from engine.message import Resource, Unit
 from engine.transform.crosswalk import Links, literal
@@ -32,7 +33,7 @@ class Recorded:
     system: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Facts:
     """Hold the stored world as one message sees it.
 
@@ -80,11 +81,11 @@ class Facts:
                     known for known in consents.get(member, []) if known.get("id") != unit.entity
                 ]
                 consents[member] = [*others, _unversioned(canonical)]
-        return replace(self, consents=consents, supporting=supporting, content=content)
+        return changed(self, consents=consents, supporting=supporting, content=content)
 
     def joined(self, other: Facts) -> Facts:
         """Return what is known here or there."""
-        return replace(
+        return changed(
             self,
             links=self.links.including(other.links.entities),
             consents={**self.consents, **other.consents},

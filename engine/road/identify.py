@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from engine.changing import changed
 from engine.diagnostics import Diagnostic
 from engine.fhir.json import dumps
 from engine.message import Hold, Next, Outcome, Resource, Unit
@@ -57,7 +58,7 @@ def identify_units(
     for unit in units:
         keys = naming.own_keys(system, unit.source)
         known = identify(keys, entities, keys[0] if keys else _fallback(system, unit))
-        named = replace(unit, entity=known.entity)
+        named = changed(unit, entity=known.entity)
         if known.conflict:
             outcomes.append(_conflict(named, known))
             continue

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from engine.changing import changed
 from engine.message import Draft, Hold, Next, Outcome, Reject, Unit
 from engine.road.addressees import legs_of
 from engine.road.route import draft_for, is_left_out
@@ -31,7 +30,7 @@ def route(unit: Unit, trip: Trip) -> Outcome:
             return made
     if left_out and not drafts:
         return left_out[0]
-    return Next(replace(unit, drafts=tuple(drafts)))
+    return Next(changed(unit, drafts=tuple(drafts)))
 
 
 def drafts_for(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from engine.changing import changed
 from engine.message import Next, Outcome, Reject, Unit
 from engine.road.admit import admit
 from engine.road.canonicalise import canonicalise
@@ -37,7 +38,7 @@ def run_again(submission: Submission, entry: int, trip: Trip) -> Travelled:
     known = trip.facts.links.known
     local = {name: to for name, to in names.local.items() if to.partition("/")[2] in known}
     unit = next(o for o in names.units if o.unit.entry == entry)
-    trip = replace(trip, facts=replace(trip.facts, local=local))
+    trip = trip.with_facts(changed(trip.facts, local=local))
     outcomes = _whole(_through((*ARRIVING, *UNDERSTANDING), [unit], trip), trip)
     outcomes = _through(LEAVING, outcomes, trip)
     kept = {o.unit.entity for o in outcomes if not isinstance(o, Reject)}
@@ -71,11 +72,11 @@ def run(submission: Submission, trip: Trip) -> Travelled:
     """Run all units of a message over the road; nothing here reads clock, disk or network."""
     arrived = _through(ARRIVING, [Next(unit) for unit in submission.units], trip)
     names = _identified([one.unit for one in arrived if isinstance(one, Next)], trip)
-    trip = replace(trip, facts=_named(trip.facts, names))
+    trip = trip.with_facts(_named(trip.facts, names))
     outcomes = _merge(arrived, names.units)
     outcomes = _whole(_through(UNDERSTANDING, outcomes, trip), trip)
     known = trip.facts.knowing(o.unit for o in outcomes if not isinstance(o, Reject))
-    trip = replace(trip, facts=known)
+    trip = trip.with_facts(known)
     outcomes, trip = _identities(outcomes, trip)
     outcomes = [*submission.refused, *_through(LEAVING, outcomes, trip, OTHER_TYPES)]
     if trip.project.sibling_types:
@@ -123,7 +124,7 @@ def _identities(outcomes: Sequence[Outcome], trip: Trip) -> tuple[list[Outcome],
             for key in _names_abroad(outcome.unit, trip)
         }
         links = trip.facts.links.including(told)
-        known = replace(trip, facts=replace(trip.facts, links=links))
+        known = trip.with_facts(changed(trip.facts, links=links))
         done = _through(LEAVING, outcomes, known, IDENTITY_TYPES)
         stopped = {
             after.unit.entity
@@ -180,7 +181,7 @@ def _announced(outcomes: Sequence[Outcome]) -> dict[Key, str]:
 
 
 def _named(facts: Facts, names: Names) -> Facts:
-    return replace(facts, links=facts.links.including(names.links), local=names.local)
+    return changed(facts, links=facts.links.including(names.links), local=names.local)
 
 
 def _merge(before: Sequence[Outcome], after: Sequence[Outcome]) -> list[Outcome]:

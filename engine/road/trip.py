@@ -28,6 +28,10 @@ class Trip:
         default_factory=dict, init=False, repr=False, compare=False
     )
 
+    def with_facts(self, facts: Facts) -> Trip:
+        """Return the trip with other facts, and so with nothing that was worked out from these."""
+        return Trip(self.project, facts, self.system)
+
     def crosswalk(self, system: str) -> SystemCrosswalk:
         """Return the crosswalk between `system` and canonical as the facts stand."""
         known = self._crosswalks.get(system)
