@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -23,10 +23,12 @@ from engine.coordination.records import (
     Tracked,
     all_requests,
     ask,
+    open_requests,
     records_settings,
 )
 from engine.coordination.records import review as review_request
 from engine.coordination.records_providers import Provider, providers
+from engine.coordination.records_states import WAITING
 from engine.coordination.records_tasks import Wanted, end_of
 from engine.diagnostics import Diagnostic
 from engine.project import Project
@@ -128,7 +130,8 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List records requests with their stage and due date."""
-    _list(config, as_json, member, lambda found, _: not stage or found.stage in stage)
+    looked_at = open_requests if stage and WAITING.issuperset(stage) else all_requests
+    _list(config, as_json, member, lambda found, _: not stage or found.stage in stage, looked_at)
 
 
 @app.command()
@@ -138,18 +141,22 @@ def overdue(
     as_json: JsonOption = False,
 ) -> None:
     """List the requests whose answer is late; exit code 1 where there is one."""
-    if _list(config, as_json, member, lambda found, at: found.overdue(at)):
+    if _list(config, as_json, member, lambda found, at: found.overdue(at), open_requests):
         raise typer.Exit(PROBLEMS)
 
 
 def _list(
-    config: Path, as_json: bool, member: str | None, chosen: Callable[[Tracked, str], bool]
+    config: Path,
+    as_json: bool,
+    member: str | None,
+    chosen: Callable[[Tracked, str], bool],
+    looked_at: Callable[[Transaction, Project], Iterable[Tracked]],
 ) -> int:
     def work(tx: Transaction, project: Project) -> list[dict[str, Any]]:
         same = frozenset(ledger.members(tx, member)) if member is not None else None
         return [
             found.to_json(tx.now)
-            for found in all_requests(tx, project)
+            for found in looked_at(tx, project)
             if chosen(found, tx.now) and (same is None or found.member in same)
         ]
 

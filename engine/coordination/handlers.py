@@ -29,6 +29,7 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         notification.KIND: notification.send_notice,
         records_timers.REMIND: records_watch.remind,
         records_timers.DUE: records_watch.escalate,
+        records_timers.OVERDUE: records_watch.look_again,
         lifecycle.HEARTBEAT: lifecycle.goes_on,
         lifecycle.ENDING: lifecycle.comes_to_its_end,
     }

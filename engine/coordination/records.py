@@ -21,7 +21,7 @@ from engine.coordination.records_tasks import (
     reviewed,
     stage_of,
 )
-from engine.coordination.records_timers import is_tracked, track
+from engine.coordination.records_timers import is_tracked, track, watched
 from engine.diagnostics import Diagnostic
 from engine.gather import renamed, stored
 from engine.message import Hold, Outcome, Reject, Resource
@@ -220,6 +220,14 @@ def all_requests(tx: Transaction, project: Project) -> Iterator[Tracked]:
             if (found := tracked(tx, project, row)) is not None:
                 yield found
         after = page[-1].id
+
+
+def open_requests(tx: Transaction, project: Project) -> Iterator[Tracked]:
+    """Yield every request that an answer is waited for, without looking at any other."""
+    for id in watched(tx):
+        found = request(tx, project, id)
+        if found is not None and found.stage in WAITING:
+            yield found
 
 
 def review(

@@ -12,7 +12,7 @@ import structlog
 from engine.clock import Clock
 from engine.config import System
 from engine.config.records import Poll
-from engine.coordination.records import Tracked, all_requests, records_settings, request
+from engine.coordination.records import Tracked, open_requests, records_settings, request
 from engine.coordination.records_states import WAITING
 from engine.errors import StoreError
 from engine.intake import Arrival, Intake
@@ -116,7 +116,7 @@ class RecordsPolling:
         polled = self.polled(tx) if asked is None else asked
         if not polled:
             return
-        for found in all_requests(tx, self.project()):
+        for found in open_requests(tx, self.project()):
             if found.stage not in WAITING or found.asked not in polled:
                 continue
             id = str(found.task["id"])

@@ -35,7 +35,7 @@ from engine.coordination.records_tasks import (
     with_status,
     without_status,
 )
-from engine.coordination.records_timers import track
+from engine.coordination.records_timers import keep_watch, track
 from engine.fhir.json import loads
 from engine.gather import renamed
 from engine.message import Reject, Resource
@@ -101,6 +101,8 @@ def _task_came(
         return
     if found.stage in WAITING:
         track(tx, task["id"], found.due, records_settings(project).reminders)
+        if found.overdue(tx.now):
+            keep_watch(tx, task["id"])
         listen(tx, project, found.asked)
     if found.stage == "answered" and found.member is not None:
         notify(tx, project, found.member, "records-released", f"Task/{task['id']}")
@@ -266,7 +268,15 @@ def escalate(tx: Transaction, project: Project, timer: TimerRow) -> None:
         "owner": {"display": records_settings(project).escalate_to},
     }
     produce(tx, project, found.asker, [follow_up], cause=timer.key, to=NOBODY)
+    keep_watch(tx, task["id"])
     tx.audit.append("records.escalated", {"task": f"Task/{task['id']}"})
+
+
+def look_again(tx: Transaction, project: Project, timer: TimerRow) -> None:
+    """Go on watching a request that is late still."""
+    found = request(tx, project, str(timer.body["task"]))
+    if found is not None and found.overdue(tx.now):
+        keep_watch(tx, str(found.task["id"]))
 
 
 def _still_due(tx: Transaction, project: Project, timer: TimerRow) -> Tracked | None:

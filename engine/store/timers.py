@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, select, tuple_, update
 
 from engine.store.database import Insert, Statement
 from engine.store.rows import TimerRow
@@ -30,6 +30,18 @@ _DUE = Statement(
         .order_by(timer.c.due, timer.c.key)
         .limit(bindparam("most"))
         .with_for_update(skip_locked=True)
+    )
+)
+_WAITING = Statement(
+    lambda _: (
+        select(timer)
+        .where(
+            timer.c.state == "waiting",
+            timer.c.kind == bindparam("kind"),
+            tuple_(timer.c.due, timer.c.key) > tuple_(bindparam("due"), bindparam("key")),
+        )
+        .order_by(timer.c.due, timer.c.key)
+        .limit(bindparam("most"))
     )
 )
 _NEXT_DUE = Statement(
@@ -105,6 +117,16 @@ class Timers:
         query = select(timer).where(timer.c.kind == kind, timer.c.state == state)
         query = query.order_by(timer.c.due, timer.c.key).limit(limit)
         return [_timer(row) for row in self._session.execute(query)]
+
+    def waiting(self, kind: str, after: TimerRow | None = None, most: int = 500) -> list[TimerRow]:
+        """Return a page of the timers of a kind that wait, the first due first, behind `after`."""
+        values = {
+            "kind": kind,
+            "due": after.due if after is not None else "",
+            "key": after.key if after is not None else "",
+            "most": most,
+        }
+        return [_timer(row) for row in self._session.run(_WAITING, values)]
 
     def _move(self, key: str, **values: Any) -> bool:
         query = update(timer).where(timer.c.key == key, timer.c.state == "waiting")

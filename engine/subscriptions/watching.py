@@ -16,9 +16,8 @@ import structlog
 from engine.clock import Clock, after
 from engine.config import System
 from engine.config.records import Records, Subscribe
-from engine.coordination.records import all_requests, records_settings
+from engine.coordination.records import open_requests, records_settings
 from engine.coordination.records_polling import RecordsPolling, body_of, client_of
-from engine.coordination.records_states import WAITING
 from engine.deliver.answer import own_reference
 from engine.errors import StoreError
 from engine.fhir.json import dumps
@@ -137,9 +136,7 @@ class Watching:
 
     def _waits(self, tx: Transaction, name: str) -> bool:
         """Tell whether a request to a system waits for an answer."""
-        return any(
-            one.asked == name and one.stage in WAITING for one in all_requests(tx, self.project())
-        )
+        return any(one.asked == name for one in open_requests(tx, self.project()))
 
     async def _ask(self, name: str, before: WatchRow | None) -> None:
         """Subscribe at a system anew; an earlier subscription of ours there is taken back."""
