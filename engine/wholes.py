@@ -12,8 +12,8 @@ from engine.message import Message, Resource, Unit
 from engine.project import Project
 from engine.road.entries import Submission
 from engine.road.facts import Facts, Recorded, targets_of
-from engine.road.identify import identify_units
-from engine.road.kinship import GROUP
+from engine.road.identify import Names, identify_units
+from engine.road.kinship import GROUP, alike, group_key
 from engine.store import ResourceRow, Transaction, UnitRow
 from engine.transform.crosswalk import Key, Links
 
@@ -32,6 +32,8 @@ def with_wholes(
     seams = {kind: seam for (name, kind), seam in project.siblings.items() if name == system}
     names = identify_units(units, system, project.naming, facts, seams)
     facts = _knowing(tx, facts, [key for key in names.links if key.kind == GROUP])
+    if tx.crosswalk.has_mergers():
+        facts = _merged(tx, project, message.system, names, facts)
     names = identify_units(units, system, project.naming, facts, seams)
     own = {(o.unit.type, o.unit.entity) for o in names.units if o.unit.type in types}
     named = {one for unit in units for one in _named(project, system, unit.source, facts)}
@@ -79,6 +81,44 @@ def _knowing(tx: Transaction, facts: Facts, groups: Iterable[Key]) -> Facts:
     return replace(
         facts, links=Links({**links.entities, **entities, **found}, {**links.known, **known})
     )
+
+
+def _merged(tx: Transaction, project: Project, system: str, names: Names, facts: Facts) -> Facts:
+    """Return facts in which a sibling finds the whole of a member whose record was merged since."""
+    found: dict[Key, str] = {}
+    for outcome in names.units:
+        unit = outcome.unit
+        seam = project.siblings.get((system, unit.type))
+        if seam is None or not unit.sibling:
+            continue
+        crosswalk = project.crosswalk(system, facts.links, names.local)
+        said = alike(seam, unit.source, crosswalk)
+        if not all(said):
+            continue
+        own = group_key(system, seam, [str(one) for one in said])
+        if own in facts.links.entities:
+            continue
+        before = [group_key(system, seam, other) for other in _former(tx, said)]
+        known = tx.crosswalk.resolve(before)
+        if entity := next((known[key] for key in before if key in known), None):
+            found[own] = entity
+    if not found:
+        return facts
+    keys = tx.crosswalk.known(found.values())
+    links = facts.links
+    entities = {key: entity for entity, pointing in keys.items() for key in pointing}
+    return replace(
+        facts, links=Links({**links.entities, **entities, **found}, {**links.known, **keys})
+    )
+
+
+def _former(tx: Transaction, said: Sequence[str | None]) -> Iterable[list[str]]:
+    """Yield what siblings said when a record that they name had another id."""
+    for place, text in enumerate(said):
+        kind, _, entity = str(text).partition("/")
+        for other in tx.crosswalk.same(entity):
+            if other != entity:
+                yield [str(one) if i != place else f"{kind}/{other}" for i, one in enumerate(said)]
 
 
 def _knowing_all(tx: Transaction, project: Project, whole: Resource, facts: Facts) -> Facts:

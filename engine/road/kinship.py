@@ -37,7 +37,7 @@ def identify_sibling(
     if found:
         entity = next(iter(found))
         return Identified(entity, {key: entity for key in keys if key not in entities})
-    said = [_said(source.get(name), crosswalk) for _, name in seam.plan.same]
+    said = alike(seam, source, crosswalk)
     if None in said:
         return Identified("", {})
     if "" in said:  # it says nothing that could make it a sibling
@@ -52,6 +52,11 @@ def group_key(system: str, seam: Seam, said: Sequence[str]) -> Key:
     """Return the key of a system's siblings that say the same; nobody can read it back."""
     digest = hashlib.sha256("\n".join(said).encode()).hexdigest()[:32]
     return Key(system, GROUP, f"{seam.type_name}|{digest}")
+
+
+def alike(seam: Seam, source: Resource, crosswalk: SystemCrosswalk) -> list[str | None]:
+    """Return what a sibling says of what makes siblings; "" where nothing, None if unknown."""
+    return [_said(source.get(name), crosswalk) for _, name in seam.plan.same]
 
 
 def said_alike(canonical: Resource, seam: Seam) -> list[str]:

@@ -56,6 +56,8 @@ def _like(outcome: Outcome, bearers: dict[int, Outcome]) -> Outcome:
             return Reject(unit, status, problems)
         case Hold(reason=reason, diagnostics=problems, waiting_on=waiting):
             return Hold(unit, reason, problems, waiting)
+        case Next(unit=bearer) if not bearer.drafts:
+            return Next(replace(unit, borne=None))
         case _:
             return outcome
 

@@ -220,7 +220,8 @@ class Seam:
             extensions.append(carried(self.mapping, "dialect", ASIDE, [_kept(p) for p in aside]))
         if extensions:
             made["extension"] = extensions
-        gone = [p for p in aside if p.items]
+        newest = max((part.at for part in parts), default="")
+        gone = [part for part in aside if part.items and part.at == newest]
         return Made(made, tuple(self._notes(whole.rest, [parts[i] for i in counted], gone)))
 
     def _header(

@@ -29,6 +29,7 @@ from engine.road.trip import Trip
 from engine.store import Store, Transaction
 from engine.testing import ManualClock
 from engine.transform.adapter import load_adapters
+from engine.transform.crosswalk import reference_key
 from engine.transform.family import to_wholes
 from engine.transform.home import without
 
@@ -247,6 +248,19 @@ def test_what_came_before_siblings_were_declared_is_followed_and_may_be_merged(
     _send(town, "mercy", sibling("t-a", "cat", name="New"))
     record = next(one for one in _on_record(town) if one["id"] == stays)
     assert _who(record) == ["cat", "bob"]
+
+
+def test_a_member_whose_records_were_merged_keeps_one_team(build: Build) -> None:
+    """A sibling that names the record that stays joins the team of the one that went."""
+    town = build()
+    _send(town, "mercy", patient_of(), patient_of("78", "A2"), *PEOPLE, KIN[0])
+    keys = [reference_key("mercy", f"Patient/{id}") for id in ("78", "77")]
+    town.store.write(
+        lambda tx: tx.crosswalk.merge(*(tx.crosswalk.resolve([key])[key] for key in keys))
+    ).result()
+    _send(town, "mercy", {**KIN[1], "subject": {"reference": "Patient/78"}})
+    (record,) = _on_record(town)
+    assert _who(record) == ["ann", "bob"]
 
 
 # --- out ----------------------------------------------------------------------------------------
