@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
+from engine.carried import with_carried
 from engine.clock import Clock, after
 from engine.coordination.reactions import react_later
 from engine.diagnostics import Diagnostic, operation_outcome
@@ -204,6 +205,7 @@ def _travelled(
     resources = [unit.source for unit in submission.units]
     facts = gather(tx, project, message.system, resources, at=tx.now)
     facts = with_wholes(tx, project, message, submission.units, facts)
+    facts = with_carried(tx, project, message.system, submission.units, facts)
     return run(submission, Trip(project, facts, message.system))
 
 

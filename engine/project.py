@@ -95,6 +95,12 @@ class Project:
         }
 
     @cached_property
+    def adapted_types(self) -> frozenset[str]:
+        """Return the types that the mapping of some system's dialect adapts."""
+        dialects = {system.dialect for system in self.config.systems.values()}
+        return frozenset(kind for dialect, kind in self.adapters.mapped if dialect in dialects)
+
+    @cached_property
     def sibling_types(self) -> frozenset[str]:
         """Return the types of which some system keeps siblings."""
         return frozenset(type_name for _, type_name in self.siblings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from engine.carried import with_carried
 from engine.coordination import outreach
 from engine.coordination.producing import is_produced, produce_again
 from engine.coordination.reactions import KIND as REACT
@@ -49,6 +50,7 @@ def release(tx: Transaction, project: Project, row: UnitRow) -> bool:
         sources = [unit.source for unit in submission.units]
         facts = gather(tx, project, message.system, sources, at=tx.now)
         facts = with_wholes(tx, project, message, submission.units, facts)
+        facts = with_carried(tx, project, message.system, submission.units, facts)
         travelled = run_again(submission, row.entry, Trip(project, facts, message.system))
     outcome = travelled.outcomes[0]
     changed = keep_unit(tx, message, outcome, row.id)

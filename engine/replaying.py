@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from engine.carried import with_carried
 from engine.fhir.json import dumps
 from engine.fhir.profiles import Profiles
 from engine.gather import gather
@@ -158,6 +159,7 @@ def _run(tx: Transaction, stored: Stored, row: UnitRow, project: Project) -> Out
     sources = [unit.source for unit in stored.submission.units]
     facts = gather(tx, project, stored.message.system, sources, at=tx.now)
     facts = with_wholes(tx, project, stored.message, stored.submission.units, facts)
+    facts = with_carried(tx, project, stored.message.system, stored.submission.units, facts)
     trip = Trip(project, facts, stored.message.system)
     return run_again(stored.submission, row.entry, trip).outcomes[0]
 

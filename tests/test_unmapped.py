@@ -141,3 +141,29 @@ def test_a_name_that_cannot_be_taken_is_refused(
     assert told.exit_code == 1
     assert code in told.output
     assert said in told.output
+
+
+def test_a_partners_update_brings_back_what_it_never_saw(folder: Path, place: Town) -> None:
+    """What was carried for one system goes home with the update of another, and nowhere else."""
+    _paste(folder, ["on_unmapped: carry"])
+    place.app.state.intake.project = place.project = starting(folder)
+    team = _team(**STRANGE)
+    del team["period"]["phase"]
+    cook = {**team["participant"][0], "role": [{"text": "cook"}], "nick": "Chef"}
+    team["participant"].append(cook)
+    assert place.post("mercy", team).status_code == 201
+    (arrived,) = place.deliver(200)
+    update = {**arrived.resource, "name": "Team, as the plan calls it"}
+    update["participant"][1]["role"] = [{"text": "chef de cuisine"}]
+    told = place.send("hub", "PUT", f"/fhir/CareTeam/{update['id']}", update)
+    assert told.is_success, told.text
+    (back,) = place.deliver(200)
+    assert back.system == "mercy"
+    assert back.resource["name"] == "Team, as the plan calls it"
+    assert back.resource["colour"] == "blue"
+    assert [item.get("nick") for item in back.resource["participant"]] == ["Nan", None]
+    assert "carelane" not in json.dumps(back.resource)
+    entity = told.headers["location"].split("/CareTeam/")[1].split("/")[0]
+    kept = place.store.read(lambda tx: tx.resources.version("CareTeam", entity, 1))
+    assert kept is not None
+    assert b"Chef" in kept.body

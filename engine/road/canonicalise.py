@@ -12,6 +12,7 @@ from engine.road.provisional import provisional
 from engine.road.trip import Trip
 from engine.transform.adapter import Result
 from engine.transform.crosswalk import IDENTITY_TYPES, waiting_keys
+from engine.transform.reuniting import reunited
 
 
 def canonicalise(unit: Unit, trip: Trip) -> Outcome:
@@ -29,6 +30,9 @@ def canonicalise(unit: Unit, trip: Trip) -> Outcome:
             return _denying(stopped, trip)
         return stopped
     canonical = {**(result.resource or {}), "id": unit.entity}
+    before = trip.facts.before.get(f"{unit.type}/{unit.entity}")
+    if before is not None:
+        canonical = reunited(canonical, before, adapter.name)
     notes = (*unit.notes, *(problem.at(unit.where) for problem in result.diagnostics))
     member = member_of(canonical)
     extended = unit.extended or result.may_extend()
@@ -39,8 +43,8 @@ def canonicalise(unit: Unit, trip: Trip) -> Outcome:
             member=member,
             mapping=mapping,
             notes=notes,
-            written=result.written,
-            extended=extended,
+            written=result.written if before is None else None,
+            extended=extended or before is not None,
         )
     )
 

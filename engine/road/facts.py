@@ -43,6 +43,7 @@ class Facts:
     references; `own_work` maps what the engine wrote for the sender's own people to the systems
     that were told of it. `wholes` maps `Type/id` to what is on record of resources that some system
     keeps as siblings, and `received` is when the message came, where that matters to them.
+    `before` maps `Type/id` to versions on record in which something is carried.
     """
 
     at: str
@@ -54,6 +55,7 @@ class Facts:
     own_work: Mapping[str, frozenset[str]] = field(default_factory=dict)
     wholes: Mapping[str, Recorded] = field(default_factory=dict)
     received: str = ""
+    before: Mapping[str, Resource] = field(default_factory=dict)
 
     def told_by(self, resource: Resource) -> tuple[Resource, ...]:
         """Return the actors, and of the content what `resource` itself refers to."""
