@@ -585,7 +585,7 @@ def test_nothing_remembered_passes_a_narrowed_permit(build: Build) -> None:
 # --- the law on the road ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_whatever_comes_each_sibling_is_kept_as_it_came_last(build: Build, seed: int) -> None:
     """After any updates in any company the record is the team that the last versions make."""
     chance = random.Random(seed)
@@ -593,7 +593,7 @@ def test_whatever_comes_each_sibling_is_kept_as_it_came_last(build: Build, seed:
     _send(town, "mercy", patient_of(), *PEOPLE)
     last: dict[str, Tree] = {}
     at_clinic: dict[str, Tree] = {}
-    for _ in range(8):
+    for _ in range(6):
         fresh = [_any_sibling(chance) for _ in range(chance.randint(1, 3))]
         given = {one["id"]: one for one in fresh}
         _send(town, "mercy", *given.values())

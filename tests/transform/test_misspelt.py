@@ -20,7 +20,10 @@ from engine.transform.load import load_folder
 MAPPINGS = Path(__file__).resolve().parents[2] / "mappings"
 PLACES = 200
 KEY = re.compile(r"^(\s+)([a-z][A-Za-z]{3,})(?=(?:\[\])?:)")
-WORD = re.compile(r"\b(?:coding|table|to|ref|function): ([A-Za-z][A-Za-z-]{3,})\b")
+WORD = re.compile(
+    r"\b(?:coding|table|to|ref|function|one|same): ([A-Za-z][A-Za-z-]{3,})\b"
+    r"|: (agree|common|union|collect|widest|labels)\s*(?:#.*)?$"
+)
 OPERATION = re.compile(
     r": (copy|carry)\s*(?:#.*)?$|\{(coding|ref|table|drop|fields|cross_version|function)(?=:)"
 )
@@ -64,7 +67,7 @@ def _places(path: Path) -> Iterator[tuple[int, int, str]]:
                 yield number, found.start(1), found[1]
             continue
         if not line.startswith((" ", "#")):
-            inside = line.startswith("fields:")
+            inside = line.startswith(("fields:", "siblings:"))
         if not inside or line.lstrip().startswith("#"):
             continue
         key = KEY.match(line)

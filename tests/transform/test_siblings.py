@@ -128,14 +128,14 @@ def _siblings(draw: st.DrawFn) -> list[Tree]:
     return out
 
 
-@settings(max_examples=80)
+@settings(max_examples=60)
 @given(_siblings())
 def test_what_was_put_together_comes_apart_again(teams: Adapter, siblings: list[Tree]) -> None:
     """Siblings become one resource and come back each as it was, whatever they disagree on."""
     assert _by_id(_apart(teams, _whole(teams, siblings))) == siblings
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(_siblings(), st.randoms(use_true_random=False))
 def test_the_order_of_siblings_does_not_matter(
     teams: Adapter, siblings: list[Tree], chance: random.Random
@@ -145,7 +145,7 @@ def test_the_order_of_siblings_does_not_matter(
     assert _whole(teams, shuffled) == _whole(teams, siblings)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(_siblings())
 def test_a_whole_of_siblings_is_put_together_the_same_again(
     teams: Adapter, siblings: list[Tree]
@@ -157,7 +157,7 @@ def test_a_whole_of_siblings_is_put_together_the_same_again(
     assert again.resource == whole
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(HEADERS, st.lists(ITEMS, min_size=1, max_size=4))
 def test_another_systems_team_comes_back_as_one(
     teams: Adapter, header: Tree, items: list[Tree]
