@@ -311,6 +311,18 @@ def test_reminders_survive_a_restart_and_a_clock_set_back(tmp_path: Path) -> Non
         assert place.kinds("records.escalated") == []
 
 
+def test_a_clock_set_forward_and_back_reminds_once(place: Valley) -> None:
+    """Whatever jumps the wall clock makes, each reminder and each escalation happens once."""
+    asked(place)
+    for days in (40, -60, 30, -10, 40):
+        place.clock.step(days * 86_400)
+        place.timers()
+        place.deliver(100)
+    kinds = place.kinds("records.")
+    assert kinds.count("records.reminded") == 4  # two for each of two providers
+    assert kinds.count("records.escalated") == 2
+
+
 def test_what_is_answered_or_moved_is_not_reminded_of(place: Valley) -> None:
     """After the answer no reminder goes out; a new due date moves the reminders."""
     task = asked(place)
