@@ -143,6 +143,16 @@ class World:
     plan: Engine
     hospital: Engine
     ehr: Ehr
+    start: Callable[[], tuple[Engine, ExitStack]]
+    running: ExitStack
+
+    def away(self) -> None:
+        """Stop the plan's engine."""
+        self.running.close()
+
+    def back(self) -> None:
+        """Start the plan's engine again on its record."""
+        self.plan, self.running = self.start()
 
     def stage(self) -> str | None:
         """Return the stage of the plan's request."""
@@ -193,14 +203,23 @@ def world(tmp_path: Path) -> Iterator[World]:
             },
             "  - {from: plan, to: ehr, types: [Task], purpose: COC}",
         )  # fmt: skip
-        plan = stack.enter_context(serving(at_plan, tmp_path / "plan", plan_port))
+
+        def start() -> tuple[Engine, ExitStack]:
+            own = ExitStack()
+            return own.enter_context(serving(at_plan, tmp_path / "plan", plan_port)), own
+
+        plan, own = start()
         hospital = stack.enter_context(serving(at_hospital, tmp_path / "hospital", hospital_port))
         for engine, token in ((plan, "of-mercy"), (hospital, "of-ehr"), (hospital, "of-plan")):
             told = engine.send(token, "POST", "/fhir", introduction())
             assert told.status_code == 200, told.text
             told = engine.send(token, "POST", "/fhir/Consent", consent("hub", "mercy"))
             assert told.status_code in (200, 201, 202), told.text
-        yield World(plan, hospital, ehr)
+        made = World(plan, hospital, ehr, start, own)
+        try:
+            yield made
+        finally:
+            made.away()
 
 
 def asked(plan: Engine) -> None:
@@ -222,7 +241,8 @@ def asked(plan: Engine) -> None:
 
 def test_a_request_is_followed_by_subscription_over_real_http(world: World) -> None:
     """The plan's engine subscribes at the hospital's as soon as it asked, and each step that the
-    hospital takes reaches it by a notification, without any polling."""
+    hospital takes reaches it by a notification, without any polling; so does the one that it
+    took while the plan's engine was away."""
     asked(world.plan)
     until(lambda: world.ehr.tasks)
     until(world.watched)
@@ -232,6 +252,19 @@ def test_a_request_is_followed_by_subscription_over_real_http(world: World) -> N
     assert heard is not None
     rows = world.hospital.store.read(lambda tx: tx.subscriptions.of_system("plan"))
     assert [(row.state, row.events >= 1) for row in rows] == [("active", True)]
+    world.away()
+    world.moves("rejected")
+    tried = world.hospital.store
+    until(
+        lambda: any(
+            row.attempts
+            for row in tried.read(
+                lambda tx: tx.deliveries.search(state="waiting", destination="notify:plan")
+            )
+        )
+    )
+    world.back()
+    until(lambda: world.stage() == "refused")
     world.moves("completed")
     until(lambda: world.stage() == "answered")
     numbers = [
