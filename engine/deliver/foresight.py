@@ -6,7 +6,7 @@ judged in the turn, as if nothing had been foreseen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engine.ahead import Ahead
@@ -16,19 +16,28 @@ from engine.deliver.ports import Delivery, Judge, Permit, Withhold
 class Foresight:
     """Hold what the judge said of each delivery that stands next, ahead of one turn.
 
-    `rooms` is how many more each destination may take now, `batch` how many in all.
+    `rooms` is how many more each destination may take now, `batch` how many in all; `leaving` are
+    the deliveries that the turn will find arrived, so that those behind them come first.
     """
 
-    def __init__(self, judge: Judge, rooms: Mapping[str, int], batch: int) -> None:
+    def __init__(
+        self,
+        judge: Judge,
+        rooms: Mapping[str, int],
+        batch: int,
+        leaving: Iterable[Delivery] = (),
+    ) -> None:
         self._judge = judge
         self._rooms = rooms
         self._batch = batch
+        self._leaving = [(delivery.destination, delivery.member) for delivery in leaving]
         self._seen: dict[tuple[str, int], Ahead[Permit | Withhold]] = {}
 
     def look(self, snapshot: Any) -> None:
         """Judge what stands next on a snapshot."""
         self._seen.clear()
-        for delivery in snapshot.deliveries.next_in_line(self._batch, self._rooms):
+        deliveries = snapshot.deliveries
+        for delivery in deliveries.next_in_line(self._batch, self._rooms, self._leaving):
             ahead = self._seen[delivery.id, delivery.fence] = Ahead(self._judging(delivery))
             ahead.look(snapshot)
 

@@ -229,7 +229,7 @@ class Worker:
         waning = self._leases.waning(all=horizon is not None)
         try:
             offset = self._clock.time() - since
-            foresight = self._foresight(most)
+            foresight = self._foresight(most, results)
             turn = self._desk.turn(results, most, horizon, waning, foresight)
             turned = await self._write(turn, foresight)
             self._offset = offset
@@ -266,10 +266,13 @@ class Worker:
         if until is not None and self._clock.now() < until:
             self._results.append(result)
 
-    def _foresight(self, most: Mapping[str, int]) -> Foresight | None:
+    def _foresight(self, most: Mapping[str, int], results: Sequence[Result]) -> Foresight | None:
         """Return what judges ahead of a turn what it will probably claim."""
         rooms = {name: count - self._in_flight[name] for name, count in most.items()}
-        return Foresight(self._desk.judge, rooms, self._settings.batch) if rooms else None
+        if not rooms:
+            return None
+        leaving = (result.delivery for result in results if result.event == "accept")
+        return Foresight(self._desk.judge, rooms, self._settings.batch, leaving)
 
     async def _write(
         self, work: Callable[[Any], Turned], foresight: Foresight | None = None

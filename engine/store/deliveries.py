@@ -23,6 +23,7 @@ from engine.store.crosswalk import batched
 from engine.store.delivery_records import DeliveryRecords
 from engine.store.outbox_queries import (
     ADD,
+    BEHIND,
     BLOCKED,
     CLAIM,
     CURRENT,
@@ -154,10 +155,13 @@ class Deliveries(DeliveryRecords):
             )
         return claimed
 
-    def next_in_line(self, limit: int, rooms: Mapping[str, int]) -> list[DeliveryRow]:
+    def next_in_line(
+        self, limit: int, rooms: Mapping[str, int], leaving: Sequence[tuple[str, str]] = ()
+    ) -> list[DeliveryRow]:
         """Return what a claim would take now, as it would take it; nothing is claimed.
 
-        `rooms` is how many more each destination may take.
+        `rooms` is how many more each destination may take; `leaving` are lines (destination and
+        member) whose first is about to leave, so that the one behind it comes first.
         """
         now = self._session.now
         found: list[DeliveryRow] = []
@@ -166,6 +170,9 @@ class Deliveries(DeliveryRecords):
             if count > 0:
                 values = {"destination": destination, "now": now, "count": count}
                 found += [self._delivery(row) for row in self._session.run(NEXT_IN_LINE, values)]
+        for destination, member in leaving[: limit - len(found)]:
+            values = {"destination": destination, "member": member}
+            found += [self._delivery(row) for row in self._session.run(BEHIND, values)]
         return [
             replace(row, state="leased", fence=row.fence + 1, attempts=row.attempts + 1)
             for row in found

@@ -145,6 +145,19 @@ FIRST = Statement(
         .limit(1)
     )
 )
+BEHIND = Statement(
+    lambda _: (
+        select(*ROW)
+        .where(
+            delivery.c.destination == bindparam("destination"),
+            delivery.c.member == bindparam("member"),
+            QUEUED,
+            delivery.c.state == "waiting",
+        )
+        .order_by(delivery.c.sequence)
+        .limit(1)
+    )
+)
 STANDING = Statement(
     lambda _: select(func.count()).select_from(
         select(delivery.c.id)

@@ -12,7 +12,7 @@ from rig import put
 from engine.deliver.destination import Destination
 from engine.deliver.foresight import Foresight
 from engine.deliver.ports import Delivery, Permit, Ruling, Withhold, nothing_more
-from engine.deliver.turn import Desk, Turned
+from engine.deliver.turn import Desk, Result, Turned
 from engine.store import Store, Transaction
 
 GIVEN = b'{"resourceType":"Consent","id":"m1","status":"active"}'
@@ -111,3 +111,21 @@ def test_a_judge_that_fails_ahead_is_asked_in_the_turn(store: Store) -> None:
         return judge(tx, delivery)
 
     assert len(turn(store, failing_first).tasks) == 1
+
+
+def test_what_stands_behind_an_arrival_is_foreseen(store: Store) -> None:
+    """The turn that records an arrival claims the next of that line, judged ahead."""
+    store.write(lambda tx: put(tx, "message-2", "hub", "m1")).result()
+    (first,) = turn(store, judge).tasks
+    asked: list[bool] = []
+
+    def noting(tx: Transaction, delivery: Delivery) -> Permit | Withhold:
+        asked.append(tx.connection.exec_driver_sql("PRAGMA query_only").scalar_one() == 1)
+        return judge(tx, delivery)
+
+    desk = Desk("w", noting, nothing_more, {"hub": HUB}, lambda: 0.0, 10.0, 8)
+    foresight = Foresight(noting, {"hub": 4}, 8, [first.delivery])
+    work = desk.turn([Result(first.delivery, "accept")], {"hub": 4}, foresight=foresight)
+    (second,) = store.write(work, foresight).result().tasks
+    assert second.delivery.message_id == "message-2"
+    assert asked == [True]
