@@ -127,8 +127,6 @@ class Adapter:
         self, resource: Resource, way: _Way, direction: Direction, run: Run
     ) -> dict[str, Any]:
         """Return what the mapping makes, and theirs of contained resources; references once."""
-        if not self.beside or "contained" not in resource:
-            return way.function(resource, run)
         if direction == "to_dialect":
             return way.function(self._within(resource, direction, run), run)
         return self._within(way.function(resource, run), direction, run)
@@ -151,7 +149,10 @@ class Adapter:
         if "extension" in resource and self._defaulted[direction]:
             resource = without_defaults(resource, self.name, direction)
         try:
-            made = self._turned(resource, way, direction, run)
+            if self.beside and "contained" in resource:
+                made = self._turned(resource, way, direction, run)
+            else:
+                made = way.function(resource, run)
         except _SHAPE:
             problems = misshapen(resource, self.plan.version(direction))
             if not problems:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from engine.transform.frame import Frame, Scope
 from engine.transform.holding import can_hold
 from engine.transform.plan import End, Step
@@ -152,9 +154,8 @@ class Values(Frame):
 
     def is_far(self, step: Step, x: str) -> str:
         """Return the test for references that need more than a look at their type."""
-        starts = tuple(f"{name}/" for name in sorted(self.targets(step)))
-        near = f"({x}.get('reference') or '').startswith({self.source.constant(starts)})"
-        return f"not (plain and {near})" if starts else "not plain"
+        starts = self.starts(step)
+        return f"not (plain and {starts(x)})" if starts else "not plain"
 
     def refer(self, scope: Scope, step: Step, v: str) -> None:
         """Write the crossing of references that stay where they are.
@@ -162,28 +163,51 @@ class Values(Frame):
         Where identities are the same on both sides only the types are looked at.
         """
         end = step.target(self.direction)[0]
-        many, x = end.element.is_list, self.source.fresh("x")
+        many = end.element.is_list
+        x = self.source.fresh("x") if many else v
         at = scope.spec(f".{end.text}[]", v, x) if many else scope.spec(f".{end.text}")
         call = self.referring(step, x, at)
-        loop = f"for {x} in {v}:" if many else f"for {x} in ({v},):"
-        if self.targets(step):
-            far = f"if {self.is_far(step, x)}:"
-            with self.source.block("if plain:"), self.source.block(loop), self.source.block(far):
-                self.source.line(call)
-        known, literal, items, y = (self.source.fresh(name) for name in ("k", "t", "l", "y"))
+        starts = self.starts(step)
+        with self.source.block("if plain:"):
+            if starts and many:
+                with (
+                    self.source.block(f"for {x} in {v}:"),
+                    self.source.block(f"if not {starts(x)}:"),
+                ):
+                    self.source.line(call)
+            elif starts:
+                with self.source.block(f"if not {starts(x)}:"):
+                    self.source.line(call)
+        with self.source.block("else:"):
+            known, items = self.source.fresh("k"), self.source.fresh("l")
+            self.source.line(f"{known} = run.crossings({self.source.constant(self.targets(step))})")
+            if not many:
+                self.write(scope, end, self.crossed_one(x, known, call))
+                return
+            self.source.line(f"{items} = []")
+            with self.source.block(f"for {x} in {v}:"):
+                self.source.line(f"{items}.append({self.crossed_one(x, known, call)})")
+            self.write(scope, end, items)
+
+    def crossed_one(self, x: str, known: str, call: str) -> str:
+        """Write the crossing of one reference, by what is known of its literal if that is all."""
+        literal, y = self.source.fresh("t"), self.source.fresh("y")
+        self.source.line(f"{literal} = {x}.get('reference')")
         bare = f"(len({x}) == 1 or (len({x}) == 2 and 'display' in {x}))"
-        with self.source.block("if not plain:"):
-            targets = self.source.constant(self.targets(step))
-            self.source.line(f"{known}, {items} = run.crossings({targets}), []")
-            with self.source.block(loop):
-                self.source.line(f"{literal} = {x}.get('reference')")
-                with self.source.block(f"if {literal} in {known} and {bare}:"):
-                    self.source.line(f"{y} = {x}.copy()")
-                    self.source.line(f"{y}['reference'] = {known}[{literal}]")
-                with self.source.block("else:"):
-                    self.source.line(f"{y} = {call}")
-                self.source.line(f"{items}.append({y})")
-            self.write(scope, end, items if many else f"{items}[0]")
+        with self.source.block(f"if {literal} in {known} and {bare}:"):
+            self.source.line(f"{y} = {x}.copy()")
+            self.source.line(f"{y}['reference'] = {known}[{literal}]")
+        with self.source.block("else:"):
+            self.source.line(f"{y} = {call}")
+        return y
+
+    def starts(self, step: Step) -> Callable[[str], str] | None:
+        """Return what writes the test for a literal of one of the types; None where any may be."""
+        starts = tuple(f"{name}/" for name in sorted(self.targets(step)))
+        if not starts:
+            return None
+        constant = self.source.constant(starts)
+        return lambda x: f"({x}.get('reference') or '').startswith({constant})"
 
     def referring(self, step: Step, x: str, spec: str) -> str:
         targets, place = self.targets(step), self.source.constant(step.rule.place)
