@@ -1,4 +1,4 @@
-"""What is said by each medium: only what the consent leaves, over connections that are encrypted."""
+"""What is said by each medium: only what the consent leaves, over encrypted connections."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_what_the_release_withholds_is_not_said(tmp_path: Path, medium: str) -> 
 
 
 def test_mail_goes_over_implicit_tls(tmp_path: Path) -> None:
-    """A relay that speaks TLS from the first byte gets the mail, and one we cannot trust nothing."""
+    """A relay that speaks TLS from the first byte gets the mail; one we cannot trust does not."""
     authority, stranger = trustme.CA(), trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     for trusted, issuer in ((True, authority), (False, stranger)):
