@@ -80,7 +80,8 @@ RULES: Mapping[str, str] = {
     "rest": "What becomes of the other items.",
     "on_miss": "What to do with a code that the table does not have.",
     "keep_source": "Whether the source's coding stays beside the translation.",
-    "only": "Translate in this direction only; the other undoes it.",
+    "only": "Translate in this direction only; the other undoes it for systems of the same "
+    "dialect.",
     "with": "Further elements that the function reads.",
     "arguments": "What the function is told.",
     "take": "In a split: the one inner element that is taken.",
