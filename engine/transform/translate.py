@@ -74,9 +74,13 @@ class Translator:
 
     # --- concepts ---------------------------------------------------------------------------
 
+    def hits(self) -> dict[str | None, tuple[str | None, Coding]]:
+        """Return system and translation by code, of rows that need no word to the reader."""
+        return _by_code(self.there, self.direction, _plain)
+
     def fast(self) -> Callable[[Concept], Concept | None]:
         """Return the function for the common concepts; its None means: take the slow way."""
-        hits = _by_code(self.there, self.direction, _plain)
+        hits = self.hits()
         added = _by_code(self.back, other(self.direction))
         keep = self.keep_source
 
@@ -280,12 +284,12 @@ def _plain(row: Row) -> bool:
 
 def _by_code(
     rows: Mapping[Key, Row], direction: Direction, wanted: Callable[[Row], bool] = lambda row: True
-) -> dict[str | None, tuple[str | None, Coding | None]]:
+) -> dict[str | None, tuple[str | None, Coding]]:
     """Return system and translation by code alone, which is quicker than by both.
 
     A code that two systems have stands for the first; the slow way knows the other.
     """
-    found: dict[str | None, tuple[str | None, Coding | None]] = {}
+    found: dict[str | None, tuple[str | None, Coding]] = {}
     for (system, code), row in rows.items():
         if wanted(row):
             found.setdefault(code, (system, row.coding(direction)))

@@ -219,6 +219,8 @@ class Values(Frame):
     def item(self, scope: Scope, step: Step, x: str, at: str, pair: tuple[str, ...]) -> str:
         """Write what is needed to change one value; return its source expression."""
         inline = self.inline(scope, step, x, at, pair)
+        if inline is not None and self.is_looked_up(step):
+            return self.looked_up(step, x, inline)
         if inline is not None:
             return self.deep(step, x, scope.spec(at, *pair)) if inline == x else inline
         if step.operation == "copy":
@@ -234,6 +236,30 @@ class Values(Frame):
             return f"{self.function_of(step.block)}({x}, run, {scope.spec(at, *pair)})"
         pattern, pairs = f"{scope.pattern}{at}", (*scope.pairs, *pair)
         return self.object(step.block, x, scope.base, pattern, pairs)
+
+    def is_looked_up(self, step: Step) -> bool:
+        """Tell whether the commonest concepts need but one look into the table."""
+        return (
+            step.operation == "coding"
+            and step.rule.keep_source
+            and step.rule.only is None
+            and step.source(self.direction)[0].element.type != "Coding"
+        )
+
+    def looked_up(self, step: Step, x: str, other: str) -> str:
+        """Write the translation of a concept with one coding that the table has, else `other`."""
+        hits = self.source.constant(self.translator(step).hits())
+        coding, hit, y = (self.source.fresh(name) for name in ("c", "h", "y"))
+        self.source.line(f"{y}, {coding} = None, {x}.get('coding')")
+        with self.source.block(f"if {coding} and len({coding}) == 1 and 'extension' not in {x}:"):
+            self.source.line(f"{coding} = {coding}[0]")
+            self.source.line(f"{hit} = {hits}.get({coding}.get('code'))")
+            with self.source.block(f"if {hit} and {hit}[0] == {coding}.get('system'):"):
+                self.source.line(f"{y} = {x}.copy()")
+                self.source.line(f"{y}['coding'] = [{hit}[1].copy(), {coding}]")
+        with self.source.block(f"if {y} is None:"):
+            self.source.line(f"{y} = {other}")
+        return y
 
     def bare(self, scope: Scope, step: Step, x: str, at: str) -> str:
         translator = self.translator(step)
