@@ -122,8 +122,8 @@ class System:
     )
     conditional: bool = optional(
         Truth(),
-        "Whether a create carries `If-None-Exist`, so that a repeat makes no second copy; `false` "
-        "for a server that answers 400 to it.",
+        "Whether a create carries `If-None-Exist`, so that a repeat makes no second copy, and a "
+        "later version goes by conditional update; `false` for a server that answers 400 to it.",
         True,
     )
     concurrency: int = optional(

@@ -11,6 +11,7 @@ import msgspec
 
 from engine.deliver.destination import Destination
 from engine.diagnostics import Diagnostic
+from engine.fhir.json import dumps, loads
 
 MEDIA_TYPE = "application/fhir+json"
 KEY_EXTENSION = "https://carelane.example/fhir/StructureDefinition/idempotency-key"
@@ -22,12 +23,15 @@ class Parcel:
     """Hold what is to be sent: the resource in the destination's dialect, and its names.
 
     `key` stays the same for every attempt; `trace` ties the request to the message it came from.
+    `entity` is the resource's canonical id and `version` its version on record, where it has them.
     """
 
     resource: bytes
     key: str
     request_id: str
     trace: str
+    entity: str | None = None
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,9 @@ def build(destination: Destination, parcel: Parcel) -> Request | Diagnostic:
     """Return the request for one delivery, or why there is none.
 
     Update: PUT [base]/[type]/[id]; create: POST [base]/[type] with If-None-Exist where the resource
-    has an identifier (http://hl7.org/fhir/R4/http.html#ccreate); transaction: POST [base] with a
-    Bundle of one entry. What goes by another medium, or to the endpoint of a subscription, is
+    has an identifier (http://hl7.org/fhir/R4/http.html#ccreate), and for what was created there
+    before, PUT to its id there or to its identifier; transaction: POST [base] with a Bundle of one
+    entry. What goes by another medium, or to the endpoint of a subscription, is
     rendered by its transport.
     """
     if destination.interaction == "medium":
@@ -92,11 +97,24 @@ def _update(destination: Destination, parcel: Parcel, head: Head) -> Request:
 
 
 def _create(destination: Destination, parcel: Parcel, head: Head) -> Request:
+    """Create what is new there; change what is not, since a condition would leave it as it was."""
+    search = _search(head) if destination.conditional else None
+    if head.id and parcel.entity not in (None, head.id):
+        return _update(destination, parcel, head)
+    if parcel.version > 1 and search:
+        url = f"{_base(destination)}/{quote(head.resource_type, safe='')}?{search}"
+        content = _without_id(parcel.resource)
+        return Request("PUT", url, _headers(destination, parcel), content, head.resource_type)
     headers = _headers(destination, parcel)
-    if destination.conditional and (search := _search(head)):
+    if search:
         headers["If-None-Exist"] = search
     url = f"{_base(destination)}/{quote(head.resource_type, safe='')}"
     return Request("POST", url, headers, parcel.resource, head.resource_type)
+
+
+def _without_id(resource: bytes) -> bytes:
+    """Return a resource without our id: a conditional update keeps the one that it has there."""
+    return dumps({name: part for name, part in loads(resource).items() if name != "id"})
 
 
 def _bundled(destination: Destination, parcel: Parcel, head: Head) -> Request:

@@ -366,8 +366,15 @@ class Worker:
 
 
 def _parcel(task: Task) -> Parcel:
-    delivery = task.delivery
-    return Parcel(task.body, delivery.idempotency_key, delivery.id, delivery.message_id)
+    delivery, envelope = task.delivery, task.delivery.envelope
+    return Parcel(
+        task.body,
+        delivery.idempotency_key,
+        delivery.id,
+        delivery.message_id,
+        None if envelope.get("sibling") else envelope.get("entity"),
+        envelope.get("version") or 1,
+    )
 
 
 def _least(*seconds: float | None) -> float | None:

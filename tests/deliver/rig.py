@@ -127,11 +127,17 @@ class Rig:
                 await self.timers.asked.wait()
         self.advance(min(call.at for call in calls) - self.clock.monotonic())
 
-    def enqueue(self, destination: str, member: str = "m1", body: bytes | None = None) -> str:
+    def enqueue(
+        self,
+        destination: str,
+        member: str = "m1",
+        body: bytes | None = None,
+        envelope: dict[str, Any] | None = None,
+    ) -> str:
         """Put one delivery into the outbox; return its id."""
 
         def work(tx: Transaction) -> str:
-            return put(tx, self.store.ids.new(), destination, member, body)
+            return put(tx, self.store.ids.new(), destination, member, body, envelope)
 
         return self.store.write(work).result()
 
@@ -159,10 +165,17 @@ class Rig:
                 await self.store.signal.arrived(seen, PATIENCE)
 
 
-def put(tx: Transaction, id: str, destination: str, member: str, body: bytes | None = None) -> str:
+def put(
+    tx: Transaction,
+    id: str,
+    destination: str,
+    member: str,
+    body: bytes | None = None,
+    envelope: dict[str, Any] | None = None,
+) -> str:
     """Store a message with one unit and one delivery; return the delivery's id."""
     tx.messages.add(Message(id, "mercy", "bundle", id, id, tx.now, b"{}"))
     tx.units.add([UnitRow(f"u{id}", id, 0, "CareTeam", "routed", member=member)])
     body = body or b'{"resourceType":"CareTeam","id":"%s"}' % id.encode()
-    new = NewDelivery(id, f"u{id}", destination, member, "CareTeam", body)
+    new = NewDelivery(id, f"u{id}", destination, member, "CareTeam", body, envelope or {})
     return tx.deliveries.enqueue(new)

@@ -25,8 +25,11 @@ class Server:
     lost: int = 0
     kept: dict[str, int] = field(default_factory=dict)
     copies: int = 0
+    content: dict[int, bytes] = field(default_factory=dict)
 
     def __call__(self, request: Received, number: int) -> Act:
+        if request.method == "PUT":
+            return self._update(request)
         search = request.headers.get("if-none-exist")
         if search is not None and self.refusal is not None:
             return answer(self.refusal)
@@ -37,6 +40,12 @@ class Server:
         if search is not None:
             self.kept[search] = self.copies
         return raw(b"") if number < self.lost else answer(201, Location=f"CareTeam/{self.copies}")
+
+    def _update(self, request: Received) -> Act:
+        """Change the one resource that the search in the path finds."""
+        found = self.kept[request.path.partition("?")[2]]
+        self.content[found] = request.body
+        return answer(200, Location=f"CareTeam/{found}")
 
 
 def deliver(folder: Path, server: Server, conditional: bool = True) -> tuple[str, list[Received]]:
@@ -77,3 +86,20 @@ def test_a_server_that_knows_no_condition_gets_none(tmp_path: Path) -> None:
     server = Server(refusal=400)
     assert deliver(tmp_path, server, conditional=False)[0] == "delivered"
     assert server.copies == 1
+
+
+def test_a_later_version_replaces_the_first(tmp_path: Path) -> None:
+    """The second version arrives where the first was created: one resource, its content new."""
+    server = Server()
+
+    async def run() -> None:
+        async with Scripted(server) as scripted, Rig(tmp_path) as rig:
+            rig.start(rig.destination("hub", scripted.url, interaction="create", conditional=True))
+            for version, body in ((1, BODY), (2, BODY.replace(b'"id":"7"', b'"status":"active"'))):
+                known = {"entity": "7", "version": version}
+                id = rig.enqueue("hub", body=body, envelope=known)
+                await rig.until({id: "delivered"})
+
+    asyncio.run(run())
+    assert server.copies == 1
+    assert b"active" in server.content[1]

@@ -44,6 +44,37 @@ def test_headers_name_key_and_trace() -> None:
     assert "If-None-Exist" not in headers
 
 
+def revised(resource: bytes = TEAM, *, entity: str = "t-1", conditional: bool = True) -> Request:
+    """Return the request for the second version of a resource at a system that creates."""
+    system = replace(HUB, interaction="create", conditional=conditional)
+    request = build(system, Parcel(resource, "key-1", "d-1", "m-1", entity, 2))
+    assert isinstance(request, Request)
+    assert "If-None-Exist" not in request.headers
+    return request
+
+
+def test_a_later_version_is_no_create_that_would_be_passed_over() -> None:
+    """A condition would leave the first version as it was: the second one changes it."""
+    request = revised()
+    assert request.method == "PUT"
+    assert request.url.startswith("https://hub.example/fhir/CareTeam?identifier=http://plan.")
+    sent = json.loads(request.content)
+    assert sent == {name: part for name, part in json.loads(TEAM).items() if name != "id"}
+    assert b"72.50" in request.content
+
+
+def test_what_a_system_keeps_under_its_own_id_is_written_there() -> None:
+    """Once a system told its own id, every version goes to that id, body and all."""
+    request = revised(entity="canonical-1")
+    assert (request.method, request.url) == ("PUT", "https://hub.example/fhir/CareTeam/t-1")
+    assert request.content is TEAM
+
+
+def test_without_conditions_a_later_version_is_created_anew() -> None:
+    """A system that knows no condition and told no id gets each version as a new resource."""
+    assert revised(conditional=False).method == "POST"
+
+
 def test_a_destination_never_shows_its_token() -> None:
     """A destination that is printed does not print its bearer token."""
     assert "secret-token" not in repr(HUB)
