@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from valley import CARRIED, Valley, introduction, own_id, valley
+from lane import lane, subscription
+from valley import CARRIED, Valley, consent, introduction, own_id, valley
 
 from engine.coordination.records import Asking, ask
 from engine.coordination.records_providers import providers
@@ -247,3 +249,20 @@ def begin(place: Valley, covered: bool) -> None:
     place.timers()
     place.deliver(200)
     place.arrived.clear()
+
+
+@pytest.mark.parametrize("covered", [False, True], ids=["no consent", "consent"])
+def test_no_subscriber_is_told_without_consent(tmp_path: Path, covered: bool) -> None:
+    """A notification holds the resource under the release, and does not once that ended."""
+    with lane(tmp_path) as place:
+        task = place.asked_for_records()
+        place.active("hub", subscription("hub", content="full-resource"))
+        found = [{"type": {"text": "records"}, "valueString": SECRET}]
+        place.moves({**task, "output": found}, "completed")
+        assert place.follow() == 1
+        if not covered:
+            ended = {**consent(*EVERYBODY), "status": "inactive"}
+            assert place.send("mercy", "PUT", "/fhir/Consent/release", ended).is_success
+        place.deliver(100)
+        (told,) = [call.bundle for call in place.calls if call.numbers]
+        assert (SECRET in json.dumps(told)) == covered
