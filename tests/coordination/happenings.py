@@ -7,10 +7,6 @@ from typing import Any
 
 from valley import Valley, introduction, own_id
 
-from engine.coordination.records import Asking, ask
-from engine.coordination.records_providers import providers
-from engine.coordination.records_tasks import Wanted
-
 THROUGH_PORTAL = "  notifications: {through: clinic}"
 EVERYBODY = ("hub", "mercy", "lakeside", "clinic")
 
@@ -102,11 +98,7 @@ def first_outreach(place: Valley) -> None:
 
 
 def records_asked(place: Valley) -> None:
-    member = place.entity("Patient/avery", "mercy")
-    asking = Asking(member, "hub", Wanted("2026-07-01T00:00:00.000000Z"), "one")
-    place.store.write(
-        lambda tx: ask(tx, place.project, asking, providers(tx, place.project, member, asker="hub"))
-    ).result()
+    place.ask_for_records("2026-07-01T00:00:00.000000Z")
 
 
 def records_released(place: Valley) -> None:

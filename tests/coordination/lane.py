@@ -17,9 +17,6 @@ from town import TOKENS
 from valley import SYSTEMS, Valley
 from valley import project as valley_project
 
-from engine.coordination.records import Asking, ask
-from engine.coordination.records_providers import providers
-from engine.coordination.records_tasks import Wanted
 from engine.deliver.destination import Destination
 from engine.fhir.json import loads
 from engine.project import Project, load
@@ -178,13 +175,7 @@ class Lane(Valley):
     def _asked_for_records(self) -> dict[str, Any]:
         self.settle()
         self.permit("hub", "mercy", "lakeside", "clinic")
-        member = self.entity("Patient/avery", "mercy")
-        asking = Asking(member, "hub", Wanted("2026-06-01T00:00:00.000000Z"), "one")
-        self.store.write(
-            lambda tx: ask(
-                tx, self.project, asking, providers(tx, self.project, member, asker="hub")
-            )
-        ).result()
+        self.ask_for_records()
         self.deliver(100)
         return next(one.resource for one in self.arrived if one.system == "mercy")
 

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from happenings import plan
 from lane import lane, subscription
 from valley import CARRIED, Valley, consent, introduction, own_id, valley
 
-from engine.coordination.records import Asking, ask
-from engine.coordination.records_providers import providers
-from engine.coordination.records_tasks import Wanted
 from engine.fhir.json import loads
 
 EVERYBODY = ("hub", "mercy", "lakeside", "clinic")
@@ -58,11 +56,7 @@ def outreach(place: Valley) -> None:
 
 def request(place: Valley) -> None:
     """Ask the providers for the member's records."""
-    member = place.entity("Patient/avery", "mercy")
-    asking = Asking(member, "hub", Wanted("2026-07-01T00:00:00.000000Z"), "one")
-    place.store.write(
-        lambda tx: ask(tx, place.project, asking, providers(tx, place.project, member, asker="hub"))
-    ).result()
+    place.ask_for_records("2026-07-01T00:00:00.000000Z")
 
 
 def answer(place: Valley) -> None:
@@ -84,27 +78,7 @@ def answer(place: Valley) -> None:
 
 def change_of_plan(place: Valley) -> None:
     """Send a plan, of which the guardian is to hear."""
-    place.post(
-        "mercy",
-        {
-            "resourceType": "CarePlan",
-            "id": "plan",
-            "title": SECRET,
-            "status": "active",
-            "intent": "plan",
-            "category": [
-                {
-                    "coding": [
-                        {
-                            "system": "http://hl7.org/fhir/us/core/CodeSystem/careplan-category",
-                            "code": "assess-plan",
-                        }
-                    ]
-                }
-            ],
-            "subject": {"reference": "Patient/avery"},
-        },
-    )
+    place.post("mercy", plan(title=SECRET))
 
 
 def two_plans(place: Valley) -> None:

@@ -34,19 +34,6 @@ def place(tmp_path: Path) -> Iterator[Valley]:
 
 
 @pytest.mark.parametrize("event", HAPPENINGS)
-def test_the_guardian_of_a_minor_hears_of_each_event(place: Valley, event: str) -> None:
-    """Each event of coordination reaches the guardian, in plain words, and not the child."""
-    begin(place)
-    act, said = HAPPENINGS[event]
-    act(place)
-    told = notices(place)
-    assert said in words(told[-1])
-    guardian = f"RelatedPerson/{place.entity('RelatedPerson/dana', 'mercy')}"
-    assert [one["recipient"][0]["reference"] for one in told] == [guardian]
-    assert place.project.check_dialect(told[-1], "us-core") == []
-
-
-@pytest.mark.parametrize("event", HAPPENINGS)
 def test_without_consent_nobody_hears_anything(place: Valley, event: str) -> None:
     """Without a release nothing goes to the family either, whatever happens."""
     begin(place)

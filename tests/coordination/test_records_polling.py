@@ -12,10 +12,8 @@ import httpx
 import pytest
 from valley import Valley, valley
 
-from engine.coordination.records import Asking, all_requests, ask
+from engine.coordination.records import all_requests
 from engine.coordination.records_polling import RecordsPolling
-from engine.coordination.records_providers import providers
-from engine.coordination.records_tasks import Wanted
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -26,13 +24,7 @@ def place(tmp_path: Path) -> Iterator[Valley]:
     with valley(tmp_path, "  records: {poll: {systems: [mercy], timeout: 0.2, most: 5}}") as built:
         built.settle()
         built.permit("hub", "mercy", "lakeside", "clinic")
-        member = built.entity("Patient/avery", "mercy")
-        asking = Asking(member, "hub", Wanted("2026-06-01T00:00:00.000000Z"), "one")
-        built.store.write(
-            lambda tx: ask(
-                tx, built.project, asking, providers(tx, built.project, member, asker="hub")
-            )
-        ).result()
+        built.ask_for_records()
         built.deliver(100)
         yield built
 

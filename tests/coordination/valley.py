@@ -14,6 +14,9 @@ from typing import Any
 from town import REPOSITORY, TOKENS, Town
 
 from engine.coordination.handlers import handlers
+from engine.coordination.records import Asking, ask
+from engine.coordination.records_providers import providers
+from engine.coordination.records_tasks import Wanted
 from engine.project import Project, load
 from engine.store import Store
 from engine.testing import ManualClock
@@ -126,6 +129,16 @@ class Valley(Town):
         kind = "reference" if system else "identifier"
         known = self.store.read(lambda tx: tx.crosswalk.resolve([Key(system, kind, key)]))
         return next(iter(known.values()))
+
+    def ask_for_records(self, due: str = "2026-06-01T00:00:00.000000Z") -> None:
+        """Let the plan ask the providers for the member's records, until an instant."""
+        member = self.entity("Patient/avery", "mercy")
+        asking = Asking(member, "hub", Wanted(due), "one")
+        self.store.write(
+            lambda tx: ask(
+                tx, self.project, asking, providers(tx, self.project, member, asker="hub")
+            )
+        ).result()
 
     def kinds(self, prefix: str) -> list[str]:
         """Return what the ledger says happened, of kinds that start with `prefix`."""
