@@ -53,11 +53,6 @@ def plan_key(communication: Resource) -> str:
 
 def concerns(tx: Transaction, project: Project, canonical: Resource) -> bool:
     """Tell whether a resource is a Communication that somebody is still to be told."""
-    return is_to_be_told(project, canonical)
-
-
-def is_to_be_told(project: Project, canonical: Resource) -> bool:
-    """Tell whether a canonical resource gets a plan of outreach."""
     return (
         canonical["resourceType"] == "Communication"
         and canonical.get("status") in OPEN
