@@ -9,7 +9,7 @@ from engine.message import Resource, Unit
 from engine.road.identify import member_of
 from engine.road.trip import Trip
 from engine.transform.crosswalk import SystemCrosswalk, literal
-from engine.transform.references import Unresolved
+from engine.transform.references import Crosswalk, Unresolved
 
 PROVISIONAL = "https://carelane.example/fhir/StructureDefinition/provisional-consent"
 """The modifier extension of a Consent that cannot be relied on: it permits nothing."""
@@ -19,7 +19,7 @@ _KNOWN_ENDS = frozenset({"inactive", "rejected", "entered-in-error"})
 
 
 @dataclass(frozen=True, slots=True)
-class _AsFarAsKnown:
+class _AsFarAsKnown(Crosswalk):
     """Resolve what the crosswalk knows; anybody else stays named as the source names them."""
 
     known: SystemCrosswalk

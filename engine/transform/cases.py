@@ -56,7 +56,7 @@ class CaseResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Forgetful:
+class _Forgetful(Crosswalk):
     """A crosswalk that leaves references alone and does not know some of them."""
 
     unknown: frozenset[str]

@@ -228,6 +228,22 @@ class SystemCrosswalk:
         made = _remembered(self._arriving, reference, self._to_canonical)
         return self._marked(reference, made) if self.siblings else made
 
+    def literal_to_canonical(self, literal: str) -> str | None:
+        """Return the canonical literal of one that is known, where no mark goes with it."""
+        if self.siblings:
+            return None
+        known = self._arriving.get(literal)
+        if known is None and (known := self._entry(literal)):
+            self._arriving[literal] = known
+        return known
+
+    def _entry(self, target: str) -> str | None:
+        """Return the canonical literal of an entry of the message, or of what it refers to."""
+        if entry := self.local.get(target):
+            return entry
+        entity = self._known(target)
+        return f"{target.partition('/')[0]}/{entity}" if entity else None
+
     def _marked(
         self, reference: dict[str, Any], made: dict[str, Any] | Unresolved
     ) -> dict[str, Any] | Unresolved:
@@ -247,10 +263,8 @@ class SystemCrosswalk:
         if isinstance(target, str):
             if target.startswith("#"):
                 return dict(reference)
-            if entry := self.local.get(target):
+            if entry := self._entry(target):
                 return {**reference, "reference": entry}
-            if entity := self._known(target):
-                return {**reference, "reference": f"{target.partition('/')[0]}/{entity}"}
         keys = self.naming.reference_keys(self.system, reference)
         for key in keys:
             if entity := self.links.entities.get(key):
@@ -299,6 +313,23 @@ class SystemCrosswalk:
         """Return the reference as this system knows its target: by its own id, else identifier."""
         return _remembered(self._leaving, reference, self._to_dialect)
 
+    def literal_to_dialect(self, literal: str) -> str | None:
+        """Return the literal by which the system itself knows an entity, if it does."""
+        known = self._leaving.get(literal)
+        if known is None:
+            type_name, _, entity = literal.partition("/")
+            known = self._own_name(type_name, self.links.known.get(entity, ()))
+            if known is not None:
+                self._leaving[literal] = known
+        return known
+
+    def _own_name(self, type_name: str, keys: Sequence[Key]) -> str | None:
+        """Return the local reference under which the system knows what the keys point at."""
+        for key in keys:
+            if key.system == self.system and key.kind == "reference" and key.type == type_name:
+                return key.value
+        return None
+
     def _to_dialect(self, reference: dict[str, Any]) -> dict[str, Any] | Unresolved:
         target = reference.get("reference")
         found = literal(target) if isinstance(target, str) else None
@@ -310,9 +341,8 @@ class SystemCrosswalk:
                 return {**reference, "reference": found.local}
             return dict(reference)
         keys = self.links.known.get(found.id, ())
-        for key in keys:
-            if key.system == self.system and key.kind == "reference" and key.type == found.type:
-                return {**reference, "reference": key.value}
+        if own := self._own_name(found.type, keys):
+            return {**reference, "reference": own}
         for key in keys:
             if key.kind == "identifier" and key.type == found.type:
                 _, system, value = key.value.split("|", 2)

@@ -28,8 +28,10 @@ BESIDE = ("extension", "modifierExtension")
 def path_of(spec: Spec) -> str:
     """Return the path that a spec stands for, with the index of each item."""
     around, pattern, *pairs = spec
-    parts = str(pattern).split("[]")
     out = path_of(around) if around is not None else ""
+    if not pairs:
+        return f"{out}{pattern}"
+    parts = str(pattern).split("[]")
     for index, part in enumerate(parts):
         out += part
         if index < len(parts) - 1 and 2 * index + 1 < len(pairs):
@@ -134,6 +136,7 @@ class Journey:
         "foreign",
         "kept",
         "mapping",
+        "pointing",
         "unresolved",
         "way",
     )
@@ -151,6 +154,7 @@ class Journey:
         self.direction = direction
         is_in = direction == "to_canonical"
         self.way = crosswalk.to_canonical if is_in else crosswalk.to_dialect
+        self.pointing = crosswalk.literal_to_canonical if is_in else crosswalk.literal_to_dialect
         self.deep = deep
         self.far = far
         self.foreign = False
@@ -194,12 +198,12 @@ class Journey:
         bare = BARE.issuperset(reference)
         fits = not targets or (literal is not None and literal.partition("/")[0] in targets)
         if not fits:
-            kind = _type_of(reference)
-            if kind is not None and kind not in targets:
-                said = f"It points to {kind}."
-                self.note("T010", said, spec, place, remedy=f"one of {', '.join(sorted(targets))}")
+            self.unfitting(reference, targets, spec, place)
         if not self.deep or is_local(reference):
             return reference
+        if bare and fits and literal is not None and (known := self.pointing(literal)):
+            self.crossings(targets)[literal] = known
+            return {**reference, "reference": known}
         if not bare:
             reference = self.within(reference, spec)
         found = self.way(reference, targets)
@@ -215,6 +219,13 @@ class Journey:
         elif not _points_elsewhere(found, reference):
             self.kept = False
         return found
+
+    def unfitting(self, reference: Tree, targets: frozenset[str], spec: Spec, place: Place) -> None:
+        """Note a reference of which it can be told that its type does not belong here."""
+        kind = _type_of(reference)
+        if kind is not None and kind not in targets:
+            said = f"It points to {kind}."
+            self.note("T010", said, spec, place, remedy=f"one of {', '.join(sorted(targets))}")
 
     def within(self, tree: Tree, spec: Spec) -> Tree:
         """Return an object with the references inside its children taken across."""

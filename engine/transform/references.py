@@ -35,8 +35,16 @@ class Crosswalk(Protocol):
         self, reference: Reference, targets: frozenset[str]
     ) -> Reference | Unresolved: ...
 
+    def literal_to_canonical(self, literal: str) -> str | None:
+        """Return what a Reference that says nothing else points to; None asks for the whole."""
+        return None
 
-class _Identity:
+    def literal_to_dialect(self, literal: str) -> str | None:
+        """Return the same on the way out."""
+        return None
+
+
+class _Identity(Crosswalk):
     """Leave every reference as it is: the same identities on both sides."""
 
     def to_canonical(self, reference: Reference, targets: frozenset[str]) -> Reference | Unresolved:

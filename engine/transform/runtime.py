@@ -27,8 +27,10 @@ class Run(Beside):
 
     def concept(self, translator: Translator, concept: Tree, spec: Spec, place: Place) -> Tree:
         """Translate a CodeableConcept the slow way."""
-        note = self.of_table(translator, spec, place)
-        return translator.concept(concept, note)
+        made, notes = translator.concept(concept)
+        for code, message, stops in notes:
+            self.note(code, message, spec, place, stops, table=translator.table.label)
+        return made
 
     def coding(self, translator: Translator, coding: Tree, spec: Spec, place: Place) -> Tree:
         """Translate a Coding."""

@@ -7,9 +7,11 @@ remembered in a Carelane extension on the element.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 from engine.transform.carry import SELF, carried, remembered, side_of
 from engine.transform.mapping import Direction, Miss, other
@@ -17,29 +19,35 @@ from engine.transform.tables import Key, Row, Table
 
 Coding = dict[str, Any]
 Concept = dict[str, Any]
+Said = tuple[str, str, bool]
+"""A code of diagnostics, a sentence, and whether it stops the message."""
 Note = Callable[[str, str, bool], None]
-"""Take a code of diagnostics, a sentence, and whether it stops the message."""
-
+"""Take what is said of a code."""
 
 _MOST_KNOWN = 2_000
-_LONGEST_KNOWN = 200
+_LONGEST_KNOWN = 300
 _PLAIN = frozenset({"coding", "text"})
 
 
-def _plain_key(concept: Concept) -> Hashable:
-    """Return a concept of short texts alone as a key, order included; None for any other."""
-    if not _PLAIN.issuperset(concept):
-        return None
+def _written(concept: Concept) -> bytes | None:
+    """Return a short concept as text, order included; None for any that JSON cannot tell apart."""
     try:
-        codings = concept["coding"]
-        texts = [text for coding in codings for pair in coding.items() for text in pair]
-        if "text" in concept:
-            texts.append(concept["text"])
-        if len("".join(texts)) > _LONGEST_KNOWN:
-            return None
-    except (KeyError, TypeError, AttributeError):
+        text = orjson.dumps(concept)
+    except TypeError:  # decimals
         return None
-    return (*concept, *map(len, codings), *texts)
+    return text if len(text) <= _LONGEST_KNOWN else None
+
+
+def _is_plain(concept: Concept) -> bool:
+    """Tell whether a concept consists of texts alone, so that a copy of its codings is whole."""
+    codings = concept.get("coding")
+    return (
+        _PLAIN.issuperset(concept)
+        and isinstance(concept.get("text", ""), str)
+        and isinstance(codings, list)
+        and all(isinstance(coding, dict) for coding in codings)
+        and all(isinstance(part, str) for coding in codings for part in coding.values())
+    )
 
 
 def _key(coding: Coding) -> Key:
@@ -57,7 +65,7 @@ class Translator:
     keep_source: bool
     only: Direction | None
     back_miss: Miss | None = None
-    known: dict[Hashable, tuple[Concept, Sequence[tuple[str, str, bool]]]] = field(
+    known: dict[bytes, tuple[Concept, Sequence[Said]]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
@@ -128,28 +136,26 @@ class Translator:
                 out.append(coding)
         return out
 
-    def concept(self, concept: Concept, note: Note) -> Concept:
-        """Translate any concept, noting what its reader should know.
+    def concept(self, concept: Concept) -> tuple[Concept, Sequence[Said]]:
+        """Translate any concept; return it with what its reader should know.
 
         Plain ones are few, so what becomes of them is remembered within bounds, and copied.
         """
-        key = _plain_key(concept)
-        if key is None:
-            return self.translated(concept, note)
-        known = self.known.get(key)
+        key = _written(concept)
+        known = self.known.get(key) if key is not None else None
         if known is None:
-            notes: list[tuple[str, str, bool]] = []
+            notes: list[Said] = []
             known = (self.translated(concept, lambda *one: notes.append(one)), notes)
-            if "extension" not in known[0]:
-                if len(self.known) >= _MOST_KNOWN:
-                    self.known.clear()
-                self.known[key] = known
-        for one in known[1]:
-            note(*one)
-        out = dict(known[0])
+            if key is None or not _is_plain(concept) or "extension" in known[0]:
+                return known
+            if len(self.known) >= _MOST_KNOWN:
+                self.known.clear()
+            self.known[key] = known
+        made, said = known
+        out = made.copy()
         if "coding" in out:
-            out["coding"] = [dict(coding) for coding in out["coding"]]
-        return out
+            out["coding"] = [coding.copy() for coding in out["coding"]]
+        return out, said
 
     def translated(self, concept: Concept, note: Note) -> Concept:
         """Work out the translation of a concept."""

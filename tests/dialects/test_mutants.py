@@ -24,7 +24,7 @@ from engine.transform.adapter import Adapter, Adapters, load_adapters
 from engine.transform.cases import typed
 from engine.transform.normalise import as_lawful
 from engine.transform.plan import Block
-from engine.transform.references import Unresolved
+from engine.transform.references import Crosswalk, Unresolved
 from engine.validate import validate
 
 Tree = dict[str, Any]
@@ -37,7 +37,7 @@ EXTENSION = {"extension": [{"url": "http://a.example/said-by", "valueString": "c
 UNKNOWN = {"system": "http://a.example/x", "code": "no-such-code"}
 
 
-class Stranger:
+class Stranger(Crosswalk):
     """A crosswalk that knows nobody."""
 
     def to_canonical(self, reference: Tree, targets: frozenset[str]) -> Tree | Unresolved:

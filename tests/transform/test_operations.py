@@ -10,7 +10,7 @@ import pytest
 from engine.fhir.json import dumps, loads
 from engine.transform.adapter import Adapter
 from engine.transform.load import load_folder
-from engine.transform.references import Reference, Unresolved
+from engine.transform.references import Crosswalk, Reference, Unresolved
 from engine.transform.types import children
 
 from makings import HEAD, adapter, mapping, under, write  # isort: skip
@@ -230,7 +230,7 @@ def test_an_unknown_element_is_carried_where_the_mapping_says_so(tmp_path: Path)
     assert "shoeSize" not in gone
 
 
-class _Town:
+class _Town(Crosswalk):
     """A crosswalk in which every Practitioner and Patient has another name."""
 
     def to_canonical(self, reference: Reference, targets: frozenset[str]) -> Reference | Unresolved:

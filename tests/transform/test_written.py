@@ -16,7 +16,7 @@ from engine.fhir.json import dumps, loads
 from engine.parse import parse
 from engine.transform.adapter import Adapter, Adapters, load_adapters
 from engine.transform.holding import has_extensions
-from engine.transform.references import Unresolved
+from engine.transform.references import Crosswalk, Unresolved
 from engine.transform.result import Result
 from engine.validate import still_valid, validate
 
@@ -28,7 +28,7 @@ DRAWN = 40
 WRONG = ([], {}, [{}], [None], "", 7, [{"coding": [{"code": " a"}]}], {"x": 1}, "#gone")
 
 
-class Anyhow:
+class Anyhow(Crosswalk):
     """A crosswalk that answers in every way that one can, also in ways that FHIR does not allow."""
 
     def __init__(self, shift: int) -> None:
