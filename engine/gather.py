@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from engine.fhir.dates import ALWAYS, BEGINNING, END, instants_in, moment
 from engine.fhir.json import loads
 from engine.fhir.references import distinct, references_of
 from engine.message import Resource
@@ -99,10 +100,26 @@ def _judgeable(tx: Transaction, at: str, links: Links, targets: set[tuple[str, s
     """Read what a decision looks at: the members' consents, the actors, and the content."""
     told = {entity: _consents(tx, entity) for kind, entity in targets if kind == "Patient"}
     consents = {entity: [one.resource for one in found] for entity, found in told.items()}
-    named = (target for found in told.values() for one in found for target in one.targets)
-    actors = {target for target in (*targets, *named) if target[0] in ACTOR_TYPES}
+    every = [one for found in told.values() for one in found]
+    named = (target for one in every for target in one.targets)
+    wanted = {target for target in (*targets, *named) if target[0] in ACTOR_TYPES}
+    actors = _actors(tx, wanted)
     content = {target for target in targets if target[0] not in _NO_CONTENT}
-    return Facts(at, links, consents, _actors(tx, actors), _content(tx, content))
+    return Facts(
+        at,
+        links,
+        consents,
+        {name: one.resource for name, one in actors.items()},
+        _content(tx, content),
+        turns=_first_turn(at, (*every, *actors.values())),
+    )
+
+
+def _first_turn(at: str, told: Iterable[_Told]) -> int:
+    """Return the first time of day after `at` that anybody speaks of; where unknown, long ago."""
+    now = (moment(at) or ALWAYS)[0]
+    turns = (turn for one in told for turn in one.turns)
+    return min((turn for turn in turns if turn >= now or turn == BEGINNING), default=END)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +128,13 @@ class _Told:
 
     resource: Resource
     targets: tuple[tuple[str, str], ...]
+    turns: tuple[int, ...]
 
     @classmethod
     def of(cls, resource: Resource) -> _Told:
-        return cls(resource, tuple(dict.fromkeys(_targets([resource]))))
+        said = {name: part for name, part in resource.items() if name != "meta"}
+        turns = dict.fromkeys(instants_in(said))
+        return cls(resource, tuple(dict.fromkeys(_targets([resource]))), tuple(turns))
 
 
 def _remembered(tx: Transaction, name: Hashable, read: Callable[[], T]) -> T:
@@ -170,8 +190,8 @@ def stored(row: ResourceRow) -> Resource:
     return resource
 
 
-def _actors(tx: Transaction, wanted: set[tuple[str, str]]) -> dict[str, Resource]:
-    found: dict[str, Resource] = {}
+def _actors(tx: Transaction, wanted: set[tuple[str, str]]) -> dict[str, _Told]:
+    found: dict[str, _Told] = {}
     frontier = wanted
     for _ in range(_DEPTH):
         fresh: list[_Told] = []
@@ -179,7 +199,7 @@ def _actors(tx: Transaction, wanted: set[tuple[str, str]]) -> dict[str, Resource
             if f"{type_name}/{entity}" in found or len(found) >= _MOST_ACTORS:
                 continue
             if told := _told(tx, type_name, entity):
-                found[f"{type_name}/{entity}"] = told.resource
+                found[f"{type_name}/{entity}"] = told
                 fresh.append(told)
         frontier = {one for told in fresh for one in told.targets if one[0] in ACTOR_TYPES}
         if not frontier:

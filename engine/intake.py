@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 
 from engine.carried import with_carried
 from engine.clock import Clock, after
@@ -14,6 +15,7 @@ from engine.diagnostics import Diagnostic, operation_outcome
 from engine.errors import StoreError
 from engine.fhir.json import loads
 from engine.gather import gather
+from engine.grounds import grounds_of
 from engine.keeping import keep_message, keep_units, other_decisions, state_of
 from engine.message import Message, Next, Outcome, Reject, Resource
 from engine.metrics import Metrics
@@ -184,7 +186,7 @@ def _accept(
     travelled = ahead.still(tx) or _travelled(tx, project, message, submission)
     told = _told(message, submission, travelled)
     state = keep_message(tx, message, travelled, told, correlation)
-    keep_units(tx, message, travelled)
+    keep_units(tx, message, travelled, partial(grounds_of, tx, project, travelled))
     _learn(tx, project, travelled, message.system)
     if project.config.coordination is not None and state == "accepted":
         kept = (one.unit for one in travelled.outcomes if isinstance(one, Next))
@@ -206,7 +208,7 @@ def _travelled(
     facts = gather(tx, project, message.system, resources, at=tx.now)
     facts = with_wholes(tx, project, message, submission.units, facts)
     facts = with_carried(tx, project, message.system, submission.units, facts)
-    return run(submission, Trip(project, facts, message.system))
+    return replace(run(submission, Trip(project, facts, message.system)), facts=facts)
 
 
 def _verdicts(outcomes: Iterable[Outcome]) -> Iterable[tuple[str, str]]:

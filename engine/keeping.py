@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -50,13 +50,23 @@ def _touched(unit: Unit) -> str:
     return f"{whole} {unit.sibling}" if unit.sibling else whole
 
 
-def keep_units(tx: Transaction, message: Message, travelled: Travelled) -> None:
+Grounds = Callable[[Unit, int | None], dict[str, Any] | None]
+"""Says what the permits of a unit, kept as a version, rest on (`engine.grounds`)."""
+
+
+def _unknown(_unit: Unit, _version: int | None) -> None:
+    """Say that nobody can tell: at sending all is decided again."""
+
+
+def keep_units(
+    tx: Transaction, message: Message, travelled: Travelled, grounds: Grounds = _unknown
+) -> None:
     members = {o.unit.member for o in travelled.outcomes if o.unit.member}
     line = next(iter(members)) if len(members) == 1 else None
     for outcome in travelled.outcomes:
         row = keep_unit(tx, message, outcome, tx.ids.new())
         tx.units.add([row])
-        follow(tx, message, outcome, row, line)
+        follow(tx, message, outcome, row, line, grounds)
 
 
 def keep_unit(tx: Transaction, message: Message, outcome: Outcome, id: str) -> UnitRow:
@@ -180,7 +190,12 @@ def send_again(tx: Transaction, message: Message, outcome: Next, row: UnitRow, b
 
 
 def follow(
-    tx: Transaction, message: Message, outcome: Outcome, row: UnitRow, line: str | None
+    tx: Transaction,
+    message: Message,
+    outcome: Outcome,
+    row: UnitRow,
+    line: str | None,
+    grounds: Grounds = _unknown,
 ) -> None:
     """Record the decisions about a unit and enqueue what goes out; note its state."""
     unit = outcome.unit
@@ -202,14 +217,15 @@ def follow(
             _keep_decision(tx, row.id, decision.record(destination))
     if not isinstance(outcome, Next):
         return
-    for draft in unit.drafts:
-        if draft.settled:
-            continue
+    drafts = [draft for draft in unit.drafts if not draft.settled]
+    rests = grounds(unit, row.version) if any(draft.decision for draft in drafts) else None
+    for draft in drafts:
+        new = _delivery(message, unit, row, draft, unit.member or line or str(row.resource))
         if draft.decision is not None:
-            _keep_decision(tx, row.id, draft.decision)
-        tx.deliveries.enqueue(
-            _delivery(message, unit, row, draft, unit.member or line or str(row.resource))
-        )
+            taken = _keep_decision(tx, row.id, draft.decision)
+            if rests is not None and not (draft.sibling or draft.parting):
+                new.envelope["grounds"] = {**rests, "decision": taken}
+        tx.deliveries.enqueue(new)
 
 
 def other_decisions(unit: Unit) -> Iterable[tuple[str, Decision]]:
@@ -220,9 +236,9 @@ def other_decisions(unit: Unit) -> Iterable[tuple[str, Decision]]:
             yield destination, decision
 
 
-def _keep_decision(tx: Transaction, unit_id: str, record: Any) -> None:
+def _keep_decision(tx: Transaction, unit_id: str, record: Any) -> str:
     body = dict(record)
-    tx.decisions.add(unit_id, body["decision"], code=body.get("code"), body=body, at=tx.now)
+    return tx.decisions.add(unit_id, body["decision"], code=body.get("code"), body=body, at=tx.now)
 
 
 def _delivery(message: Message, unit: Unit, row: UnitRow, draft: Draft, member: str) -> NewDelivery:

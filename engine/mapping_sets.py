@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -97,6 +97,17 @@ class Sets:
 def set_hash(mappings: Path) -> str:
     """Return the hash of a mappings folder: SHA-256 over the names and bytes of its files."""
     return _digest(dict(_files(mappings)))
+
+
+def files_hash(paths: Iterable[Path]) -> str:
+    """Return the hash of files and of what lies in folders: SHA-256 over names and bytes."""
+    found: dict[str, bytes] = {}
+    for number, path in enumerate(paths):
+        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in inside:
+            if file.is_file():
+                found[f"{number}/{file.relative_to(path).as_posix()}"] = file.read_bytes()
+    return _digest(found)
 
 
 def _files(mappings: Path) -> Iterator[tuple[str, bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from engine.diagnostics import Diagnostic, Severity, has_errors, in_order
 from engine.errors import ProjectError
 from engine.fhir.decoders import inner_resources
 from engine.fhir.profiles import Profile, Profiles, load_profiles
+from engine.mapping_sets import files_hash
 from engine.message import Resource
 from engine.rules.consent.compile import CompiledConsent, compile_consent
 from engine.rules.consent.decide import decide
@@ -67,10 +69,23 @@ class Project:
     policies: Mapping[int, Policy]
     labels: SensitivityTable | None = None
     rules: RuleBook = EMPTY
+    digest: str = field(default="", init=False)
+    """Of all files that make the project, and of where its systems are; "" once it was changed."""
     _compiled: dict[tuple[str, ...], CompiledConsent] = field(default_factory=dict, repr=False)
     _entries: dict[str, Entry] = field(default_factory=dict, repr=False)
     _directories: Directories = field(default_factory=Directories, repr=False)
     _legs: dict[tuple[str, str], tuple[Leg, ...]] = field(default_factory=dict, repr=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """Return what tells projects apart that may decide or write otherwise; "" if unknown."""
+        return f"{self.digest} {self.adapters.set_hash}" if self.digest else ""
+
+    def digested(self, digest: str) -> Project:
+        """Return the same project under the digest of its files."""
+        made = replace(self)
+        object.__setattr__(made, "digest", digest)
+        return made
 
     @cached_property
     def naming(self) -> Naming:
@@ -344,7 +359,17 @@ def examine(
     problems += found
     if has_errors(problems):
         return None, problems
-    return Project(config, adapters, profiles, policies, labels, rules), problems
+    project = Project(config, adapters, profiles, policies, labels, rules)
+    return project.digested(_digest(path, config)), problems
+
+
+def _digest(path: Path, config: Config) -> str:
+    """Return the hash of the files of a project, and of what its environment adds to them."""
+    folders = (config.mappings, config.rules_folder, *config.profiles, *config.labels)
+    addresses = (f"{name} {system.base_url}" for name, system in config.systems.items())
+    return hashlib.sha256(
+        "\n".join([files_hash((path, *folders)), *addresses]).encode()
+    ).hexdigest()
 
 
 def _policies(config: Config) -> tuple[dict[int, Policy], list[Diagnostic]]:

@@ -77,11 +77,12 @@ def _shown(adapter: Adapter | None) -> str:
 def with_adapters(project: Project, adapters: Adapters, hash: str) -> Project:
     """Return the project with another set of mappings; the ones before it stay within reach."""
     before = project.adapters
-    changed = {label(one): one for one in before.mapped.values()}
+    replaced = {label(one): one for one in before.mapped.values()}
     for adapter in adapters.mapped.values():
-        changed.pop(label(adapter), None)
-    retired = {**before.retired, **changed}
-    return replace(project, adapters=replace(adapters, retired=retired, set_hash=hash))
+        replaced.pop(label(adapter), None)
+    retired = {**before.retired, **replaced}
+    swapped = replace(project, adapters=replace(adapters, retired=retired, set_hash=hash))
+    return swapped.digested(project.digest)
 
 
 def label(adapter: Adapter) -> str:
@@ -106,7 +107,7 @@ class Follower:
         self._sets = sets
         self._holders = holders
         last = sets.in_force()
-        self._seen = last.hash if last else ""
+        self._seen = holders[0].project.adapters.set_hash or (last.hash if last else "")
 
     def look(self) -> bool:
         """Swap if another set is in force; tell whether it was. A broken one changes nothing."""
@@ -172,6 +173,21 @@ def started(project: Project, at: str) -> Project:
     return _within_reach(project, sets, hash)
 
 
+def caught_up(project: Project) -> Project:
+    """Return a started project with the set that is in force by now, if another one is.
+
+    A process that is forked from it may begin much later.
+    """
+    sets = Sets.of(project.config.root)
+    last = sets.in_force()
+    if last is None or last.hash == project.adapters.set_hash or not sets.is_whole(last.hash):
+        return project
+    adapters, problems = load_adapters(sets.path(last.hash), project.profiles)
+    if has_errors(problems):
+        return project
+    return _within_reach(with_adapters(project, adapters, last.hash), sets, last.hash)
+
+
 def _within_reach(project: Project, sets: Sets, hash: str) -> Project:
     others = [one.hash for one in reversed(sets.history()) if one.hash != hash]
     if not others or not sets.is_whole(others[0]):
@@ -189,6 +205,7 @@ __all__ = [
     "Holder",
     "Staged",
     "as_written",
+    "caught_up",
     "differences",
     "following",
     "label",

@@ -20,6 +20,7 @@ from engine.deliver.transport import HttpTransport, Transport
 from engine.deliver.worker import Settings, Worker
 from engine.fhir.json import dumps, loads
 from engine.gather import gather_canonical, renamed
+from engine.grounds import reaffirmed
 from engine.message import Resource, Unit
 from engine.metrics import Metrics
 from engine.outreach.transport import MediaTransport
@@ -55,11 +56,13 @@ class Sending:
             return outreach_sending.judge(tx, self.project, delivery)
         if "subscription" in envelope:
             return telling.judge(tx, self.project, delivery)
+        if on_hold(tx, self.project, delivery):
+            return Withhold(HELD)
+        if (standing := reaffirmed(tx, self.project, delivery)) is not None:
+            return standing
         row = tx.resources.version(delivery.type, envelope["entity"], envelope["version"])
         if row is None:
             return Withhold("record-missing")
-        if on_hold(tx, self.project, delivery):
-            return Withhold(HELD)
         canonical: Resource = renamed(tx, loads(row.body))
         if not self.project.guarded(canonical):
             return Permit()

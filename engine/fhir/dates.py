@@ -6,7 +6,7 @@ An interval is `(start, end)` in microseconds since 1970-01-01T00:00:00Z, start 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Any
@@ -145,6 +145,24 @@ def moment(text: str, zone: str = "UTC") -> Interval | None:
     if found is None or "T" not in text.upper():
         return found
     return found[0], found[0] + 1
+
+
+def instants_in(tree: Any) -> Iterator[int]:
+    """Yield where each time of day that stands anywhere in a tree of JSON begins and ends.
+
+    Dates are left out: they turn at a midnight. A time without offset, which no FHIR date may be,
+    turns nobody knows when: `BEGINNING` stands for it.
+    """
+    if isinstance(tree, str):
+        found = _SHAPE.fullmatch(tree) if "T" in tree else None
+        if found is not None:
+            yield from (interval(tree) if found[8] else None) or ALWAYS
+    elif isinstance(tree, Mapping):
+        for value in tree.values():
+            yield from instants_in(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from instants_in(value)
 
 
 def covers(outer: Interval, inner: Interval) -> bool:

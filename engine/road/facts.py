@@ -43,7 +43,9 @@ class Facts:
     references; `own_work` maps what the engine wrote for the sender's own people to the systems
     that were told of it. `wholes` maps `Type/id` to what is on record of resources that some system
     keeps as siblings, and `received` is when the message came, where that matters to them.
-    `before` maps `Type/id` to versions on record in which something is carried.
+    `before` maps `Type/id` to versions on record in which something is carried. `turns` is the
+    first time of day after `at` (microseconds since 1970) that a Consent or actor speaks of, None
+    where nobody looked.
     """
 
     at: str
@@ -56,6 +58,7 @@ class Facts:
     wholes: Mapping[str, Recorded] = field(default_factory=dict)
     received: str = ""
     before: Mapping[str, Resource] = field(default_factory=dict)
+    turns: int | None = None
 
     def told_by(self, resource: Resource) -> tuple[Resource, ...]:
         """Return the actors, and of the content what `resource` itself refers to."""

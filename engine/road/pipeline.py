@@ -62,10 +62,14 @@ OTHER_TYPES = _Not(IDENTITY_TYPES)
 
 @dataclass(frozen=True, slots=True)
 class Travelled:
-    """Hold what became of a message: one outcome for each unit, and the links it taught."""
+    """Hold what became of a message: one outcome for each unit, and the links it taught.
+
+    `facts` is what was on record before it, where that is known.
+    """
 
     outcomes: Sequence[Outcome]
     links: Mapping[Key, str]
+    facts: Facts | None = None
 
 
 def run(submission: Submission, trip: Trip) -> Travelled:

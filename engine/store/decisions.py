@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
-from engine.store.database import Insert
+from engine.store.database import Insert, Statement
 from engine.store.rows import DecisionRow
 from engine.store.session import Session
 from engine.store.tables import decision, unit
 
 _ADD = Insert(decision)
+_BY_ID = Statement(lambda _: select(decision).where(decision.c.id == bindparam("id")))
 
 
 class Decisions:
@@ -58,7 +59,7 @@ class Decisions:
 
     def get(self, id: str) -> DecisionRow | None:
         """Return a decision by its id."""
-        row = self._session.execute(select(decision).where(decision.c.id == id)).first()
+        row = self._session.run(_BY_ID, {"id": id}).first()
         return self._decision(row) if row else None
 
     def search(

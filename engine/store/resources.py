@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.sql import ClauseElement
 
 from engine.store.database import Insert, Listing, Statement
 from engine.store.memory import ABSENT, REMEMBERED
 from engine.store.rows import ResourceRow
 from engine.store.session import Session
-from engine.store.tables import history, resource
+from engine.store.tables import history, link, resource
 
 
 def _put(insert: Any) -> ClauseElement:
@@ -40,6 +40,14 @@ _VERSION = Statement(
         history.c.type == bindparam("type"),
         history.c.id == bindparam("id"),
         history.c.version == bindparam("version"),
+    )
+)
+_NOTED = Statement(
+    lambda _: select(
+        select(resource.c.version)
+        .where(resource.c.type == bindparam("type"), resource.c.id == bindparam("id"))
+        .scalar_subquery(),
+        select(func.count()).where(link.c.entity_id == bindparam("id")).scalar_subquery(),
     )
 )
 _STANDING = Listing(
@@ -143,6 +151,11 @@ class Resources:
         values = {"type": type, "id": id, "version": version}
         row = self._session.run(_VERSION, values).first()
         return self._resource(row) if row else None
+
+    def standing(self, type: str, id: str) -> tuple[int, int]:
+        """Return the current version (0 where there is none) and how many links point at it."""
+        version, links = self._session.run(_NOTED, {"type": type, "id": id}).one()
+        return version or 0, links
 
     def versions(self, type: str, id: str) -> list[ResourceRow]:
         """Return every version, oldest first."""
