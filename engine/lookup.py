@@ -116,7 +116,9 @@ def _missing_from(
     return missing
 
 
-def _referred(project: Project, system: str, resources: Iterable[Resource]) -> Iterable[list[Key]]:
+def _referred(
+    project: Project, system: str, resources: Iterable[Resource]
+) -> Iterable[Sequence[Key]]:
     for resource in resources:
         for _, reference in iter_references(resource):
             if keys := project.naming.reference_keys(system, reference):

@@ -30,6 +30,8 @@ _LITERAL = re.compile(
     r"(?P<id>[A-Za-z0-9\-._]{1,64})(?:/_history/(?P<version>[A-Za-z0-9\-.]{1,64}))?"
 )
 _CONDITIONAL = re.compile(r"(?:https?://[^?#\s]+/)?(?P<type>[A-Z][A-Za-z]{2,40})\?(?P<query>\S+)")
+_MOST_READ = 20_000
+_LONGEST_READ = 200
 
 
 class Key(NamedTuple):
@@ -120,6 +122,9 @@ class Naming:
 
     shared: frozenset[str]
     bases: Mapping[str, str]
+    _read: dict[tuple[str, str], tuple[Key, ...]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def identifiers(self, type_name: str, resource: Resource) -> Iterator[Key]:
         """Yield the keys of the identifiers that prove who or what the resource is."""
@@ -137,22 +142,34 @@ class Naming:
             keys.append(reference_key(system, f"{type_name}/{resource['id']}"))
         return keys
 
-    def reference_keys(self, system: str, reference: Mapping[str, Any]) -> list[Key]:
+    def reference_keys(self, system: str, reference: Mapping[str, Any]) -> Sequence[Key]:
         """Return what may resolve a Reference written by `system`, surest first."""
-        keys = []
         target = reference.get("reference")
-        if isinstance(target, str) and not target.startswith("#"):
-            if found := literal(target):
-                keys.append(self._literal_key(system, found))
-            elif key := conditional_key(target):
-                keys.append(key)
-        type_name = keys[0].type if keys else reference.get("type")
+        keys = self._target_keys(system, target) if isinstance(target, str) else ()
         identifier = reference.get("identifier")
-        if isinstance(type_name, str):
+        type_name = keys[0].type if keys else reference.get("type")
+        if identifier is not None and isinstance(type_name, str):
             key = identifier_key(type_name, identifier)
             if key and key.value.split("|", 2)[1] in self.shared:
-                keys.append(key)
+                return (*keys, key)
         return keys
+
+    def _target_keys(self, system: str, target: str) -> tuple[Key, ...]:
+        """Return what the literal of a Reference means; the same people are named every day."""
+        known = self._read.get((system, target))
+        if known is None:
+            known = tuple(self._keys_read(system, target))
+            if len(target) <= _LONGEST_READ:
+                if len(self._read) >= _MOST_READ:
+                    self._read.clear()
+                self._read[system, target] = known
+        return known
+
+    def _keys_read(self, system: str, target: str) -> Iterator[Key]:
+        if found := literal(target):
+            yield self._literal_key(system, found)
+        elif key := conditional_key(target):
+            yield key
 
     def _literal_key(self, system: str, found: Literal) -> Key:
         if found.base is None:

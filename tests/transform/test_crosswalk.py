@@ -165,3 +165,37 @@ def test_identifier_keys_never_collide(system: str, value: str) -> None:
     assert other is not None
     assert new_entity(one) != new_entity(other)
     assert Key.parse(str(one)) == one
+
+
+def test_a_literal_alone_leads_where_the_whole_reference_does() -> None:
+    """What is told of a bare literal, also a second time, is what the Reference would become."""
+    links = LINKS.including({reference_key("hub", "Patient/9"): ADA})
+    for literal_known, system in ((f"Patient/{ADA}", "hub"), (f"Patient/{ADA}", "mercy")):
+        made = crosswalk(system, links)
+        told = made.literal_to_dialect(literal_known)
+        assert told == made.literal_to_dialect(literal_known)
+        assert {"reference": told} == made.to_dialect({"reference": literal_known}, ANY)
+    made = crosswalk("mercy", links, **{"urn:uuid:7": "Goal/g"})
+    for own in ("Patient/1", "urn:uuid:7"):
+        told = made.literal_to_canonical(own)
+        assert {"reference": told} == made.to_canonical({"reference": own}, ANY)
+    assert made.literal_to_canonical("Patient/2") is None
+    assert made.literal_to_dialect(f"Organization/{ADA}") is None
+
+
+def test_a_literal_to_a_sibling_is_never_told_alone() -> None:
+    """Where a system keeps siblings, its references carry a mark, so the whole is asked for."""
+    keeper = SystemCrosswalk("mercy", NAMING, LINKS, {}, frozenset({"Patient"}))
+    assert keeper.literal_to_canonical("Patient/1") is None
+
+
+def test_what_a_literal_means_is_remembered_for_its_system_alone() -> None:
+    """The same text from two systems names two keys, however often either was read before."""
+    for _ in range(2):
+        assert NAMING.reference_keys("mercy", {"reference": "Patient/1"}) == (PATIENT,)
+        assert NAMING.reference_keys("hub", {"reference": "Patient/1"}) == (
+            reference_key("hub", "Patient/1"),
+        )
+    both = {"reference": "Patient/1", "identifier": {"system": MRN, "value": "A1"}}
+    assert NAMING.reference_keys("mercy", both) == (PATIENT, BY_MRN)
+    assert NAMING.reference_keys("mercy", {"reference": "Patient/1"}) == (PATIENT,)
