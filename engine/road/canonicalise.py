@@ -19,10 +19,9 @@ def canonicalise(unit: Unit, trip: Trip) -> Outcome:
     """Transform to canonical; an unknown reference holds the unit, other problems refuse it."""
     dialect = trip.project.config.systems[trip.system].dialect
     adapter = trip.project.adapter(dialect, unit.type)
-    mapping = f"{adapter.name} {adapter.version} {adapter.hash[:12]}"
     result = adapter.to_canonical(unit.source, trip.crosswalk(trip.system), extended=unit.extended)
     if stopped := stop(unit, result):
-        unit = replace(unit, mapping=mapping)
+        unit = replace(unit, mapping=adapter.label)
         stopped = replace(stopped, unit=unit)
         if not _needed(unit, stopped, trip):
             return _kept_as_it_came(unit, stopped)
@@ -41,7 +40,7 @@ def canonicalise(unit: Unit, trip: Trip) -> Outcome:
             unit,
             canonical=canonical,
             member=member,
-            mapping=mapping,
+            mapping=adapter.label,
             notes=notes,
             written=result.written if before is None else None,
             extended=extended or before is not None,

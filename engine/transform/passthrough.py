@@ -30,6 +30,7 @@ class PassThrough:
     ) -> None:
         self.normalise = normalise
         self.name = f"{dialect}/{resource_type.lower()}"
+        self.label = f"{self.name} {self.version} {self.hash}"
         self.resource_type = resource_type
 
     def to_canonical(

@@ -17,8 +17,8 @@ class Result:
 
     `resource` is None where a diagnostic is an error or a reference is unresolved. It may share
     parts with the resource that was given: treat both as unchanging. `written` names the elements
-    that were not copied from it as they were, but for where references point; None where any may
-    differ.
+    that may differ from what was given, where references point left aside; it is empty where none
+    does, None where any may.
     """
 
     resource: Resource | None
@@ -30,6 +30,8 @@ class Result:
         """Tell whether the resource may hold extensions that the given one did not."""
         if self.written is None or self.resource is None:
             return True
+        if not self.written:
+            return False
         own = [self.resource[name] for name in self.written if name in self.resource]
         return has_extensions(dumps(own))
 
