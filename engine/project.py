@@ -19,6 +19,7 @@ from engine.fhir.decoders import inner_resources
 from engine.fhir.profiles import Profile, Profiles, load_profiles
 from engine.mapping_sets import files_hash
 from engine.message import Resource
+from engine.rules.answers import Answers
 from engine.rules.consent.compile import CompiledConsent, compile_consent
 from engine.rules.consent.decide import decide
 from engine.rules.consent.directory import Directories, Directory
@@ -69,6 +70,7 @@ class Project:
     policies: Mapping[int, Policy]
     labels: SensitivityTable | None = None
     rules: RuleBook = EMPTY
+    answers: Answers = field(default_factory=Answers, repr=False)
     digest: str = field(default="", init=False)
     """Of all files that make the project, and of where its systems are; "" once it was changed."""
     _compiled: dict[tuple[str, ...], CompiledConsent] = field(default_factory=dict, repr=False)

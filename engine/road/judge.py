@@ -9,11 +9,9 @@ from engine.message import Next, Outcome, Reject, Resource, Unit
 from engine.road.addressees import legs_of
 from engine.road.facts import Facts
 from engine.road.trip import Trip
-from engine.rules.consent.decide import answer
 from engine.rules.consent.policy import Policy
 from engine.rules.decision import Decision
 from engine.rules.labels import is_minor
-from engine.rules.request import asked_about
 from engine.rules.told import Told
 
 
@@ -43,18 +41,19 @@ def decision_for(canonical: Resource, member: str | None, destination: str, trip
     """Decide whether a canonical resource may go to one destination at the instant of the facts."""
     project, facts = trip.project, trip.facts
     leg = project.leg(trip.system, canonical["resourceType"], destination)
-    asked = asked_about(
-        told_of(canonical, member, leg.policy, trip),
-        sender_system=project.organization(trip.system, facts.links),
-        recipient_systems=[project.organization(destination, facts.links)],
-        purpose=leg.purpose,
-        policy=leg.policy,
-    )
-    directory = project.directory(facts.supporting, facts.at, leg.policy)
     consents = [
         project.compiled(consent, leg.policy) for consent in facts.consents.get(member or "", ())
     ]
-    return answer(asked, consents, directory, at=facts.at, policy=leg.policy)
+    return project.answers.answer(
+        told_of(canonical, member, leg.policy, trip),
+        consents,
+        project.directory(facts.supporting, facts.at, leg.policy),
+        sender_system=project.organization(trip.system, facts.links),
+        recipient_systems=[project.organization(destination, facts.links)],
+        purpose=leg.purpose,
+        at=facts.at,
+        policy=leg.policy,
+    )
 
 
 def told_of(canonical: Resource, member: str | None, policy: Policy, trip: Trip) -> Told:

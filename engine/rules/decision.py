@@ -186,6 +186,23 @@ class Decision:
     consents: tuple[str, ...] = ()
     trace: Trace = field(default=tuple, compare=False, repr=False)
     asked: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    _recorded: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def again(self, at: str) -> Decision:
+        """Return the same answer as of another moment; what its record says is written once."""
+        return Decision(
+            self.decision,
+            self.code,
+            self.obligations,
+            self.basis,
+            at,
+            self.policy,
+            self.recipients,
+            self.consents,
+            self.trace,
+            self.asked,
+            self._recorded,
+        )
 
     @property
     def permitted(self) -> bool:
@@ -219,14 +236,23 @@ class Decision:
         return out
 
     def record(self, destination: str) -> dict[str, Any]:
-        """Render for the record: the answer, and who asked whom what for, by bare references."""
+        """Render for the record: the answer, and who asked whom what for, by bare references.
+
+        What is in it is shared with the record of the same answer given `again`: it is for reading.
+        """
+        if not self._recorded:
+            asked = self._asked()
+            self._recorded.update(self.to_json(), destination=destination, asked=asked)
+        return {**self._recorded, "at": self.at, "destination": destination}
+
+    def _asked(self) -> dict[str, Any]:
         asked: dict[str, Any] = {}
         for name in ("patient", "sender", "recipient"):
             if parties := _mappings(self.asked.get(name)):
                 asked[name] = [_named(party) for party in parties]
         if purposes := _mappings(self.asked.get("purpose")):
             asked["purpose"] = [dict(purpose) for purpose in purposes]
-        return {**self.to_json(), "destination": destination, "asked": asked}
+        return asked
 
 
 def _mappings(given: Any) -> list[Mapping[str, Any]]:

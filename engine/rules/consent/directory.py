@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from engine.fhir.dates import BEGINNING, END, Interval, covers, overlaps, period
+from engine.fhir.dates import Interval, covers, overlaps, period
 from engine.rules.consent.entry import Entry, entry_of
 from engine.rules.consent.parties import EXPANDED, Name
+from engine.rules.consent.turns import stretch
 
 T = TypeVar("T")
 _HOPS = 8
@@ -66,7 +67,7 @@ class Directory:
             for one in resources
             if isinstance(one, Entry | dict)
         ]
-        self._stands = self._unchanged()
+        self._stands = stretch(at, self.turns())
         self._by_key: dict[str, list[Entry]] = {}
         self._by_kind: dict[str, list[Entry]] = {}
         self._parties: dict[tuple[Name, bool], Party] = {}
@@ -89,19 +90,10 @@ class Directory:
         since, until = self._stands
         return since <= at[0] and at[1] <= until
 
-    def _unchanged(self) -> Interval:
-        """Return the time around the moment in which no period of anybody begins or ends."""
-        first, last = self._at
-        since, until = BEGINNING, END
+    def turns(self) -> Iterator[int]:
+        """Yield where each period of anybody here begins and ends."""
         for given in self._periods():
-            for turn in period(given, self._zone) or ():
-                if turn <= first:
-                    since = max(since, turn)
-                elif turn >= last:
-                    until = min(until, turn)
-                else:
-                    return END, BEGINNING
-        return since, until
+            yield from period(given, self._zone) or ()
 
     def _periods(self) -> Iterator[Any]:
         for entry in self._entries:

@@ -116,7 +116,7 @@ def question_of(asked: Asked, directory: Directory, at: str, policy: Policy) -> 
         category=asked.category,
         content=asked.content(directory),
         at=now,
-        outreach=_outreach(asked.sent, now, policy),
+        outreach=outreach(asked.sent, now, policy),
         directory=directory,
         policy=policy,
     )
@@ -184,7 +184,8 @@ def _actions(request: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(key.code.lower() for one in concepts for key in one) or _DISCLOSE
 
 
-def _outreach(sent: Any, at: Interval, policy: Policy) -> Interval:
+def outreach(sent: Any, at: Interval, policy: Policy) -> Interval:
+    """Return the moment of the outreach: when it was sent, but no later than the decision."""
     found = moment(sent, policy.zone) if isinstance(sent, str) else None
     return min(found, at) if found else at
 
