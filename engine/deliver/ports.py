@@ -103,6 +103,15 @@ It runs in the same transaction that records its ruling, so it sees every revoca
 before. What it raises never lets anything leave: the delivery is decided again later.
 """
 
+Brief = Callable[[Any, Delivery], bool]
+"""Tell whether judging a delivery is so short that it need not be done ahead of the turn."""
+
+
+def nothing_is_brief(_transaction: Any, _delivery: Delivery) -> bool:
+    """Have everything judged ahead of the turn."""
+    return False
+
+
 Delivered = Callable[[Any, Delivery, str | None], None]
 """Be told, in the transaction that records it, that a delivery arrived, and its own reference.
 

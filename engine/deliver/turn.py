@@ -26,6 +26,7 @@ from engine.deliver.ports import (
     nobody_minds,
 )
 from engine.deliver.retry import Random
+from engine.deliver.rivals import Rivals
 from engine.errors import StoreError
 
 _log = structlog.get_logger(__name__)
@@ -81,12 +82,14 @@ class Task:
 class Turned:
     """Hold what a turn gave: what to send, how many were claimed, when the next one is due.
 
-    `at` is the instant of the claim, `renewed` names the deliveries whose lease goes on.
+    `at` is the instant of the claim, `renewed` names the deliveries whose lease goes on, `left` is
+    how many were due and left to the next turn, which judges them ahead.
     """
 
     tasks: list[Task] = field(default_factory=list)
     renewed: frozenset[str] = frozenset()
     claimed: int = 0
+    left: int = 0
     at: str = ""
     next_due: str | None = None
 
@@ -145,15 +148,14 @@ class Desk:
         back, `horizon` is the instant behind which no lease or retry can really end. `waning` are
         deliveries under way whose leases are to last longer; `foresight` has judged ahead.
         """
-        verdict = self.judge if foresight is None else foresight.verdict
+        seen = foresight or Foresight(self.judge, {}, 0)
 
         def work(transaction: Any) -> Turned:
-            for result in results:
-                self.settle(transaction, result)
+            self.settle(transaction, results)
             renewed = frozenset(self._renew(transaction, waning))
             if horizon is not None:
                 transaction.deliveries.rearm(horizon)
-            turned = self._claim(transaction, most, verdict) if most else Turned()
+            turned = self._claim(transaction, most, seen) if most else Turned()
             turned.renewed = renewed
             return turned
 
@@ -164,62 +166,57 @@ class Desk:
             if transaction.deliveries.extend(delivery.id, delivery.fence, self.lease):
                 yield delivery.id
 
-    def settle(self, transaction: Any, result: Result) -> bool:
-        """Record one result; False where a successor holds the delivery by now."""
-        ours = self._report(transaction.deliveries, result)
-        if result.attempt is not None:
-            transaction.attempts.add(result.attempt)
-        if ours and result.event == "accept":
-            self.delivered(transaction, result.delivery, result.own)
-        if ours and result.event == "die":
-            self.gave_up(transaction, result.delivery, result.reason or "")
-        return ours
+    def settle(self, transaction: Any, results: Sequence[Result]) -> None:
+        """Record results; of what a successor holds by now, only that it was tried."""
+        arrived = [_report(result) for result in results if result.event == "accept"]
+        ours = transaction.deliveries.complete_all(arrived) if arrived else frozenset()
+        for result in results:
+            if result.attempt is not None:
+                transaction.attempts.add(result.attempt)
+            if result.event != "accept":
+                self._end(transaction, result)
+            elif _report(result) in ours:
+                self.delivered(transaction, result.delivery, result.own)
 
-    def _report(self, deliveries: Any, result: Result) -> bool:
-        id, fence = result.delivery.id, result.delivery.fence
+    def _end(self, transaction: Any, result: Result) -> None:
+        """Record one result of a delivery that did not arrive."""
+        (id, fence), deliveries = _report(result), transaction.deliveries
         match result.event:
-            case "accept":
-                ours = deliveries.complete(id, fence)
             case "retry":
-                ours = deliveries.retry(id, fence, result.due, result.reason)
+                deliveries.retry(id, fence, result.due, result.reason)
+            case "return":
+                deliveries.give_back(id, fence)
             case "die":
                 policy = self._destination(result.delivery).retry.poison
-                ours = deliveries.dead(id, fence, result.reason, policy)
-            case "return":
-                ours = deliveries.give_back(id, fence)
-        return bool(ours)
+                if deliveries.dead(id, fence, result.reason, policy):
+                    self.gave_up(transaction, result.delivery, result.reason or "")
 
-    def _claim(self, transaction: Any, most: Mapping[str, int], judge: Judge) -> Turned:
-        claimed = transaction.deliveries.claim(self.name, self.batch, most, self.lease)
-        turned = Turned(claimed=len(claimed), at=transaction.now)
+    def _claim(self, transaction: Any, most: Mapping[str, int], foresight: Foresight) -> Turned:
+        deliveries, fits = transaction.deliveries, foresight.fitting(transaction)
+        claimed = deliveries.claim(self.name, self.batch, most, self.lease, fits)
+        turned = Turned(claimed=len(claimed), left=foresight.left, at=transaction.now)
+        rivals = Rivals(deliveries, claimed)
         for delivery in claimed:
-            if self._may_go(transaction, delivery) and (
-                task := self._decide(transaction, delivery, judge)
-            ):
+            task = None
+            if self._may_go(transaction, delivery, rivals):
+                task = self._decide(transaction, delivery, foresight.verdict)
+            if task is not None:
                 turned.tasks.append(task)
-        turned.next_due = transaction.deliveries.next_due(tuple(most))
+            else:
+                rivals.leave(delivery)
+        turned.next_due = deliveries.next_due(tuple(most))
         return turned
 
-    def _may_go(self, transaction: Any, delivery: Delivery) -> bool:
-        """Tell whether no other version of the same resource stands in the way.
-
-        A resource of several members stands in several lines, and a line's earlier delivery may be
-        released after its later ones: an older version must never follow a newer one. Of what goes
-        as siblings, each follows its own only.
-        """
-        deliveries, version = transaction.deliveries, delivery.envelope.get("version")
-        if version is None:
-            return True
-        reference = f"{delivery.type}/{delivery.envelope['entity']}"
-        link = delivery.envelope["reference"] if delivery.envelope.get("sibling") else ""
-        newer = deliveries.newer(delivery.destination, reference, version, link)
-        if newer == "delivered":
-            deliveries.supersede(delivery.id, delivery.fence)
-            return False
-        if newer is not None or deliveries.other_under_way(delivery, reference, version):
-            due = after(transaction.now, PAUSE)
-            deliveries.give_back(delivery.id, delivery.fence, due)
-            return False
+    def _may_go(self, transaction: Any, delivery: Delivery, rivals: Rivals) -> bool:
+        """Tell whether no other version of the same resource stands in the way."""
+        match rivals.way(delivery):
+            case "outdated":
+                transaction.deliveries.supersede(delivery.id, delivery.fence)
+                return False
+            case "barred":
+                due = after(transaction.now, PAUSE)
+                transaction.deliveries.give_back(delivery.id, delivery.fence, due)
+                return False
         return True
 
     def _decide(self, transaction: Any, delivery: Delivery, judge: Judge) -> Task | None:
@@ -248,7 +245,11 @@ class Desk:
     def _undecided(self, transaction: Any, delivery: Delivery) -> None:
         answer = Answer("again", "D011")
         now = transaction.now
-        self.settle(transaction, self._again(delivery, answer, now, None))
+        self.settle(transaction, [self._again(delivery, answer, now, None)])
+
+
+def _report(result: Result) -> tuple[str, int]:
+    return result.delivery.id, result.delivery.fence
 
 
 def _record(transaction: Any, delivery: Delivery, ruling: Ruling) -> None:

@@ -19,6 +19,7 @@ from engine.deliver.destination import Destination, Destinations
 from engine.deliver.foresight import Foresight
 from engine.deliver.leases import Lease, Leases
 from engine.deliver.ports import (
+    Brief,
     Delivered,
     GaveUp,
     Judge,
@@ -27,6 +28,7 @@ from engine.deliver.ports import (
     Timer,
     nobody_counts,
     nobody_minds,
+    nothing_is_brief,
     nothing_more,
 )
 from engine.deliver.request import Parcel, Request, build
@@ -93,6 +95,7 @@ class Worker:
         delivered: Delivered = nothing_more,
         gave_up: GaveUp = nobody_minds,
         ruled: Ruled = nobody_counts,
+        brief: Brief = nothing_is_brief,
         settings: Settings | None = None,
         random: Random = randomness.random,
         timer: Timer | None = None,
@@ -110,6 +113,8 @@ class Worker:
             gave_up,
             ruled,
         )
+        self._brief = brief
+        self._looks_ahead = True
         self._store = store
         self._destinations = destinations
         self._transport = transport
@@ -183,7 +188,8 @@ class Worker:
             return RECOVERY
         for group in self._groups(turned.tasks):
             self._start(group, since)
-        if turned.claimed > len(turned.tasks) or turned.claimed >= self._settings.batch:
+        withheld = turned.claimed > len(turned.tasks)
+        if turned.left or withheld or turned.claimed >= self._settings.batch:
             self._wake.set()  # what was withheld makes room, and a full batch promises more
         return _least(self._until_due(turned), self._until_reopening(), self._leases.until_waning())
 
@@ -231,8 +237,10 @@ class Worker:
             offset = self._clock.time() - since
             foresight = self._foresight(most, results)
             turn = self._desk.turn(results, most, horizon, waning, foresight)
-            turned = await self._write(turn, foresight)
+            turned = await self._write(turn, foresight if self._looks_ahead else None)
             self._offset = offset
+            if foresight is not None and (turned.claimed or turned.left):
+                self._looks_ahead = foresight.asked > 0
             for delivery in waning:
                 self._leases.renewed(delivery, since, delivery.id in turned.renewed)
             return turned
@@ -272,12 +280,10 @@ class Worker:
         if not rooms:
             return None
         leaving = (result.delivery for result in results if result.event == "accept")
-        return Foresight(self._desk.judge, rooms, self._settings.batch, leaving)
+        return Foresight(self._desk.judge, rooms, self._settings.batch, leaving, self._brief)
 
-    async def _write(
-        self, work: Callable[[Any], Turned], foresight: Foresight | None = None
-    ) -> Turned:
-        return await asyncio.wrap_future(self._store.write(work, foresight))
+    async def _write(self, work: Callable[[Any], Turned], ahead: Foresight | None = None) -> Turned:
+        return await asyncio.wrap_future(self._store.write(work, ahead))
 
     def _start(self, group: Sequence[Task], since: float) -> None:
         self._in_flight[group[0].delivery.destination] += len(group)

@@ -16,6 +16,7 @@ from engine.store.rows import (
     ResourceRow,
     SubscriptionRow,
     TimerRow,
+    UnderWay,
     UnitRow,
     WatchRow,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "SubscriptionRow",
     "TimerRow",
     "Transaction",
+    "UnderWay",
     "UnitRow",
     "Vault",
     "WatchRow",

@@ -1,4 +1,4 @@
-"""The outbox's table: lines in order, claims under a lease, and reports under a fencing token.
+"""The outbox's table: lines in order, and reports under a fencing token.
 
 A line is what goes to one destination for one member. Of each line only the first may be claimed:
 its `ready` holds the instant from which on, and that of every other delivery is empty. So a claim
@@ -8,45 +8,33 @@ stand in a line (`queued`); changing it locks the line on databases with several
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
 
 import orjson
 from sqlalchemy import select, update
 
-from engine.clock import after
 from engine.deliver.outbox import DELIVERY
 from engine.store.audits import Audits
+from engine.store.claims import PAGE, Claims
 from engine.store.crosswalk import batched
-from engine.store.delivery_records import DeliveryRecords
 from engine.store.outbox_queries import (
     ADD,
-    BEHIND,
-    BLOCKED,
-    CLAIM,
-    CURRENT,
-    ENTER,
-    EXTEND,
-    FIRST,
-    LEASED,
-    LEAVE,
-    NEWER,
-    NEXT,
-    NEXT_IN_LINE,
+    ARRIVE,
+    HELD,
+    LINES,
+    PROMOTE,
     QUEUED,
-    READY,
     REPORT,
     STANDING,
-    UNDER_WAY,
-    linked,
 )
-from engine.store.rows import DeliveryRow, NewDelivery
+from engine.store.rows import NewDelivery
 from engine.store.session import Session
 from engine.store.tables import delivery, lane
 
-_PAGE = 64
 Policy = Literal["park", "skip", "block"]
 """What a dead letter does: stop its own line, let its line pass, or stop the destination."""
 
@@ -57,12 +45,11 @@ class _Line:
     member: str
 
 
-class Deliveries(DeliveryRecords):
+class Deliveries(Claims):
     """Keep the outbox."""
 
     def __init__(self, session: Session, audit: Audits) -> None:
-        super().__init__(session)
-        self._audit = audit
+        super().__init__(session, audit)
         self._entering: dict[tuple[str, str], list[dict[str, Any]]] = {}
 
     def enqueue(self, new: NewDelivery) -> str:
@@ -105,8 +92,9 @@ class Deliveries(DeliveryRecords):
     def _enter(self) -> None:
         """Give their numbers to those that entered a line."""
         entering, self._entering = self._entering, {}
-        for page in batched(sorted(entering.items()), _PAGE):
-            given = {tuple(row[:2]): row[2:] for row in self._session.run(*ENTER.of(page))}
+        for page in batched(sorted(entering.items()), PAGE):
+            changes = [(line, len(rows), len(rows)) for line, rows in page]
+            given = {tuple(row[:2]): row[2:] for row in self._session.run(*LINES.of(changes))}
             for line, rows in page:
                 last, standing = given[line]
                 for place, row in enumerate(rows, 1 - len(rows)):
@@ -114,79 +102,34 @@ class Deliveries(DeliveryRecords):
                     row["ready"] = row["due"] if standing + place == 1 else None
                 self._session.add(ADD, rows)
 
-    def claim(
-        self,
-        worker: str,
-        limit: int,
-        concurrency: Mapping[str, int],
-        lease: float,
-    ) -> list[DeliveryRow]:
-        """Take up to `limit` deliveries that are due and first of their line, under a lease.
-
-        `concurrency` names the destinations to serve and how many leases each may have at once,
-        over all workers; the lease ends after `lease` seconds, then another claim may take the
-        delivery over. Every claim gives a new fencing token (`fence`).
-        """
-        session = self._session
-        now, until = session.now, after(session.now, lease)
-        blocked = self.blocked()
-        claimed: list[DeliveryRow] = []
-        for destination, most in concurrency.items():
-            if destination in blocked or len(claimed) >= limit:
-                continue
-            if not session.try_lock(f"claim {destination}"):
-                continue
-            values = {"destination": destination, "now": now}
-            taken: int = session.run(LEASED, values).scalar_one()
-            count = min(limit - len(claimed), most - taken)
-            if count > 0:
-                more = {"by": worker, "until": until, "count": count}
-                claimed += [self._delivery(row) for row in session.run(CLAIM, {**values, **more})]
-        claimed.sort(key=lambda row: row.id)
-        for row in claimed:
-            self._record(
-                "leased",
-                row.id,
-                row.message_id,
-                row.unit_id,
-                worker=worker,
-                fence=row.fence,
-                until=until,
-            )
-        return claimed
-
-    def next_in_line(
-        self, limit: int, rooms: Mapping[str, int], leaving: Sequence[tuple[str, str]] = ()
-    ) -> list[DeliveryRow]:
-        """Return what a claim would take now, as it would take it; nothing is claimed.
-
-        `rooms` is how many more each destination may take; `leaving` are lines (destination and
-        member) whose first is about to leave, so that the one behind it comes first.
-        """
-        now = self._session.now
-        found: list[DeliveryRow] = []
-        for destination, room in rooms.items():
-            count = min(limit - len(found), room)
-            if count > 0:
-                values = {"destination": destination, "now": now, "count": count}
-                found += [self._delivery(row) for row in self._session.run(NEXT_IN_LINE, values)]
-        for destination, member in leaving[: limit - len(found)]:
-            values = {"destination": destination, "member": member}
-            found += [self._delivery(row) for row in self._session.run(BEHIND, values)]
-        return [
-            replace(row, state="leased", fence=row.fence + 1, attempts=row.attempts + 1)
-            for row in found
-        ]
-
-    def extend(self, id: str, fence: int, lease: float) -> bool:
-        """Let a lease last `lease` seconds from now; False where it was lost to another."""
-        until = after(self._session.now, lease)
-        values = {"which": id, "token": fence, "until": until}
-        return self._session.run(EXTEND, values).rowcount == 1
-
     def complete(self, id: str, fence: int) -> bool:
         """Record that the destination has it; False where the lease was lost to another."""
-        return self._report("accept", id, fence)
+        return bool(self.complete_all([(id, fence)]))
+
+    def complete_all(self, reports: Sequence[tuple[str, int]]) -> frozenset[tuple[str, int]]:
+        """Record that destinations have these (id and fence); return those whose lease was held.
+
+        Deliveries and then lines are locked each in one order, so that two processes which record
+        arrivals never wait for each other in a circle.
+        """
+        return frozenset(
+            report for page in batched(reports, PAGE) for report in self._arrived(frozenset(page))
+        )
+
+    def _arrived(self, reports: frozenset[tuple[str, int]]) -> list[tuple[str, int]]:
+        state, session = DELIVERY.after("leased", "accept"), self._session
+        assert state is not None
+        asked = session.run(*HELD.of([id for id, _ in reports]))
+        held = [row for row in asked if (row[0], row[1]) in reports]
+        if not held:
+            return []
+        statement, which = ARRIVE.of([row[0] for row in held])
+        session.run(statement, which | {"next": state, "now": session.now})
+        self._leave(Counter((destination, member) for *_, destination, member in held))
+        session.work = True
+        for id, fence, message, unit, *_ in held:
+            self._record(state, id, message, unit, event="accept", fence=fence)
+        return [(row[0], row[1]) for row in held]
 
     def retry(self, id: str, fence: int, due: str, reason: str) -> bool:
         """Let it be tried again from the instant `due` on; False where the lease was lost."""
@@ -202,35 +145,6 @@ class Deliveries(DeliveryRecords):
     def supersede(self, id: str, fence: int) -> bool:
         """Never send it: a newer version is there. False where the lease was lost."""
         return self._report("supersede", id, fence, reason="superseded")
-
-    def newer(self, destination: str, reference: str, version: int, link: str = "") -> str | None:
-        """Return the state of a later version of a resource (`Type/entity`) at a destination.
-
-        `delivered`, or `waiting` where it was tried and may be there; `link` names one of several.
-        """
-        kind, _, entity = reference.partition("/")
-        current = self._session.run(CURRENT, {"type": kind, "id": entity}).scalar()
-        found: str | None = None
-        if current is not None and current > version:
-            values = {"destination": destination, "reference": reference, "version": version}
-            found = self._session.run(NEWER, values | {"link": linked(link)}).scalar()
-        return found
-
-    def other_under_way(self, row: DeliveryRow, reference: str, version: int) -> bool:
-        """Tell whether another version of the same resource is on its way to that destination.
-
-        Of versions that were claimed in this transaction an older one counts where this one was
-        never tried, and a newer one that was.
-        """
-        values = {
-            "destination": row.destination,
-            "which": row.id,
-            "reference": reference,
-            "version": version,
-            "older": version if row.attempts <= 1 else -1,
-            "now": self._session.now,
-        }
-        return self._session.run(UNDER_WAY, values).first() is not None
 
     def hold(self, id: str, fence: int, reason: str) -> bool:
         """Withhold it with a reason; its line goes on. False where the lease was lost."""
@@ -277,7 +191,7 @@ class Deliveries(DeliveryRecords):
             return False
         message, unit, destination, member = row
         if not stays:
-            self._leave(destination, member)
+            self._leave({(destination, member): 1})
         elif state == "waiting":
             line = _Line(destination, member)
             self._lock(line, 0)
@@ -286,15 +200,16 @@ class Deliveries(DeliveryRecords):
         self._record(state, id, message, unit, event=event, fence=fence, reason=reason, due=due)
         return True
 
-    def _leave(self, destination: str, member: str) -> None:
-        standing: int = self._session.run(LEAVE, {"at": destination, "of": member}).scalar_one()
-        if standing > 0:
-            self._promote(destination, member)
+    def _leave(self, leaving: Mapping[tuple[str, str], int]) -> None:
+        """Let so many leave each line, and the next of it come first."""
+        changes = [(line, 0, -count) for line, count in sorted(leaving.items())]
+        rows = self._session.run(*LINES.of(changes))
+        self._promote([(row[0], row[1]) for row in rows if row[3] > 0])
 
-    def _promote(self, destination: str, member: str) -> None:
-        first = self._session.run(FIRST, {"destination": destination, "member": member}).first()
-        if first and first[1] == "waiting":
-            self._session.run(READY, {"which": first[0], "at": first[2]})
+    def _promote(self, lines: Sequence[tuple[str, str]]) -> None:
+        """Let the first of each line be claimed when it is due, unless it is under way."""
+        if lines:
+            self._session.run(*PROMOTE.of(lines))
 
     def withhold(self, id: str, reason: str, actor: str = "engine") -> bool:
         """Hold a delivery that waits; False where it does not wait."""
@@ -364,7 +279,7 @@ class Deliveries(DeliveryRecords):
         )
         leased = select(delivery.c.id).where(*of_line, delivery.c.state == "leased").limit(1)
         if session.execute(leased).first() is None:
-            self._promote(line.destination, line.member)
+            self._promote([(line.destination, line.member)])
 
     def join(self, stays: str, goes: str) -> int:
         """Let what stands in the lines of one member stand in those of another; return how many.
@@ -379,7 +294,8 @@ class Deliveries(DeliveryRecords):
         for destination, of_line in groupby(rows, lambda row: str(row[1])):
             moved = list(of_line)
             line = _Line(destination, stays)
-            ((_, _, last, _),) = session.run(*ENTER.of([((destination, stays), moved)]))
+            entering = ((destination, stays), len(moved), len(moved))
+            ((_, _, last, _),) = session.run(*LINES.of([entering]))
             for place, (id, _, state) in enumerate(moved, last - len(moved) + 1):
                 values: dict[str, Any] = {"member": stays, "sequence": place}
                 if state == "waiting":
@@ -405,27 +321,3 @@ class Deliveries(DeliveryRecords):
         now = self._session.now
         query = update(delivery).where(delivery.c.ready > horizon)
         return self._session.changed(query.values(ready=now, due=now))
-
-    def blocked(self) -> frozenset[str]:
-        """Name the destinations that a dead letter stops altogether."""
-        return frozenset(self._session.run(BLOCKED, {}).scalars())
-
-    def next_due(self, destinations: Sequence[str]) -> str | None:
-        """Return the instant at which the next delivery to one of these may be claimed."""
-        found = [self._session.run(NEXT, {"destination": name}).scalar() for name in destinations]
-        return min((at for at in found if at is not None), default=None)
-
-    def _record(
-        self,
-        state: str,
-        id: str,
-        message: str,
-        unit: str,
-        *,
-        actor: str = "engine",
-        **known: str | int | None,
-    ) -> None:
-        body = {name: value for name, value in known.items() if value is not None}
-        self._audit.append(
-            f"delivery.{state}", body, message=message, unit=unit, delivery=id, actor=actor
-        )

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, literal_column, or_, select, text, update
+from sqlalchemy import (
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    union_all,
+    update,
+)
 from sqlalchemy.sql import ClauseElement, ColumnElement
 
 from engine.deliver.outbox import DELIVERY
@@ -16,7 +27,32 @@ from engine.store.tables import STOPPED, delivery, lane, resource, unit
 ROW = tuple(delivery.c[name] for name in DeliveryRow.__dataclass_fields__)
 
 
-def _enter(insert: Any, places: range) -> ClauseElement:
+# Written out, not bound: only then does a partial index serve the query.
+QUEUED = delivery.c.queued == literal_column("1")
+BLOCKING = delivery.c.blocking == literal_column("1")
+OPEN = delivery.c.state != literal_column("'delivered'")
+_ONE: ColumnElement[int] = literal_column("1")
+
+
+def _among(column: ColumnElement[Any], name: str, places: range) -> ColumnElement[bool]:
+    """Return the condition that a column has one of the values of a listing."""
+    return column.in_([bindparam(f"{name}{n}") for n in places])
+
+
+def _line(place: int) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of what stands in the line at one place of a listing."""
+    return (
+        delivery.c.destination == bindparam(f"destination{place}"),
+        delivery.c.member == bindparam(f"member{place}"),
+        QUEUED,
+    )
+
+
+def _of_line(place: int, line: tuple[str, str]) -> dict[str, Any]:
+    return {f"destination{place}": line[0], f"member{place}": line[1]}
+
+
+def _lines(insert: Any, places: range) -> ClauseElement:
     fresh = insert(lane).values(
         [
             {
@@ -28,40 +64,36 @@ def _enter(insert: Any, places: range) -> ClauseElement:
             for n in places
         ]
     )
-    entered: ClauseElement = fresh.on_conflict_do_update(
+    changed: ClauseElement = fresh.on_conflict_do_update(
         index_elements=["destination", "member"],
         set_={
             "last": lane.c.last + fresh.excluded.last,
             "open": lane.c.open + fresh.excluded.open,
         },
     ).returning(lane.c.destination, lane.c.member, lane.c.last, lane.c.open)
-    return entered
+    return changed
 
 
-def _entering(place: int, line: tuple[tuple[str, str], Sequence[object]]) -> dict[str, Any]:
-    (destination, member), rows = line
-    return {
-        f"destination{place}": destination,
-        f"member{place}": member,
-        f"last{place}": len(rows),
-        f"open{place}": len(rows),
-    }
+def _changing(place: int, change: tuple[tuple[str, str], int, int]) -> dict[str, Any]:
+    line, entering, standing = change
+    return {**_of_line(place, line), f"last{place}": entering, f"open{place}": standing}
 
 
-def _claim() -> ClauseElement:
-    due = (
-        select(delivery.c.id)
+def _due() -> Select[Any]:
+    return (
+        select(*ROW)
         .where(
             delivery.c.destination == bindparam("destination"), delivery.c.ready <= bindparam("now")
         )
         .order_by(delivery.c.ready, delivery.c.id)
         .limit(bindparam("count"))
-        .with_for_update(skip_locked=True)
-        .cte("due")
     )
+
+
+def _take(_insert: Any, places: range) -> ClauseElement:
     return (
         update(delivery)
-        .where(delivery.c.id.in_(select(due.c.id)))
+        .where(_among(delivery.c.id, "id", places))
         .values(
             state="leased",
             fence=delivery.c.fence + 1,
@@ -71,8 +103,104 @@ def _claim() -> ClauseElement:
             ready=bindparam("until"),
             changed=bindparam("now"),
         )
-        .returning(*ROW)
     )
+
+
+def _held(_insert: Any, places: range) -> ClauseElement:
+    return (
+        select(
+            delivery.c.id,
+            delivery.c.fence,
+            delivery.c.message_id,
+            delivery.c.unit_id,
+            delivery.c.destination,
+            delivery.c.member,
+        )
+        .where(_among(delivery.c.id, "id", places), delivery.c.state == "leased")
+        .order_by(delivery.c.id)
+        .with_for_update()
+    )
+
+
+def _arrive(_insert: Any, places: range) -> ClauseElement:
+    return (
+        update(delivery)
+        .where(_among(delivery.c.id, "id", places))
+        .values(
+            state=bindparam("next"),
+            ready=None,
+            reason=None,
+            queued=0,
+            blocking=0,
+            worker=None,
+            lease_until=None,
+            changed=bindparam("now"),
+        )
+    )
+
+
+def _first(place: int, *more: ColumnElement[bool]) -> Any:
+    """Return the id of the first delivery in a line."""
+    query = select(delivery.c.id).where(*_line(place), *more)
+    return query.order_by(delivery.c.sequence).limit(_ONE).scalar_subquery()
+
+
+def _promote(_insert: Any, places: range) -> ClauseElement:
+    return (
+        update(delivery)
+        .where(delivery.c.id.in_([_first(n) for n in places]), delivery.c.state == "waiting")
+        .values(ready=delivery.c.due)
+    )
+
+
+def _behind(_insert: Any, places: range) -> ClauseElement:
+    waits = delivery.c.state == "waiting"
+    return select(*ROW).where(delivery.c.id.in_([_first(n, waits) for n in places]))
+
+
+def _front(place: int) -> Select[Any]:
+    there = delivery.c.destination == bindparam(f"destination{place}")
+    first = select(delivery.c.ready).where(there, delivery.c.ready.is_not(None))
+    return select(
+        literal_column(str(place)),
+        first.order_by(delivery.c.ready).limit(_ONE).scalar_subquery(),
+        exists().where(there, BLOCKING),
+    )
+
+
+def _under_way(_insert: Any, places: range) -> ClauseElement:
+    return (
+        select(
+            delivery.c.id,
+            delivery.c.destination,
+            unit.c.resource,
+            unit.c.version,
+            delivery.c.attempts,
+        )
+        .join(unit, unit.c.id == delivery.c.unit_id)
+        .where(
+            _among(delivery.c.destination, "destination", places),
+            delivery.c.lease_until.is_not(None),
+            delivery.c.state == "leased",
+            unit.c.resource.is_not(None),
+        )
+    )
+
+
+def _current(_insert: Any, places: range) -> ClauseElement:
+    return union_all(
+        *(
+            select(literal_column(str(n)), resource.c.version).where(
+                resource.c.type == bindparam(f"type{n}"), resource.c.id == bindparam(f"entity{n}")
+            )
+            for n in places
+        )
+    )
+
+
+def _reference(place: int, reference: str) -> dict[str, Any]:
+    kind, _, entity = reference.partition("/")
+    return {f"type{place}": kind, f"entity{place}": entity}
 
 
 def _report() -> ClauseElement:
@@ -101,61 +229,24 @@ def _report() -> ClauseElement:
     )
 
 
-ENTER = Listing(_enter, _entering, exact=True)
-LEAVE = Statement(
-    lambda _: (
-        update(lane)
-        .where(lane.c.destination == bindparam("at"), lane.c.member == bindparam("of"))
-        .values(open=lane.c.open - 1)
-        .returning(lane.c.open)
-    )
-)
+LINES = Listing(_lines, _changing, exact=True)
 ADD = Insert(delivery)
-NEXT_IN_LINE = Statement(
-    lambda _: (
-        select(*ROW)
-        .where(
-            delivery.c.destination == bindparam("destination"), delivery.c.ready <= bindparam("now")
-        )
-        .order_by(delivery.c.ready, delivery.c.id)
-        .limit(bindparam("count"))
-    )
+NEXT_IN_LINE = Statement(lambda _: _due())
+DUE = Statement(lambda _: _due().with_for_update(skip_locked=True))
+TAKE = Listing(_take, lambda place, id: {f"id{place}": id})
+HELD = Listing(_held, lambda place, id: {f"id{place}": id})
+ARRIVE = Listing(_arrive, lambda place, id: {f"id{place}": id})
+PROMOTE = Listing(_promote, _of_line)
+BEHIND = Listing(_behind, _of_line)
+FRONTS = Listing(
+    lambda _, places: union_all(*map(_front, places)),
+    lambda place, name: {f"destination{place}": name},
 )
-CLAIM = Statement(lambda _: _claim())
 REPORT = Statement(lambda _: _report())
 LEASED = Statement(
     lambda _: select(func.count()).where(
         delivery.c.destination == bindparam("destination"),
         delivery.c.lease_until > bindparam("now"),
-    )
-)
-# Written out, not bound: only then does a partial index serve the query.
-QUEUED = delivery.c.queued == literal_column("1")
-BLOCKING = delivery.c.blocking == literal_column("1")
-OPEN = delivery.c.state != literal_column("'delivered'")
-FIRST = Statement(
-    lambda _: (
-        select(delivery.c.id, delivery.c.state, delivery.c.due)
-        .where(
-            delivery.c.destination == bindparam("destination"),
-            delivery.c.member == bindparam("member"),
-            QUEUED,
-        )
-        .order_by(delivery.c.sequence)
-        .limit(1)
-    )
-)
-BEHIND = Statement(
-    lambda _: (
-        select(*ROW)
-        .where(
-            delivery.c.destination == bindparam("destination"),
-            delivery.c.member == bindparam("member"),
-            QUEUED,
-            delivery.c.state == "waiting",
-        )
-        .order_by(delivery.c.sequence)
-        .limit(1)
     )
 )
 STANDING = Statement(
@@ -164,11 +255,6 @@ STANDING = Statement(
         .where(delivery.c.destination == bindparam("destination"), QUEUED)
         .limit(bindparam("most"))
         .subquery()
-    )
-)
-READY = Statement(
-    lambda _: (
-        update(delivery).where(delivery.c.id == bindparam("which")).values(ready=bindparam("at"))
     )
 )
 EXTEND = Statement(
@@ -195,11 +281,7 @@ WAS_DELIVERED = Statement(
         .limit(1)
     )
 )
-CURRENT = Statement(
-    lambda _: select(resource.c.version).where(
-        resource.c.type == bindparam("type"), resource.c.id == bindparam("id")
-    )
-)
+CURRENT = Listing(_current, _reference)
 
 
 def linked(link: str) -> str:
@@ -228,35 +310,7 @@ NEWER = Statement(
         .limit(1)
     )
 )
-# Of those claimed at once the oldest version goes, unless a newer one was tried before; one that
-# left before is waited for.
-UNDER_WAY = Statement(
-    lambda _: (
-        select(delivery.c.id)
-        .join(unit, unit.c.id == delivery.c.unit_id)
-        .where(
-            delivery.c.destination == bindparam("destination"),
-            delivery.c.lease_until.is_not(None),
-            delivery.c.state == "leased",
-            delivery.c.id != bindparam("which"),
-            unit.c.resource == bindparam("reference"),
-            or_(
-                delivery.c.changed < bindparam("now"),
-                unit.c.version < bindparam("older"),
-                and_(unit.c.version > bindparam("version"), delivery.c.attempts > 1),
-            ),
-        )
-        .limit(1)
-    )
-)
-NEXT = Statement(
-    lambda _: (
-        select(delivery.c.ready)
-        .where(delivery.c.destination == bindparam("destination"), delivery.c.ready.is_not(None))
-        .order_by(delivery.c.ready)
-        .limit(1)
-    )
-)
+UNDER_WAY = Listing(_under_way, lambda place, name: {f"destination{place}": name})
 
 
 def _in_state(state: str) -> ColumnElement[bool]:

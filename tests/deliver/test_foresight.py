@@ -33,6 +33,11 @@ def consent(body: bytes) -> Callable[[Transaction], object]:
     return lambda tx: tx.resources.put("Consent", "m1", body, member="m1", system="mercy")
 
 
+def entered(member: str) -> Callable[[Transaction], object]:
+    """Return the work of entering another member's Consent."""
+    return lambda tx: tx.resources.put("Consent", member, GIVEN, member=member, system="mercy")
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store.open(f"sqlite:///{tmp_path / 'record.db'}") as store:
@@ -42,11 +47,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def turn(
-    store: Store, asked: Any, before: Callable[[Transaction], object] = lambda _: None
+    store: Store,
+    asked: Any,
+    before: Callable[[Transaction], object] = lambda _: None,
+    foresight: Foresight | None = None,
 ) -> Turned:
     """Do one turn with foresight; `before` happens in the same commit, ahead of it."""
     desk = Desk("w", asked, nothing_more, {"hub": HUB}, lambda: 0.0, 10.0, 8)
-    foresight = Foresight(asked, {"hub": 4}, 8)
+    foresight = foresight or Foresight(asked, {"hub": 4}, 8)
     work = desk.turn([], {"hub": 4}, foresight=foresight)
 
     def both(tx: Transaction) -> Turned:
@@ -129,3 +137,42 @@ def test_what_stands_behind_an_arrival_is_foreseen(store: Store) -> None:
     (second,) = store.write(work, foresight).result().tasks
     assert second.delivery.message_id == "message-2"
     assert asked == [True]
+
+
+def test_what_comes_due_after_the_look_is_left_to_the_next_turn(store: Store) -> None:
+    """Nobody waits for a judgement that can be had before: it is judged ahead of the next turn."""
+    asked: list[bool] = []
+
+    def noting(tx: Transaction, delivery: Delivery) -> Permit | Withhold:
+        asked.append(tx.connection.exec_driver_sql("PRAGMA query_only").scalar_one() == 1)
+        return judge(tx, delivery)
+
+    first = turn(store, noting, lambda tx: put(tx, "message-2", "hub", "m2"))
+    assert (len(first.tasks), first.left) == (1, 1)
+    store.write(entered("m2")).result()
+    second = turn(store, noting)
+    assert [task.delivery.message_id for task in second.tasks] == ["message-2"]
+    assert (second.left, asked) == (0, [True, True])
+
+
+def test_what_is_brief_is_judged_in_the_turn(store: Store) -> None:
+    """A judgement that keeps nobody waiting is not made ahead, and nothing waits for it."""
+    asked: list[bool] = []
+
+    def noting(tx: Transaction, delivery: Delivery) -> Permit | Withhold:
+        asked.append(tx.connection.exec_driver_sql("PRAGMA query_only").scalar_one() == 1)
+        return judge(tx, delivery)
+
+    store.write(entered("m2")).result()
+    foresight = Foresight(noting, {"hub": 4}, 8, brief=lambda _tx, delivery: True)
+    turned = turn(store, noting, lambda tx: put(tx, "message-2", "hub", "m2"), foresight)
+    assert (len(turned.tasks), turned.left, asked) == (2, 0, [False, False])
+    assert foresight.asked == 0
+
+
+def test_without_a_look_everything_is_judged_in_the_turn(store: Store) -> None:
+    """Where the store does not look ahead, nothing is left behind."""
+    desk = Desk("w", judge, nothing_more, {"hub": HUB}, lambda: 0.0, 10.0, 8)
+    foresight = Foresight(judge, {"hub": 4}, 8)
+    turned = store.write(desk.turn([], {"hub": 4}, foresight=foresight)).result()
+    assert (len(turned.tasks), turned.left, foresight.asked) == (1, 0, 1)

@@ -6,7 +6,7 @@ import pytest
 from desk import Desk
 
 from engine.clock import after
-from engine.store import DeliveryRow, Store, Transaction, outbox_queries
+from engine.store import DeliveryRow, Store, Transaction
 from engine.testing import ManualClock
 from engine.transform.crosswalk import Key
 
@@ -314,33 +314,6 @@ def test_two_workers_never_hold_the_same_delivery(store_url: str) -> None:
         ]
         got = [row.id for claim in claims for row in claim.result(30)]
     assert len(got) == len(set(got)) == 30
-
-
-@pytest.mark.parametrize(
-    ("name", "index"),
-    [
-        ("CLAIM", "ix_delivery_ready"),
-        ("LEASED", "ix_delivery_leased"),
-        ("FIRST", "ix_delivery_queued"),
-        ("BLOCKED", "ix_delivery_blocking"),
-        ("NEXT", "ix_delivery_ready"),
-    ],
-)
-def test_hot_queries_use_their_index(tmp_path: object, name: str, index: str) -> None:
-    """The queries of every claim and report read a small index, never the whole table."""
-    statement = getattr(outbox_queries, name)
-
-    def plan(tx: Transaction) -> str:
-        sql, order, _ = statement.on(tx.connection)
-        rows = tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", tuple("1" for _ in order))
-        return "\n".join(str(row[3]) for row in rows)
-
-    with Store.open(f"sqlite:///{tmp_path}/plan.db") as store:
-        found = store.write(plan).result(30)
-    assert index in found
-    assert "SCAN delivery" not in found.replace(f"SCAN delivery USING INDEX {index}", "").replace(
-        f"SCAN delivery USING COVERING INDEX {index}", ""
-    )
 
 
 def test_lines_of_merged_members_become_one(desk: Desk) -> None:

@@ -1,0 +1,200 @@
+"""What a worker takes from the outbox: claims under a lease, and what stands in the way of each.
+
+A turn asks about all destinations and all that it claims at once, so that a statement is paid for
+once in a turn and not for each delivery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from engine.clock import after
+from engine.store.audits import Audits
+from engine.store.crosswalk import batched
+from engine.store.delivery_records import DeliveryRecords
+from engine.store.outbox_queries import (
+    BEHIND,
+    BLOCKED,
+    CURRENT,
+    DUE,
+    EXTEND,
+    FRONTS,
+    LEASED,
+    NEWER,
+    NEXT_IN_LINE,
+    TAKE,
+    UNDER_WAY,
+    linked,
+)
+from engine.store.rows import DeliveryRow, UnderWay
+from engine.store.session import Session
+
+PAGE = 64
+"""Values that one statement names at most."""
+
+Fits = Callable[[DeliveryRow], bool]
+"""Tell whether a delivery that is due may be claimed now, as it would be once claimed."""
+
+
+def everything(_row: DeliveryRow) -> bool:
+    """Let all that is due be claimed."""
+    return True
+
+
+class Claims(DeliveryRecords):
+    """Give deliveries to workers."""
+
+    def __init__(self, session: Session, audit: Audits) -> None:
+        super().__init__(session)
+        self._audit = audit
+
+    def claim(
+        self,
+        worker: str,
+        limit: int,
+        concurrency: Mapping[str, int],
+        lease: float,
+        fits: Fits = everything,
+    ) -> list[DeliveryRow]:
+        """Take up to `limit` deliveries that are due and first of their line, under a lease.
+
+        `concurrency` names the destinations to serve and how many leases each may have at once,
+        over all workers; the lease ends after `lease` seconds, then another claim may take the
+        delivery over. Every claim gives a new fencing token (`fence`). What does not fit is passed
+        over: nothing of it changes.
+        """
+        until = after(self._session.now, lease)
+        claimed: list[DeliveryRow] = []
+        for destination in self._due(tuple(concurrency)):
+            room = limit - len(claimed)
+            if room > 0 and self._session.try_lock(f"claim {destination}"):
+                found = self._first(destination, room, concurrency[destination])
+                claimed += [
+                    taken
+                    for row in found
+                    if fits(taken := _claimed(row, worker=worker, lease_until=until))
+                ]
+        claimed.sort(key=lambda row: row.id)
+        for page in batched([row.id for row in claimed], PAGE):
+            statement, which = TAKE.of(page)
+            values = {"by": worker, "until": until, "now": self._session.now}
+            self._session.run(statement, which | values)
+        for row in claimed:
+            self._record(
+                "leased",
+                row.id,
+                row.message_id,
+                row.unit_id,
+                worker=worker,
+                fence=row.fence,
+                until=until,
+            )
+        return claimed
+
+    def _due(self, destinations: Sequence[str]) -> list[str]:
+        """Return the destinations to which something is due, and that nothing stops."""
+        now = self._session.now
+        return [
+            name
+            for name, (ready, blocked) in self._fronts(destinations).items()
+            if ready is not None and ready <= now and not blocked
+        ]
+
+    def _first(self, destination: str, room: int, most: int) -> list[DeliveryRow]:
+        """Return what is due longest, locked until the transaction ends."""
+        values = {"destination": destination, "now": self._session.now}
+        taken: int = self._session.run(LEASED, values).scalar_one()
+        count = min(room, most - taken)
+        if count <= 0:
+            return []
+        return [self._delivery(row) for row in self._session.run(DUE, {**values, "count": count})]
+
+    def next_in_line(
+        self, limit: int, rooms: Mapping[str, int], leaving: Sequence[tuple[str, str]] = ()
+    ) -> list[DeliveryRow]:
+        """Return what a claim would take now, as it would take it; nothing is claimed.
+
+        `rooms` is how many more each destination may take; `leaving` are lines (destination and
+        member) whose first is about to leave, so that the one behind it comes first.
+        """
+        now = self._session.now
+        found: list[DeliveryRow] = []
+        for destination in self._due(tuple(rooms)):
+            count = min(limit - len(found), rooms[destination])
+            if count > 0:
+                values = {"destination": destination, "now": now, "count": count}
+                found += [self._delivery(row) for row in self._session.run(NEXT_IN_LINE, values)]
+        for lines in batched(dict.fromkeys(leaving[: limit - len(found)]), PAGE):
+            found += [self._delivery(row) for row in self._session.run(*BEHIND.of(lines))]
+        return [_claimed(row) for row in found]
+
+    def extend(self, id: str, fence: int, lease: float) -> bool:
+        """Let a lease last `lease` seconds from now; False where it was lost to another."""
+        until = after(self._session.now, lease)
+        values = {"which": id, "token": fence, "until": until}
+        return self._session.run(EXTEND, values).rowcount == 1
+
+    def blocked(self) -> frozenset[str]:
+        """Name the destinations that a dead letter stops altogether."""
+        return frozenset(self._session.run(BLOCKED, {}).scalars())
+
+    def next_due(self, destinations: Sequence[str]) -> str | None:
+        """Return the instant at which the next delivery to one of these may be claimed."""
+        fronts = self._fronts(destinations).values()
+        return min((ready for ready, _ in fronts if ready is not None), default=None)
+
+    def _fronts(self, destinations: Sequence[str]) -> dict[str, tuple[str | None, bool]]:
+        """Return of each destination when its next may be claimed, and whether it is blocked."""
+        return {
+            page[place]: (ready, bool(blocked))
+            for page in batched(destinations, PAGE)
+            for place, ready, blocked in self._session.run(*FRONTS.of(page))
+            if place < len(page)
+        }
+
+    def outdated(self, versions: Mapping[str, int]) -> frozenset[str]:
+        """Name the resources (`Type/entity`) of which a later version is on record than this."""
+        return frozenset(
+            page[place]
+            for page in batched(versions, PAGE)
+            for place, current in self._session.run(*CURRENT.of(page))
+            if place < len(page) and current > versions[page[place]]
+        )
+
+    def newer(self, destination: str, reference: str, version: int, link: str = "") -> str | None:
+        """Return the state of a later version of a resource (`Type/entity`) at a destination.
+
+        `delivered`, or `waiting` where it was tried and may be there; `link` names one of several.
+        """
+        values = {"destination": destination, "reference": reference, "version": version}
+        found: str | None = self._session.run(NEWER, values | {"link": linked(link)}).scalar()
+        return found
+
+    def under_way(self, destinations: Sequence[str]) -> list[UnderWay]:
+        """Return the versions of resources that are on their way to these destinations."""
+        return [
+            UnderWay(*row)
+            for page in batched(destinations, PAGE)
+            for row in self._session.run(*UNDER_WAY.of(page))
+        ]
+
+    def _record(
+        self,
+        state: str,
+        id: str,
+        message: str,
+        unit: str,
+        *,
+        actor: str = "engine",
+        **known: str | int | None,
+    ) -> None:
+        body = {name: value for name, value in known.items() if value is not None}
+        self._audit.append(
+            f"delivery.{state}", body, message=message, unit=unit, delivery=id, actor=actor
+        )
+
+
+def _claimed(row: DeliveryRow, **more: Any) -> DeliveryRow:
+    return replace(row, state="leased", fence=row.fence + 1, attempts=row.attempts + 1, **more)

@@ -1,0 +1,102 @@
+"""Many deliveries at once: claimed, told from their rivals and recorded by a few statements."""
+
+from __future__ import annotations
+
+from desk import Desk, add_unit
+
+from engine.store import DeliveryRow, NewDelivery, Transaction, UnderWay
+from engine.testing import ManualClock
+
+
+def report(row: DeliveryRow) -> tuple[str, int]:
+    return row.id, row.fence
+
+
+def states(desk: Desk, *rows: DeliveryRow) -> list[str]:
+    found = [desk.store.read(lambda tx, id=row.id: tx.deliveries.get(id)) for row in rows]
+    return [row.state for row in found if row is not None]
+
+
+def test_arrivals_of_many_lines_are_recorded_together(desk: Desk) -> None:
+    """Each line whose first arrived goes on with its next, and the ledger tells of each arrival."""
+    rows = [desk.enqueue(f"m{number % 3}") for number in range(6)]
+    claimed = desk.claim()
+    assert [row.id for row in claimed] == [row.id for row in rows[:3]]
+    reports = [report(row) for row in claimed]
+    assert desk.write(lambda tx: tx.deliveries.complete_all(reports)) == frozenset(reports)
+    assert [row.id for row in desk.claim()] == [row.id for row in rows[3:]]
+    told = desk.store.read(lambda tx: tx.audit.of_kind("delivery.delivered"))
+    assert {record.delivery_id for record in told} == {row.id for row in claimed}
+
+
+def test_a_lost_lease_spoils_no_other_arrival(desk: Desk, clock: ManualClock) -> None:
+    """Of arrivals that are recorded together, only what a successor holds is refused."""
+    for member in ("m1", "m2"):
+        desk.enqueue(member)
+    late = desk.claim(1)[0]
+    clock.advance(31)
+    taken, other = desk.claim()
+    assert taken.id == late.id
+    reports = [report(late), report(other)]
+    assert desk.write(lambda tx: tx.deliveries.complete_all(reports)) == {report(other)}
+    assert states(desk, taken, other) == ["leased", "delivered"]
+    both = [report(taken), report(late)]  # the valid report counts, whichever comes first
+    assert desk.write(lambda tx: tx.deliveries.complete_all(both)) == {report(taken)}
+
+
+def test_more_arrivals_than_one_statement_names_are_recorded(desk: Desk) -> None:
+    """A hundred arrivals are a hundred, each in its own line."""
+
+    def work(tx: Transaction) -> None:
+        for number in range(100):
+            message, unit = add_unit(tx, member=f"m{number}")
+            new = NewDelivery(message, unit, "hub", f"m{number}", "CareTeam", b"{}")
+            tx.deliveries.enqueue(new)
+
+    desk.write(work)
+    reports = [report(row) for row in desk.claim(100)]
+    assert len(desk.write(lambda tx: tx.deliveries.complete_all(reports))) == 100
+    assert desk.store.read(lambda tx: tx.deliveries.depth()) == []
+
+
+def test_what_does_not_fit_is_passed_over_unchanged(desk: Desk) -> None:
+    """A claim takes what fits; the rest is due as before, its fence and attempts untouched."""
+    first, second = desk.enqueue("m1"), desk.enqueue("m2")
+    shown: list[tuple[str, int, int, str]] = []
+
+    def fits(row: DeliveryRow) -> bool:
+        shown.append((row.id, row.fence, row.attempts, row.state))
+        return row.id == second.id
+
+    claimed = desk.write(lambda tx: tx.deliveries.claim("w", 10, {"hub": 10}, 30, fits))
+    assert [row.id for row in claimed] == [second.id]
+    assert shown == [(first.id, 1, 1, "leased"), (second.id, 1, 1, "leased")]
+    (row,) = desk.claim()
+    assert (row.id, row.fence, row.attempts) == (first.id, 1, 1)
+
+
+def test_later_versions_are_asked_for_all_at_once(desk: Desk) -> None:
+    """Only the resources are named of which the record has a later version."""
+    for version in (1, 2):
+        body = b'{"resourceType":"CareTeam","id":"a","version":%d}' % version
+        desk.write(
+            lambda tx, body=body: tx.resources.put(
+                "CareTeam", "a", body, member="m1", system="mercy"
+            )
+        )
+    asked = {"CareTeam/a": 1, "CareTeam/b": 1}
+    assert desk.store.read(lambda tx: tx.deliveries.outdated(asked)) == {"CareTeam/a"}
+    assert not desk.store.read(lambda tx: tx.deliveries.outdated({"CareTeam/a": 2}))
+    assert not desk.store.read(lambda tx: tx.deliveries.outdated({}))
+
+
+def test_what_is_under_way_is_known_by_destination(desk: Desk) -> None:
+    """Versions on their way count where they go to, and only while they are under way."""
+    desk.enqueue("m1")
+    desk.enqueue("m1", "mercy")
+    (row,) = desk.claim()
+    expected = [UnderWay(row.id, "hub", "CareTeam/t1", None, 1)]
+    assert desk.store.read(lambda tx: tx.deliveries.under_way(["hub", "mercy"])) == expected
+    assert desk.store.read(lambda tx: tx.deliveries.under_way(["mercy"])) == []
+    desk.write(lambda tx: tx.deliveries.complete(row.id, row.fence))
+    assert desk.store.read(lambda tx: tx.deliveries.under_way(["hub"])) == []
