@@ -7,13 +7,13 @@ turn the same is read again, which is cheap, and where it reads the same the ans
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from engine.clock import seconds_between
 
 if TYPE_CHECKING:
-    from engine.store.session import Reads
+    from engine.store.answers import Reads
 
 P = TypeVar("P")
 
@@ -25,6 +25,9 @@ class Looking(Protocol):
     """Look at a snapshot before the turn of a write comes; what fails there is left to the turn."""
 
     def look(self, snapshot: Any) -> None: ...
+
+    def reads(self) -> Iterable[Reads]:
+        """Return what it read then: in the turn the same is asked for all that look, together."""
 
 
 class Ahead(Generic[P]):
@@ -49,6 +52,10 @@ class Ahead(Generic[P]):
         except Exception:
             return
         self._reads, self._stamp, self._at = reads, snapshot.recall.stamp, snapshot.now
+
+    def reads(self) -> Iterable[Reads]:
+        """Return what it read, where it could look ahead."""
+        return () if self._reads is None else (self._reads,)
 
     def still(self, transaction: Any) -> P | None:
         """Return what was found if it would be found again now; None where nobody knows."""

@@ -10,7 +10,7 @@ from functools import partial
 
 from engine.carried import with_carried
 from engine.clock import Clock, after
-from engine.coordination.reactions import react_later
+from engine.coordination.reactions import expect_reactions, react_later
 from engine.diagnostics import Diagnostic, operation_outcome
 from engine.errors import StoreError
 from engine.fhir.json import loads
@@ -114,7 +114,7 @@ class Intake:
             received,
             arrival.body,
         )
-        ahead = Ahead(lambda tx: _travelled(tx, project, message, submission))
+        ahead = Ahead(lambda tx: _ahead(tx, project, message, submission))
         return self._store.write(
             lambda tx: _accept(tx, project, message, submission, arrival.correlation, ahead), ahead
         )
@@ -209,6 +209,21 @@ def _travelled(
     facts = with_wholes(tx, project, message, submission.units, facts)
     facts = with_carried(tx, project, message.system, submission.units, facts)
     return replace(run(submission, Trip(project, facts, message.system)), facts=facts)
+
+
+def _ahead(
+    tx: Transaction, project: Project, message: Message, submission: Submission
+) -> Travelled:
+    """Let a submission travel ahead of its turn; say what the turn will ask besides."""
+    travelled = _travelled(tx, project, message, submission)
+    units = [outcome.unit for outcome in travelled.outcomes]
+    tx.messages.expect(message.system, message.key, message.digest)
+    tx.crosswalk.expect(travelled.links)
+    tx.units.expect(str(key) for key in travelled.links)
+    tx.resources.expect((unit.type, unit.entity) for unit in units if unit.canonical is not None)
+    if project.config.coordination is not None:
+        expect_reactions(tx, units)
+    return travelled
 
 
 def _verdicts(outcomes: Iterable[Outcome]) -> Iterable[tuple[str, str]]:

@@ -32,15 +32,22 @@ REACTIONS: tuple[Reaction, ...] = (
 """Every reaction, in order."""
 
 
+def expect_reactions(tx: Transaction, units: Iterable[Unit]) -> None:
+    """Say, ahead of the turn, what `react_later` will ask in it."""
+    for unit in units:
+        if unit.canonical is not None:
+            records_watch.expect(tx, unit.canonical)
+
+
 def react_later(tx: Transaction, project: Project, message: str, units: Iterable[Unit]) -> None:
-    """Set a timer that lets a message be reacted to, where any of its units calls for it."""
+    """Set a timer that lets a new message be reacted to, where any of its units calls for it."""
     if any(
         reaction.concerns(tx, project, unit.canonical)
         for unit in units
         if unit.canonical is not None
         for reaction in REACTIONS
     ):
-        tx.timers.set(reaction_key(message), KIND, tx.now, {"message": message})
+        tx.timers.set_first(reaction_key(message), KIND, tx.now, {"message": message})
 
 
 def reaction_key(message: str) -> str:

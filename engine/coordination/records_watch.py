@@ -58,6 +58,13 @@ def concerns(tx: Transaction, project: Project, canonical: Resource) -> bool:
     return tx.resources.has_of_member("Task", tx.crosswalk.same(member))
 
 
+def expect(tx: Transaction, canonical: Resource) -> None:
+    """Say, ahead of a turn, what `concerns` will ask in it."""
+    member = member_of(canonical)
+    if canonical["resourceType"] in ANSWERING and member is not None:
+        tx.resources.expect((), asked=(("Task", id) for id in tx.crosswalk.same(member)))
+
+
 def follow_records(tx: Transaction, project: Project, happening: Happening) -> None:
     """Track requests that came, move those that were answered, and ask where a person asked us."""
     for unit in happening.units:

@@ -11,6 +11,7 @@ from sqlalchemy import and_, bindparam, func, or_, select, update
 from sqlalchemy.sql import ClauseElement, Select
 
 from engine.errors import StoreError
+from engine.store.answers import Question
 from engine.store.database import Insert, Listing, Statement
 from engine.store.memory import ABSENT, REMEMBERED
 from engine.store.rows import LinkRow
@@ -52,6 +53,7 @@ _RESOLVE = Listing(
 )
 _KNOWN = Listing(_known, lambda n, name: {f"entity{n}": name})
 _PAGE = 64
+
 _FOUND = Insert(entity, repeated=True)
 _LINK = Insert(link, repeated=True)
 _SAME = Statement(
@@ -64,7 +66,43 @@ _SAME = Statement(
 _MERGERS = Statement(
     lambda _: select(entity.c.id).where(entity.c.merged_into.is_not(None)).limit(1)
 )
-_CURRENT = Statement(lambda _: select(_ENTITY).where(entity.c.id == bindparam("entity")))
+_CURRENT = Listing(
+    lambda _, places: select(entity.c.id, _ENTITY).where(
+        entity.c.id.in_([bindparam(f"entity{n}") for n in places])
+    ),
+    lambda n, name: {f"entity{n}": name},
+)
+
+
+def _pointed_at(session: Session, keys: Sequence[Key]) -> dict[Key, str]:
+    found: dict[Key, str] = {}
+    for page in batched(keys, _PAGE):
+        for system, kind, value, name in session.fetch(*_RESOLVE.of(page)):
+            found[Key(system, kind, value)] = name
+    return found
+
+
+def _pointing(session: Session, names: Sequence[str]) -> dict[str, tuple[Key, ...]]:
+    found: dict[str, tuple[Key, ...]] = {}
+    for page in batched(names, _PAGE):
+        for system, kind, value, name in session.fetch(*_KNOWN.of(page)):
+            found[name] = (*found.get(name, ()), Key(system, kind, value))
+    return found
+
+
+def _standing(session: Session, names: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for page in batched(names, _PAGE):
+        found.update((name, now) for name, now in session.fetch(*_CURRENT.of(page)))
+    return found
+
+
+ENTITY: Question[Key, str | None] = Question(_pointed_at, None)
+"""The entity at which a key points, or the one that this was merged into."""
+KEYS: Question[str, tuple[Key, ...]] = Question(_pointing, ())
+"""Every key of an entity, the newest first."""
+CURRENT: Question[str, str | None] = Question(_standing, None)
+"""The entity that another is now: itself, or the one that it was merged into."""
 
 
 class Crosswalk:
@@ -87,13 +125,16 @@ class Crosswalk:
                 unread.append(key)
             else:
                 found[key] = kept
-        for page in batched(unread, _PAGE):
-            for system, kind, value, name in self._session.run(*_RESOLVE.of(page)):
-                key = Key(system, kind, value)
+        for key, name in self._session.answers.to(ENTITY, unread).items():
+            if name is not None:
                 found[key] = name
                 if key.type in REMEMBERED:
                     recall.keep(key, name)
         return found
+
+    def expect(self, links: Mapping[Key, str]) -> None:
+        """Say ahead of a turn what it will link."""
+        self._session.answers.expect(ENTITY, links)
 
     def known(self, entities: Iterable[str]) -> dict[str, list[Key]]:
         """Return every key of each entity, the newest first, for `Links.known`."""
@@ -105,11 +146,9 @@ class Crosswalk:
             found[name] = [] if kept is ABSENT else kept
             if kept is ABSENT:
                 unread.append(name)
-        for page in batched(unread, _PAGE):
-            for system, kind, value, name in self._session.run(*_KNOWN.of(page)):
-                found[name].append(Key(system, kind, value))
-        for name in unread:
-            if any(key.type in REMEMBERED for key in found[name]):
+        for name, keys in self._session.answers.to(KEYS, unread).items():
+            found[name] = list(keys)
+            if any(key.type in REMEMBERED for key in keys):
                 recall.keep(("keys", name), found[name])
         return found
 
@@ -123,8 +162,7 @@ class Crosswalk:
 
     def current(self, name: str) -> str | None:
         """Return the entity that `name` is now: itself, the one it was merged into, or None."""
-        found: str | None = self._session.run(_CURRENT, {"entity": name}).scalar()
-        return found
+        return self._session.answers.to(CURRENT, [name])[name]
 
     def same(self, name: str) -> tuple[str, ...]:
         """Return every canonical id of one entity: the one that stayed, then those merged."""
@@ -134,7 +172,7 @@ class Crosswalk:
         stays = self.current(name)
         if stays is None:
             return (name,)
-        rows = self._session.run(_SAME, {"entity": stays}).scalars()
+        rows = self._session.fetch(_SAME, {"entity": stays}).scalars()
         found = (stays, *(row for row in rows if row != stays))
         self._session.recall.keep(("same", name), found)
         return found
@@ -143,7 +181,7 @@ class Crosswalk:
         """Tell whether any two entities were ever declared the same."""
         found = self._session.recall.recall("mergers")
         if found is ABSENT:
-            found = self._session.run(_MERGERS, {}).first() is not None
+            found = self._session.fetch(_MERGERS, {}).first() is not None
             self._session.recall.keep("mergers", found)
         return bool(found)
 
@@ -157,8 +195,8 @@ class Crosswalk:
         fresh = {key: name for key, name in sorted(links.items()) if key not in known}
         if fresh and self._add(fresh, source) < len(fresh):
             known |= self.resolve(fresh)  # another process was quicker
-        current = {name: self.current(name) or name for name in {links[key] for key in known}}
-        return {key: name for key, name in known.items() if name != current[links[key]]}
+        current = self._session.answers.to(CURRENT, (links[key] for key in known))
+        return {k: name for k, name in known.items() if name != (current[links[k]] or links[k])}
 
     def _add(self, fresh: Mapping[Key, str], source: str) -> int:
         """Add links and the entities they point at; return how many links were new."""
@@ -177,8 +215,23 @@ class Crosswalk:
         founded = [
             row | {"merged_into": None, "merged_at": None} for _, row in sorted(entities.items())
         ]
-        session.insert(_FOUND, founded)
-        return session.insert(_LINK, rows)
+        if not session.neutral:  # another process may be quicker
+            session.insert(_FOUND, founded)
+            return session.insert(_LINK, rows)
+        self._changed(fresh)
+        session.add(_FOUND, founded)
+        session.add(_LINK, rows)
+        return len(rows)
+
+    def _changed(self, fresh: Mapping[Key, str]) -> None:
+        """Let nobody take for granted what new links change."""
+        answers = self._session.answers
+        answers.forget(ENTITY, fresh)
+        answers.forget(CURRENT, fresh.values())
+        if self.has_mergers():
+            answers.forget_all(KEYS)
+        else:
+            answers.forget(KEYS, fresh.values())
 
     def merge(self, stays: str, goes: str) -> None:
         """Declare two entities the same; both ids stay resolvable, and `stays` is the current one.
@@ -189,6 +242,7 @@ class Crosswalk:
         if stays == goes:
             return
         self._session.recall.spoil_all()
+        self._session.answers.forget_all(ENTITY, KEYS, CURRENT)
         query = select(entity.c.type).where(entity.c.id.in_([stays, goes])).distinct()
         if len(self._session.execute(query).all()) != 1:
             raise StoreError("two entities of different types cannot be the same")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from sqlalchemy import ClauseElement, Table, create_engine, event
+from sqlalchemy import ClauseElement, Table, bindparam, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.engine import URL, Connection, Dialect, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.visitors import iterate
@@ -25,6 +26,13 @@ _RETRIED = frozenset({"40001", "40P01"})
 Mode = Literal["write", "read"]
 
 
+class Prepared(NamedTuple):
+    """Hold SQL text for one database, and what makes its parameters of values by name."""
+
+    sql: str
+    bind: Callable[[Mapping[str, Any]], Any]
+
+
 class Statement:
     """Hold one statement that is compiled once for each database.
 
@@ -34,27 +42,57 @@ class Statement:
 
     def __init__(self, build: Callable[[Any], ClauseElement]) -> None:
         self._build = build
-        self._compiled: dict[str, tuple[str, tuple[str, ...] | None, dict[str, Any]]] = {}
+        self._prepared: dict[str, Prepared] = {}
 
     @cached_property
     def tables(self) -> frozenset[str]:
-        built = self._build(sqlite.insert)
-        return frozenset(str(part.name) for part in iterate(built) if isinstance(part, Table))
+        return frozenset(str(table.name) for table in self._tables)
 
-    def on(self, connection: Connection) -> tuple[str, tuple[str, ...] | None, dict[str, Any]]:
-        """Return SQL text, the order of its parameters (None: by name) and constant parameters."""
-        dialect = connection.dialect
-        found = self._compiled.get(dialect.name)
+    @cached_property
+    def needs(self) -> frozenset[str]:
+        """The tables that it looks at and all those that their rows refer to."""
+        found, unread = set(), list(self._tables)
+        while unread:
+            table = unread.pop()
+            if table.name not in found:
+                found.add(str(table.name))
+                unread += [key.column.table for key in table.foreign_keys]
+        return frozenset(found)
+
+    @cached_property
+    def _tables(self) -> list[Table]:
+        return [part for part in iterate(self._build(sqlite.insert)) if isinstance(part, Table)]
+
+    def on(self, dialect: Dialect) -> Prepared:
+        """Return the statement as one database takes it."""
+        found = self._prepared.get(dialect.name)
         if found is None:
-            insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect.name]
-            compiled = self._build(insert).compile(dialect=dialect)
-            assert isinstance(compiled, SQLCompiler)
-            order = tuple(compiled.positiontup) if compiled.positiontup is not None else None
-            constants = {
-                name: bind.value for name, bind in compiled.binds.items() if not bind.required
-            }
-            found = self._compiled[dialect.name] = (str(compiled), order, constants)
+            found = self._prepared[dialect.name] = self._prepare(dialect)
         return found
+
+    def _prepare(self, dialect: Dialect) -> Prepared:
+        insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect.name]
+        compiled = self._build(insert).compile(dialect=dialect)
+        assert isinstance(compiled, SQLCompiler)
+        constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
+        return Prepared(str(compiled), _binder(compiled.positiontup, constants))
+
+
+def _binder(
+    order: Sequence[str] | None, constants: Mapping[str, Any]
+) -> Callable[[Mapping[str, Any]], Any]:
+    """Return what makes parameters of values: by name, or in the order of their places."""
+    if order is None:
+        return lambda values: {**constants, **values}
+    if not order:
+        return lambda values: ()
+    if len(order) == 1:
+        [name] = order
+        return lambda values: (values[name] if name in values else constants[name],)
+    placed = itemgetter(*order)
+    if not constants:
+        return placed
+    return lambda values: placed({**constants, **values})
 
 
 class Listing:
@@ -92,14 +130,26 @@ class Listing:
 
 
 class Insert(Statement):
-    """Add whole rows to one table; with `repeated` a row that is there already stays as it is."""
+    """Add whole rows to one table.
 
-    def __init__(self, table: Table, *, repeated: bool = False) -> None:
+    With `repeated` a row that is there already stays as it is, with `renewed` it is replaced.
+    """
+
+    def __init__(self, table: Table, *, repeated: bool = False, renewed: bool = False) -> None:
         self.table = table.name
         self.rank = [known.name for known in table.metadata.sorted_tables].index(table.name)
-        super().__init__(
-            lambda insert: insert(table).on_conflict_do_nothing() if repeated else insert(table)
-        )
+
+        def build(insert: Any) -> ClauseElement:
+            row = insert(table).values({one.name: bindparam(one.name) for one in table.c})
+            if repeated:
+                row = row.on_conflict_do_nothing()
+            elif renewed:
+                rest = {one.name: row.excluded[one.name] for one in table.c if not one.primary_key}
+                row = row.on_conflict_do_update(index_elements=table.primary_key, set_=rest)
+            added: ClauseElement = row
+            return added
+
+        super().__init__(build)
 
 
 def parse_url(text: str) -> URL:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 
 from engine.clock import Clock
+
+_BLOCK = 4096
+"""Bytes of randomness that are drawn at a time."""
 
 
 class Ids:
@@ -15,13 +19,24 @@ class Ids:
         self._clock = clock
         self._lock = threading.Lock()
         self._last = 0
+        self._tails: Iterator[str] = iter(())
 
     def new(self) -> str:
         """Return a new id (RFC 9562 section 5.7: milliseconds, a counter, 62 random bits)."""
         stamp = int(self._clock.time() * 1000) << 12
         with self._lock:
             self._last = stamp = max(stamp, self._last + 1)
-        head = ((stamp >> 12) << 16) | 0x7000 | (stamp & 0xFFF)
-        tail = (int.from_bytes(os.urandom(8), "big") >> 2) | (1 << 63)
-        text = f"{head:016x}{tail:016x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+            tail = next(self._tails, None)
+            if tail is None:
+                self._tails = _tails()
+                tail = next(self._tails)
+        head = f"{stamp >> 12:012x}"
+        return f"{head[:8]}-{head[8:]}-7{stamp & 0xFFF:03x}-{tail}"
+
+
+def _tails() -> Iterator[str]:
+    """Yield the random ends of ids, each once."""
+    drawn = os.urandom(_BLOCK).hex()
+    for start in range(0, len(drawn), 16):
+        tail = drawn[start : start + 16]
+        yield f"{'89ab'[int(tail[0], 16) & 3]}{tail[1:4]}-{tail[4:]}"

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, exists, select, update
-from sqlalchemy.sql import Select
+from sqlalchemy import and_, bindparam, exists, func, or_, select, update
+from sqlalchemy.sql import ClauseElement, Select
 
 from engine.message import Message
-from engine.store.database import Insert, Statement
+from engine.store.answers import Question
+from engine.store.crosswalk import batched
+from engine.store.database import Insert, Listing, Statement
 from engine.store.rows import Duplicate, MessageRow
 from engine.store.session import Session
 from engine.store.tables import message, touch, unit
 
-_ADD = Statement(
-    lambda insert: (
-        insert(message)
-        .values(
-            {column.name: bindparam(column.name) for column in message.c if column.name != "number"}
-        )
-        .returning(message.c.number)
+_ADD = Insert(message)
+_LAST = Statement(lambda _: select(func.coalesce(func.max(message.c.number), 0)))
+_DRAWN = Statement(
+    lambda _: select(func.nextval(func.pg_get_serial_sequence("message", "number"))).select_from(
+        func.generate_series(1, bindparam("count"))
     )
 )
 _LISTED = tuple(column for column in message.c if column.name not in ("response", "body"))
@@ -78,6 +78,33 @@ _MADE = Statement(
         .limit(1)
     )
 )
+_PAGE = 64
+
+
+def _heard(by: str) -> Question[tuple[str, str], bool]:
+    """Ask whether anything came from a system under its key, or with its digest."""
+    column = message.c[by]
+
+    def build(_insert: Any, places: range) -> ClauseElement:
+        same = (
+            and_(message.c.system == bindparam(f"system{n}"), column == bindparam(f"value{n}"))
+            for n in places
+        )
+        return select(message.c.system, column).where(or_(*same))
+
+    listing = Listing(build, lambda n, name: {f"system{n}": name[0], f"value{n}": name[1]})
+
+    def ask(session: Session, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], bool]:
+        return {
+            (system, value): True
+            for page in batched(names, _PAGE)
+            for system, value in session.fetch(*listing.of(page))
+        }
+
+    return Question(ask, False)
+
+
+_KEY, _DIGEST = _heard("key"), _heard("digest")
 
 
 class Messages:
@@ -85,6 +112,17 @@ class Messages:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._entering: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
+
+    def expect(self, system: str, key: str | None, digest: str) -> None:
+        """Say ahead of a turn that it will ask whether a submission is a repeat."""
+        answers = self._session.answers
+        answers.expect(_DIGEST, [(system, digest)])
+        if key:
+            answers.expect(_KEY, [(system, key)])
+
+    def _came(self, question: Question[tuple[str, str], bool], system: str, value: str) -> bool:
+        return self._session.answers.to(question, [(system, value)])[system, value]
 
     def find_duplicate(
         self, system: str, key: str | None, digest: str | None, since: str
@@ -97,14 +135,16 @@ class Messages:
         """
         if key:
             self._session.lock(f"key {system} {key}")
-            row = self._session.run(_BY_KEY, {"system": system, "key": key}).first()
-            if row:
+            if self._came(_KEY, system, key):
+                row = self._session.run(_BY_KEY, {"system": system, "key": key}).one()
                 found = self._message(row)
                 return Duplicate(found, "key", digest is None or found.digest == digest)
         return self._same_digest(system, digest, since) if digest else None
 
     def _same_digest(self, system: str, digest: str, since: str) -> Duplicate | None:
         self._session.lock(f"digest {system} {digest}")
+        if not self._came(_DIGEST, system, digest):
+            return None
         values = {"system": system, "digest": digest, "since": since}
         row = self._session.run(_BY_DIGEST, values).first()
         if row is None:
@@ -122,33 +162,48 @@ class Messages:
         state: str = "accepted",
         status: int | None = None,
         response: bytes | None = None,
-    ) -> int:
-        """Store a submission and which resources it touches (`Type/id`); return its number.
+    ) -> None:
+        """Store a submission and which resources it touches (`Type/id`).
 
-        An empty `new.key` means that the submission carried none.
+        An empty `new.key` means that the submission carried none. Its number is given when those
+        of all submissions of a transaction are.
         """
-        number: int = self._session.run(
-            _ADD,
-            {
-                "id": new.id,
-                "system": new.system,
-                "key": new.key or None,
-                "digest": new.digest,
-                "received": new.received,
-                "interaction": new.interaction,
-                "correlation": correlation,
-                "state": state,
-                "status": status,
-                "response": self._seal(response, new.id),
-                "body": self._seal(new.body, new.id),
-            },
-        ).scalar_one()
-        rows = [
-            {"system": new.system, "resource": name, "number": number}
-            for name in sorted(set(touches))
-        ]
-        self._session.add(_TOUCH, rows)
-        return number
+        session = self._session
+        row = {
+            "id": new.id,
+            "system": new.system,
+            "key": new.key or None,
+            "digest": new.digest,
+            "received": new.received,
+            "interaction": new.interaction,
+            "correlation": correlation,
+            "state": state,
+            "status": status,
+            "response": self._seal(response, new.id),
+            "body": self._seal(new.body, new.id),
+        }
+        touched = [{"system": new.system, "resource": name} for name in sorted(set(touches))]
+        self._entering.append((row, touched))
+        for table in ("message", "touch"):
+            session.later(table, self._enter)
+        session.answers.tell(_DIGEST, (new.system, new.digest), True)
+        if new.key:
+            session.answers.tell(_KEY, (new.system, new.key), True)
+
+    def _enter(self) -> None:
+        """Give their numbers to the submissions that entered."""
+        entering, self._entering = self._entering, []
+        for number, (row, touched) in zip(self._numbers(len(entering)), entering, strict=True):
+            self._session.add(_ADD, [{**row, "number": number}])
+            self._session.add(_TOUCH, [{**one, "number": number} for one in touched])
+
+    def _numbers(self, count: int) -> Iterable[int]:
+        if count == 0:
+            return ()
+        if self._session.neutral:
+            last: int = self._session.fetch(_LAST, {}).scalar_one()
+            return range(last + 1, last + 1 + count)
+        return self._session.fetch(_DRAWN, {"count": count}).scalars()
 
     def _seal(self, payload: bytes | None, id: str) -> bytes | None:
         return None if payload is None else self._session.vault.seal(payload, f"message {id}")

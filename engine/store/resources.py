@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, func, select
-from sqlalchemy.sql import ClauseElement
+from sqlalchemy import and_, bindparam, func, or_, select, union_all
+from sqlalchemy.sql import ClauseElement, ColumnElement, Select
 
+from engine.store.answers import Question
+from engine.store.crosswalk import batched
 from engine.store.database import Insert, Listing, Statement
 from engine.store.memory import ABSENT, REMEMBERED
 from engine.store.rows import ResourceRow
@@ -29,6 +31,7 @@ def _put(insert: Any) -> ClauseElement:
 
 
 _PUT = Statement(_put)
+_RENEW = Insert(resource, renewed=True)
 _KEEP = Insert(history)
 _GET = Statement(
     lambda _: select(resource).where(
@@ -69,13 +72,58 @@ _OF_MEMBER = Statement(
 _ALL_OF_MEMBER = Statement(
     lambda _: select(resource).where(resource.c.member == bindparam("member"))
 )
-_ANY_OF_MEMBER = Statement(
-    lambda _: (
-        select(resource.c.version)
-        .where(resource.c.member == bindparam("member"), resource.c.type == bindparam("type"))
-        .limit(1)
-    )
+
+Name = tuple[str, str]
+"""A type, and the id of a resource or of a member."""
+
+
+def _is(id: ColumnElement[str], place: int) -> ColumnElement[bool]:
+    return and_(resource.c.type == bindparam(f"type{place}"), id == bindparam(f"id{place}"))
+
+
+def _any_of(place: int) -> Select[*tuple[Any, ...]]:
+    of_member = select(resource.c.type, resource.c.member).where(_is(resource.c.member, place))
+    return select(of_member.limit(1).subquery())
+
+
+def _bind(place: int, name: Name) -> dict[str, str]:
+    return {f"type{place}": name[0], f"id{place}": name[1]}
+
+
+def _asking(
+    build: Callable[[range], ClauseElement],
+) -> Callable[[Session, Sequence[Name]], dict[Name, Any]]:
+    """Return what reads rows for names: each row begins with its own."""
+    listing = Listing(lambda _, places: build(places), _bind)
+
+    def ask(session: Session, names: Sequence[Name]) -> dict[Name, Any]:
+        return {
+            (row[0], row[1]): row
+            for page in batched(names, _PAGE)
+            for row in session.fetch(*listing.of(page))
+        }
+
+    return ask
+
+
+_CURRENT: Question[Name, Sequence[Any] | None] = Question(
+    _asking(lambda places: select(resource).where(or_(*(_is(resource.c.id, n) for n in places)))),
+    None,
 )
+"""The current version of a resource."""
+_NUMBER: Question[Name, Sequence[Any]] = Question(
+    _asking(
+        lambda places: select(resource.c.type, resource.c.id, resource.c.version).where(
+            or_(*(_is(resource.c.id, n) for n in places))
+        )
+    ),
+    ("", "", 0),
+)
+"""A resource's type, id and the number of its current version."""
+_ANY: Question[Name, Sequence[Any] | None] = Question(
+    _asking(lambda places: union_all(*(_any_of(n) for n in places))), None
+)
+"""A type and a member, where anything of that type is on record about the member."""
 
 
 class Resources:
@@ -105,11 +153,30 @@ class Resources:
             "body": self._session.vault.seal(body, f"{type}/{id}"),
         }
         self._spoil(type, id, member)
-        version: int = self._session.run(_PUT, values).scalar_one()
+        version = self._renew(values)
         if type == "Consent":
             self._session.recall.enter(id, version)
         self._session.add(_KEEP, [{**values, "version": version}])
         return version
+
+    def _renew(self, values: dict[str, Any]) -> int:
+        """Replace the current version; where nobody else writes, together with others."""
+        session, name = self._session, (values["type"], values["id"])
+        if not session.neutral:
+            version: int = session.run(_PUT, values).scalar_one()
+            return version
+        answers = session.answers
+        version = answers.to(_NUMBER, [name])[name][2] + 1
+        session.add(_RENEW, [{**values, "version": version}])
+        answers.tell(_NUMBER, name, (*name, version))
+        answers.forget(_CURRENT, [name])
+        answers.forget(_ANY, [one for one in answers.named(_ANY) if one[0] == name[0]])
+        return version
+
+    def expect(self, names: Iterable[Name], *, asked: Iterable[Name] = ()) -> None:
+        """Say ahead of a turn what it will put, and of which members it will ask what they have."""
+        self._session.answers.expect(_NUMBER, names)
+        self._session.answers.expect(_ANY, asked)
 
     def _spoil(self, type: str, id: str, member: str | None) -> None:
         """Let nobody remember what is about to change: the record, and whose consents they are."""
@@ -129,11 +196,16 @@ class Resources:
         recall = self._session.recall
         found: ResourceRow | None = recall.recall((type, id))
         if found is ABSENT:
-            row = self._session.run(_GET, {"type": type, "id": id}).first()
+            row = self._current(type, id)
             found = self._resource(row) if row else None
             if type in REMEMBERED:
                 recall.keep((type, id), found)
         return found
+
+    def _current(self, type: str, id: str) -> Sequence[Any] | None:
+        if type in REMEMBERED:  # the memory knows whether it still holds
+            return self._session.fetch(_GET, {"type": type, "id": id}).first()
+        return self._session.answers.to(_CURRENT, [(type, id)])[type, id]
 
     def latest(self, type: str, id: str) -> ResourceRow | None:
         """Return the current version, and keep it current until this transaction ends.
@@ -177,10 +249,7 @@ class Resources:
 
     def has_of_member(self, type: str, members: Iterable[str]) -> bool:
         """Tell whether any resource of a type about a member is on record."""
-        return any(
-            self._session.run(_ANY_OF_MEMBER, {"member": member, "type": type}).first()
-            for member in dict.fromkeys(members)
-        )
+        return any(self._session.answers.to(_ANY, [(type, member) for member in members]).values())
 
     def consents(self, members: Iterable[str]) -> list[ResourceRow]:
         """Return the Consents of a member as they stand now: the registry."""
@@ -190,7 +259,8 @@ class Resources:
         recall = self._session.recall
         found: list[ResourceRow] = recall.recall(("consents", member))
         if found is ABSENT:
-            found = [row for row in self.of_member("Consent", [member]) if not row.deleted]
+            rows = self._session.fetch(_OF_MEMBER, {"member": member, "type": "Consent"})
+            found = [one for one in map(self._resource, rows) if not one.deleted]
             recall.keep(("consents", member), found)
         recall.rest(member, {row.id: row.version for row in found})
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from engine.clock import Clock
 from engine.errors import StoreError
+from engine.store.answers import Answers, Reads
 from engine.store.database import Insert, Statement
 from engine.store.ids import Ids
 from engine.store.memory import Memory, Recall
@@ -53,30 +54,6 @@ class Rows:
         return (row[0] for row in self._found)
 
 
-class Reads:
-    """Hold what a transaction asked the database, and what it was told."""
-
-    def __init__(self) -> None:
-        self._rows: list[tuple[Statement, Mapping[str, Any], Rows]] = []
-        self._other = False
-        """Whether anything was asked that cannot be compared, or written."""
-
-    def note(self, statement: Statement, values: Mapping[str, Any], rows: Rows) -> None:
-        """Note one question and its answer."""
-        self._rows.append((statement, dict(values), rows))
-
-    def note_other(self) -> None:
-        """Note that something was asked which cannot be compared, or written."""
-        self._other = True
-
-    def same(self, session: Session) -> bool:
-        """Tell whether another transaction would be told just the same."""
-        return not self._other and all(
-            list(session.run(statement, values)) == list(rows)
-            for statement, values, rows in self._rows
-        )
-
-
 class Session:
     """Run statements inside one open transaction; `work` is set by what gives workers work."""
 
@@ -87,22 +64,26 @@ class Session:
         ids: Ids,
         memory: Memory | None = None,
         vault: Vault = PLAIN,
+        *,
+        writable: bool = True,
     ) -> None:
         self.connection = connection
+        self._dialect = connection.dialect
+        self._failure = connection.dialect.loaded_dbapi.Error
+        self.neutral = connection.dialect.name == "sqlite"
+        """Whether this is SQLite, which has one writer at a time and needs no locks."""
         self.clock = clock
         self.ids = ids
         self.recall = Recall(memory)
         self.vault = vault
+        self.writable = writable
         self.work = False
         self._kept: dict[Insert, list[Mapping[str, Any]]] = {}
         self._kept_tables: set[str] = set()
         self._late: dict[str, Callable[[], None]] = {}
-        self._reads: Reads | None = None
-
-    @property
-    def neutral(self) -> bool:
-        """Tell whether this is SQLite, which has one writer at a time and needs no locks."""
-        return self.connection.dialect.name == "sqlite"
+        self.reads: Reads | None = None
+        """What is read now, where this only looks ahead."""
+        self.answers = Answers(self, keep=self.neutral and memory is not None)
 
     @cached_property
     def now(self) -> str:
@@ -111,49 +92,71 @@ class Session:
 
     def run(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
         """Run a statement that was compiled before."""
-        if not self._kept_tables.isdisjoint(statement.tables):
-            self.flush()
-        sql, order, constants = statement.on(self.connection)
-        rows = self._send(sql, _bound(order, constants, values))
-        if self._reads is not None:
-            self._reads.note(statement, values, rows)
+        rows = self.fetch(statement, values)
+        if self.reads is not None:
+            self.reads.note(statement, values, rows)
         return rows
 
+    def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
+        """Run a statement whose answer is noted, or remembered, by whoever asks."""
+        if not self._kept_tables.isdisjoint(statement.tables):
+            self.flush(statement.needs)
+        prepared = statement.on(self._dialect)
+        return self._send(prepared.sql, prepared.bind(values))
+
     def writes(self) -> None:
-        """Say that something is about to be written: StoreError where we only look ahead."""
-        if self._reads is not None:
+        """Say that something is about to be written: StoreError where we only look (ahead)."""
+        if not self.writable:
+            raise StoreError("what only reads cannot write")
+        self._not_ahead()
+
+    def _not_ahead(self) -> None:
+        if self.reads is not None:
             raise StoreError("what writes is worked out in its turn")
 
     @contextmanager
     def reading(self) -> Iterator[Reads]:
         """Note what is read in this block."""
-        reads = self._reads = Reads()
+        reads = self.reads = Reads()
         try:
             yield reads
         finally:
-            self._reads = None
+            self.reads = None
 
-    def _send(self, sql: str, values: Any, *, many: bool = False) -> Rows:
+    def _send(self, sql: str, values: Any) -> Rows:
         """Hand SQL to the driver itself: SQLAlchemy's own way costs more than the database."""
-        connection = self.connection
-        fairy = connection.connection
-        cursor = fairy.cursor()
+        cursor = self._driver.cursor()
         try:
-            (cursor.executemany if many else cursor.execute)(sql, values)
-            found = [] if cursor.description is None or many else cursor.fetchall()
+            cursor.execute(sql, values)
+            found = [] if cursor.description is None else cursor.fetchall()
             return Rows(found, cursor.rowcount)
-        except connection.dialect.loaded_dbapi.Error as error:
-            raise self._wrapped(error, sql, fairy) from error
+        except self._failure as error:
+            raise self._wrapped(error, sql) from error
         finally:
             cursor.close()
 
-    def _wrapped(self, error: Exception, sql: str, fairy: Any) -> BaseException:
+    def _send_many(self, sql: str, rows: Iterable[Any]) -> int:
+        """Run SQL once for each of `rows`; return how many rows it changed in all."""
+        cursor = self._driver.cursor()
+        try:
+            cursor.executemany(sql, rows)
+            return int(cursor.rowcount)
+        except self._failure as error:
+            raise self._wrapped(error, sql) from error
+        finally:
+            cursor.close()
+
+    @cached_property
+    def _driver(self) -> Any:
+        """The connection as the driver has it."""
+        return self.connection.connection.dbapi_connection
+
+    def _wrapped(self, error: Exception, sql: str) -> BaseException:
         """Return the driver's error as SQLAlchemy would raise it; values are left out."""
-        dialect = self.connection.dialect
-        lost = dialect.is_disconnect(error, fairy, None)  # type: ignore[arg-type]
-        base = dialect.loaded_dbapi.Error
+        dialect, raw = self._dialect, self.connection.connection
+        lost = dialect.is_disconnect(error, raw, None)  # type: ignore[arg-type]
         return DBAPIError.instance(
-            sql, None, error, base, connection_invalidated=lost, dialect=dialect
+            sql, None, error, self._failure, connection_invalidated=lost, dialect=dialect
         )
 
     def add(self, insert: Insert, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -167,10 +170,9 @@ class Session:
         """Add rows at once; return how many were not there before."""
         self.writes()
         if not self._kept_tables.isdisjoint(insert.tables):
-            self.flush()
-        sql, order, constants = insert.on(self.connection)
-        bound = [_bound(order, constants, row) for row in rows]
-        return self._send(sql, bound, many=True).rowcount
+            self.flush(insert.needs)
+        prepared = insert.on(self._dialect)
+        return self._send_many(prepared.sql, map(prepared.bind, rows))
 
     def later(self, table: str, work: Callable[[], None]) -> None:
         """Run `work` once, before anybody looks at `table`, and before the transaction ends."""
@@ -178,23 +180,22 @@ class Session:
         self._late[table] = work
         self._kept_tables.add(table)
 
-    def flush(self) -> None:
-        """Send every row that was added, parents before children."""
-        late, self._late = self._late, {}
-        self._kept_tables.difference_update(late)
-        for work in late.values():
+    def flush(self, tables: Collection[str] | None = None) -> None:
+        """Send the rows that were added (to some tables, parents among them), parents first."""
+        for table in [name for name in self._late if tables is None or name in tables]:
+            work = self._late.pop(table)
+            self._kept_tables.discard(table)
             work()
-        kept, self._kept = self._kept, {}
-        self._kept_tables.clear()
-        for insert in sorted(kept, key=lambda one: one.rank):
-            sql, order, constants = insert.on(self.connection)
-            bound = [_bound(order, constants, row) for row in kept[insert]]
-            self._send(sql, bound, many=True)
+        due = [one for one in self._kept if tables is None or one.table in tables]
+        for insert in sorted(due, key=lambda one: one.rank):
+            prepared = insert.on(self._dialect)
+            self._send_many(prepared.sql, map(prepared.bind, self._kept.pop(insert)))
+        self._kept_tables = {insert.table for insert in self._kept} | self._late.keys()
 
     def execute(self, statement: Executable) -> Result[*tuple[Any, ...]]:
         """Run a statement that is built on the way."""
         self.flush()
-        self.writes()  # or reads what cannot be compared
+        self._not_ahead()  # it writes, or reads what cannot be compared
         return self.connection.execute(statement)
 
     def changed(self, statement: Executable) -> int:
@@ -215,11 +216,3 @@ class Session:
             return True
         call = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
         return bool(self._send(call, (name,)).scalar_one())
-
-
-def _bound(
-    order: tuple[str, ...] | None, constants: Mapping[str, Any], values: Mapping[str, Any]
-) -> Any:
-    if order is None:
-        return {**constants, **values}
-    return tuple([values[name] if name in values else constants[name] for name in order])

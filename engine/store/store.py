@@ -127,7 +127,8 @@ class Store:
         """Run `run` on one snapshot of what is durable now; it cannot write."""
         try:
             with self._reading.connect() as connection, connection.begin():
-                return run(Transaction(connection, self.clock, self.ids, vault=self._vault))
+                known = (connection, self.clock, self.ids)
+                return run(Transaction(*known, vault=self._vault, writable=False))
         except SQLAlchemyError as error:
             raise StoreError(f"the store cannot be read: {_said(error)}") from error
 

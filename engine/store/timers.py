@@ -64,12 +64,19 @@ class Timers:
 
     def set(self, key: str, kind: str, due: str, body: dict[str, Any] | None = None) -> bool:
         """Set a timer for the instant `due`; False where one of this key was ever set before."""
-        now = self._session.now
-        text = orjson.dumps(body or {}).decode()
-        row = (key, kind, due, "waiting", 0, None, text, now, now)
-        added = self._session.insert(_ADD, [dict(zip(_FIELDS, row, strict=True))])
+        added = self._session.insert(_ADD, [self._row(key, kind, due, body)])
         self._session.work |= bool(added)
         return bool(added)
+
+    def set_first(self, key: str, kind: str, due: str, body: dict[str, Any]) -> None:
+        """Set a timer under a key that is known to be new: sent together with other rows."""
+        self._session.add(_ADD, [self._row(key, kind, due, body)])
+        self._session.work = True
+
+    def _row(self, key: str, kind: str, due: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        now, text = self._session.now, orjson.dumps(body or {}).decode()
+        row = (key, kind, due, "waiting", 0, None, text, now, now)
+        return dict(zip(_FIELDS, row, strict=True))
 
     def get(self, key: str) -> TimerRow | None:
         """Return a timer by its key."""

@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, delete, literal_column, select, update
 
 from engine.deliver.outbox import UNIT
 from engine.errors import StoreError
+from engine.store.answers import Question
 from engine.store.crosswalk import batched
 from engine.store.database import Insert, Listing, Statement
 from engine.store.rows import UnitRow
@@ -21,12 +22,24 @@ _FIXED = frozenset({"id", "message_id", "entry", "type"})
 _ADD = Insert(unit)
 _WAIT = Insert(waiting, repeated=True)
 _WAITING = Listing(
-    lambda _, places: select(waiting.c.unit_id).where(
+    lambda _, places: select(waiting.c.key, waiting.c.unit_id).where(
         waiting.c.key.in_([bindparam(f"key{n}") for n in places])
     ),
     lambda n, key: {f"key{n}": key},
 )
 _PAGE = 64
+
+
+def _waiting(session: Session, keys: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for page in batched(keys, _PAGE):
+        for key, id in session.fetch(*_WAITING.of(page)):
+            found[key] = (*found.get(key, ()), id)
+    return found
+
+
+_FOR: Question[str, tuple[str, ...]] = Question(_waiting, ())
+"""The units that wait for a key."""
 _BY_ID = Statement(lambda _: select(unit).where(unit.c.id == bindparam("id")))
 _OF_MESSAGE = Statement(
     lambda _: (
@@ -54,15 +67,13 @@ class Units:
         """Store new units; a held one is found again by each key it waits for."""
         listed = list(rows)
         self._session.add(_ADD, [self._values(row) for row in listed])
-        self._session.add(
-            _WAIT,
-            [
-                {"key": key, "unit_id": row.id}
-                for row in listed
-                if row.state == "held"
-                for key in row.waiting_on
-            ],
-        )
+        for row in listed:
+            if row.state == "held":
+                self._wait(row)
+
+    def _wait(self, row: UnitRow) -> None:
+        self._session.add(_WAIT, [{"key": key, "unit_id": row.id} for key in row.waiting_on])
+        self._session.answers.forget(_FOR, row.waiting_on)
 
     def move(self, row: UnitRow, was: str) -> bool:
         """Store a unit anew in another state; False where it is no longer in state `was`.
@@ -77,9 +88,9 @@ class Units:
         if self._session.run(_MOVE, values).rowcount != 1:
             return False
         self._session.execute(delete(waiting).where(waiting.c.unit_id == row.id))
+        self._session.answers.forget_all(_FOR)
         if row.state == "held":
-            rows = [{"key": key, "unit_id": row.id} for key in row.waiting_on]
-            self._session.add(_WAIT, rows)
+            self._wait(row)
         return True
 
     def _values(self, row: UnitRow) -> dict[str, Any]:
@@ -101,13 +112,16 @@ class Units:
 
     def waiting_for(self, keys: Iterable[str]) -> list[UnitRow]:
         """Return the held units that wait for any of these crosswalk keys, oldest first."""
-        found: set[str] = set()
-        for page in batched(dict.fromkeys(keys), _PAGE):
-            found.update(self._session.run(*_WAITING.of(page)).scalars())
+        waiting_units = self._session.answers.to(_FOR, dict.fromkeys(keys)).values()
+        found = {id for ids in waiting_units for id in ids}
         if not found:
             return []
         query = select(unit).where(unit.c.id.in_(found), unit.c.state == "held")
         return [_unit(row) for row in self._session.execute(query.order_by(unit.c.id))]
+
+    def expect(self, keys: Iterable[str]) -> None:
+        """Say ahead of a turn for which keys it will ask who waits."""
+        self._session.answers.expect(_FOR, keys)
 
     def held(self, reason: str | None = None, limit: int = 1000) -> list[UnitRow]:
         """Return held units, oldest first."""

@@ -194,6 +194,8 @@ class Writer:
         if memory is not None:  # else nothing counts that was worked out under the same trust
             memory.at(known)
             transaction.recall.stamp = known
+        looked = [job.ahead for job in jobs if job.ahead is not None]
+        transaction.answers.foresee(reads for ahead in looked for reads in ahead.reads())
         for job in jobs:
             job.result = job.run(transaction)
         transaction.flush()

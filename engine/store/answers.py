@@ -1,0 +1,120 @@
+"""What a transaction asks by name: for many names at once, and only once where nobody else writes.
+
+Whatever many writes of one commit ask is asked together, before the first of them has its turn:
+each tells, ahead of it, the names it asked for and those that it will ask for (`Reads`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from engine.store.database import Statement
+    from engine.store.session import Rows, Session
+
+N = TypeVar("N", bound=Hashable)
+A = TypeVar("A")
+
+
+class Question(Generic[N, A]):
+    """Hold one question; `ask` answers it for those names for which the answer is not `none`."""
+
+    def __init__(self, ask: Callable[[Session, Sequence[N]], Mapping[N, A]], none: A) -> None:
+        self.ask = ask
+        self.none = none
+
+
+class Answers:
+    """Keep what one transaction was told, until it changes that itself.
+
+    Where it does not `keep` them, each is asked anew: as on a database with several writers, where
+    every statement may be told otherwise.
+    """
+
+    def __init__(self, session: Session, *, keep: bool) -> None:
+        self._session = session
+        self._keep = keep
+        self._kept: dict[Question[Any, Any], dict[Any, Any]] = {}
+
+    def to(self, question: Question[N, A], names: Iterable[N]) -> dict[N, A]:
+        """Return the answer for each name."""
+        listed = list(names)
+        kept = self._kept.setdefault(question, {}) if self._keep else {}
+        unread = [name for name in listed if name not in kept]
+        if unread:
+            told = question.ask(self._session, unread)
+            kept.update((name, told.get(name, question.none)) for name in unread)
+        found: dict[N, A] = {name: kept[name] for name in listed}
+        if self._session.reads is not None:
+            self._session.reads.note_told(question, found)
+        return found
+
+    def expect(self, question: Question[N, A], names: Iterable[N]) -> None:
+        """Say, ahead of a turn, what will be asked in it."""
+        if self._session.reads is not None:
+            self._session.reads.note_expected(question, names)
+
+    def foresee(self, reads: Iterable[Reads]) -> None:
+        """Ask, for all of them together, what was asked ahead of the turn and what was expected."""
+        wanted: dict[Question[Any, Any], dict[Any, None]] = {}
+        for one in reads:
+            for question, names in one.names():
+                wanted.setdefault(question, {}).update(dict.fromkeys(names))
+        for question, names in wanted.items():
+            self.to(question, names)
+
+    def tell(self, question: Question[N, A], name: N, answer: A) -> None:
+        """Say what the answer is now that this transaction has changed it."""
+        self._kept.setdefault(question, {})[name] = answer
+
+    def named(self, question: Question[N, A]) -> Iterable[N]:
+        """Return the names for which an answer is kept."""
+        return self._kept.get(question, {})
+
+    def forget(self, question: Question[N, A], names: Iterable[N]) -> None:
+        """Say that this transaction has changed the answers for some names."""
+        kept = self._kept.get(question)
+        if kept:
+            for name in names:
+                kept.pop(name, None)
+
+    def forget_all(self, *questions: Question[Any, Any]) -> None:
+        """Say that this transaction may have changed any answer to these questions."""
+        for question in questions:
+            self._kept.pop(question, None)
+
+
+class Reads:
+    """Hold what a look ahead asked the database and was told, and what its turn will ask."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[Statement, Mapping[str, Any], Rows]] = []
+        self._told: dict[Question[Any, Any], dict[Any, Any]] = {}
+        self._expected: dict[Question[Any, Any], list[Any]] = {}
+
+    def note(self, statement: Statement, values: Mapping[str, Any], rows: Rows) -> None:
+        """Note one question and its answer."""
+        self._rows.append((statement, dict(values), rows))
+
+    def note_told(self, question: Question[N, A], found: Mapping[N, A]) -> None:
+        """Note what was told for some names."""
+        self._told.setdefault(question, {}).update(found)
+
+    def note_expected(self, question: Question[N, A], names: Iterable[N]) -> None:
+        """Note some names for which the turn will ask."""
+        self._expected.setdefault(question, []).extend(names)
+
+    def names(self) -> Iterable[tuple[Question[Any, Any], Iterable[Any]]]:
+        """Yield every question with the names for which the turn will ask it."""
+        yield from self._told.items()
+        yield from self._expected.items()
+
+    def same(self, session: Session) -> bool:
+        """Tell whether another transaction would be told just the same."""
+        return all(
+            session.answers.to(question, told) == told for question, told in self._told.items()
+        ) and all(
+            list(session.run(statement, values)) == list(rows)
+            for statement, values, rows in self._rows
+        )
