@@ -20,7 +20,7 @@ from engine.deliver.transport import HttpTransport, Transport
 from engine.deliver.worker import Settings, Worker
 from engine.fhir.json import dumps, loads
 from engine.gather import gather_canonical, renamed
-from engine.grounds import reaffirmed
+from engine.grounds import may_stand, reaffirmed
 from engine.message import Resource, Unit
 from engine.metrics import Metrics
 from engine.outreach.transport import MediaTransport
@@ -82,6 +82,10 @@ class Sending:
         if decision.decision != "permit":
             return Withhold(WITHDRAWN, ruling)
         return self._anew(delivery, canonical, decision, ruling, trip)
+
+    def brief(self, tx: Transaction, delivery: Delivery) -> bool:
+        """Tell whether the judgement is probably but a few reads: a permit to be reaffirmed."""
+        return may_stand(tx, self.project, delivery)
 
     def ruled(self, ruling: Ruling) -> None:
         """Count a decision that is recorded."""
@@ -240,5 +244,6 @@ def make_worker(
         delivered=sending.delivered,
         gave_up=sending.gave_up,
         ruled=sending.ruled,
+        brief=sending.brief,
         settings=settings,
     )

@@ -105,6 +105,19 @@ def test_the_record_says_when_and_what_was_reaffirmed(place: Town) -> None:
     assert second.body["basis"]
 
 
+def test_only_what_may_be_reaffirmed_is_brief(place: Town) -> None:
+    """The worker judges in its turn what may be reaffirmed, and all else ahead of it."""
+    accept(place, outreach())
+    sending = Sending(place.project)
+
+    def brief() -> bool:
+        return place.store.write(lambda tx: sending.brief(tx, waiting(tx))).result(30)
+
+    assert brief()
+    place.clock.advance(3600)
+    assert not brief()
+
+
 # What may happen between acceptance and sending.
 
 
