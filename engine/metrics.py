@@ -1,4 +1,4 @@
-"""The figures of one server for Prometheus; the queues are read from the record when asked for."""
+"""The figures of a server for Prometheus; the queues are read from the record when asked for."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from prometheus_client.registry import Collector
 
 from engine.clock import Clock, seconds_between
 
+_ENDINGS = ("_total", "_bucket", "_count", "_sum")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 Sample = list[Any]
-"""Name of a counter, its label values, and a number: `["carelane_decisions", ["x"], 3.0]`."""
+"""A name, labels and a number: `["carelane_units_total", {"type": "Goal", ...}, 3.0]`."""
 
 
 class Queue(Protocol):
@@ -61,7 +62,6 @@ class Metrics:
             ("destination",),
             registry=self.registry,
         )
-        self._counters = (self.received, self.units, self.decided, self.delivered)
         self.accepting = Histogram(
             "carelane_accept_seconds",
             "Time from a whole body to its durable outcome",
@@ -70,25 +70,43 @@ class Metrics:
         )
 
     def samples(self) -> Iterable[Sample]:
-        """Yield every counter as it stands."""
-        for counter in self._counters:
-            for metric in counter.collect():
-                for sample in metric.samples:
-                    if sample.name.endswith("_total"):
-                        yield [metric.name, list(sample.labels.values()), sample.value]
+        """Yield every figure as it stands; all of them can be added to those of other processes."""
+        for metric in self.registry.collect():
+            for sample in metric.samples:
+                if not sample.name.endswith("_created"):
+                    yield [sample.name, sample.labels, sample.value]
 
-    def grow(self, sample: Sample) -> None:
-        """Add to a counter what another process says that its own has grown by."""
-        name, labels, by = sample
-        for counter in self._counters:
-            if any(metric.name == name for metric in counter.describe()):
-                counter.labels(*labels).inc(by)
+    def exposition(self, samples: Iterable[Sample], queues: Sequence[Queue], clock: Clock) -> bytes:
+        """Return samples in Prometheus' text format, with the queues as they stand."""
+        shown = CollectorRegistry()
+        shown.register(_Samples(self.registry, tuple(samples)))
+        shown.register(_Queues(queues, clock.now()))
+        return generate_latest(shown)
 
-    def exposition(self, queues: Sequence[Queue], clock: Clock) -> bytes:
-        """Return everything in Prometheus' text format, with the queues as they stand."""
-        standing = CollectorRegistry()
-        standing.register(_Queues(queues, clock.now()))
-        return generate_latest(self.registry) + generate_latest(standing)
+
+def added(samples: Iterable[Sample]) -> list[Sample]:
+    """Return one sample for each name and labels: the sum of all of them."""
+    sums: dict[tuple[str, tuple[tuple[str, str], ...]], Sample] = {}
+    for name, labels, value in samples:
+        known = sums.setdefault((name, tuple(sorted(labels.items()))), [name, labels, 0.0])
+        known[2] += value
+    return list(sums.values())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Samples(Collector):
+    """Show samples under the names and descriptions of a registry."""
+
+    registry: CollectorRegistry
+    samples: Sequence[Sample]
+
+    def collect(self) -> Iterable[Metric]:
+        for known in self.registry.collect():
+            metric = Metric(known.name, known.documentation, known.type)
+            for name, labels, value in self.samples:
+                if name.removeprefix(known.name) in _ENDINGS:
+                    metric.add_sample(name, labels, value)
+            yield metric
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -123,25 +123,29 @@ class Engine:
     url: str
     processes: tuple[subprocess.Popen[str], ...]
 
+    def pids(self) -> list[int]:
+        """Return every process of it: the one that was started, and all that came of it."""
+        return [each for running in self.processes for each in _family(running.pid)]
+
     def memory(self) -> int:
-        """Return the resident bytes of the server and of what delivers beside it."""
-        pids = [each for running in self.processes for each in (running.pid, *_beside(running.pid))]
-        return sum(map(_resident, pids))
+        """Return the bytes that it holds in memory; what its processes share counts once."""
+        return sum(map(_resident, self.pids()))
 
 
-def _beside(pid: int) -> list[int]:
-    """Return the processes that a process has started."""
+def _family(pid: int) -> list[int]:
+    """Return a process, those that it has started, and those that they have."""
     try:
         text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except OSError:
-        return []
-    return [int(each) for each in text.split()]
+    except OSError:  # it may just have ended
+        return [pid]
+    return [pid, *(each for child in text.split() for each in _family(int(child)))]
 
 
 def _resident(pid: int) -> int:
+    """Return the bytes of a process in memory, and its share of those that several have."""
     with suppress(OSError):  # it may just have ended
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024
     return 0
 
@@ -153,10 +157,14 @@ def engine(
     sink: str,
     *,
     deliver: bool = True,
+    count: int | None = None,
     more: Mapping[str, str] | None = None,
     profile: Path | None = None,
 ) -> Iterator[Engine]:
-    """Run `carelane serve` on a record; yield once it is ready."""
+    """Run `carelane serve` on a record; yield once it is ready.
+
+    `count` processes take in, by default as many as it chooses itself; a `profile` is of one only.
+    """
     port = free_port()
     config = _config(folder)
     digest = hashlib.sha256(TOKEN.encode()).hexdigest()
@@ -176,6 +184,8 @@ def engine(
         command = ["-m", "cProfile", "-o", str(profile), *command]
     if not deliver:
         command.append("--no-deliver")
+    if count is not None or profile is not None:
+        command += ["--processes", str(count or 1)]
     with process(command, environ, folder / "engine.log") as running:
         url = f"http://127.0.0.1:{port}"
         ready(url, running)

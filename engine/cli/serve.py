@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
-import signal
-import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, nullcontext
+import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import uvicorn
-from fastapi import FastAPI
 
-from engine import logs, retention
-from engine.cli.loading import ConfigOption, open_project, open_store
-from engine.clock import Clock, SystemClock
-from engine.coordination.handlers import handlers
-from engine.coordination.records_polling import RecordsPolling
-from engine.coordination.warming import warm
-from engine.deliver.transport import Transport
-from engine.deliver.worker import Settings
-from engine.lookup import direct
-from engine.metrics import Metrics
+from engine import logs
+from engine.cli.loading import MISUSE, ConfigOption, open_project, open_store
+from engine.cli.serving import DELIVERIES, Crew, run_app, run_deliveries, served
+from engine.clock import SystemClock
+from engine.config.model import MOST_PROCESSES
 from engine.project import Project
-from engine.replacing import following, started
-from engine.sending import Sending, make_worker
-from engine.server import create_app
-from engine.server.deliverer import Deliverer, Leash
-from engine.store import Store
-from engine.subscriptions.following import Following
-from engine.subscriptions.watching import Watching
-from engine.timers import TimerRunner
+from engine.replacing import started
+from engine.server.board import Board
+from engine.server.listening import Listening
+from engine.server.pipes import Bell, Leash
+from engine.server.processes import CAN_FORK, Processes
 
-_GRACE_SECONDS = 10
+_UNASKED = 4
+"""Processes that take submissions in, at most, where no number is configured."""
+
 _YOUNG = 20_000
 """New objects that may stand unchecked; Python's own 700 is for small programs."""
 
@@ -50,29 +40,45 @@ def serve(
         bool | None,
         typer.Option(help="Run deliveries too, or leave them to `carelane worker`."),
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST_PROCESSES, help="So many instead of `server.processes`."),
+    ] = None,
 ) -> None:
     """Run the HTTP API, and deliveries as `server.deliveries` says."""
     logs.configure()
     project = started(open_project(config, to_run=True), SystemClock().now())
+    settings = project.config.server
+    how = _how(settings.deliveries, deliver)
+    count = _count(processes or settings.processes, how)
+    open_store(project, new=True).close()  # it is brought up to date before many open it
+    chosen = port if port is not None else settings.port
+    listening = _listen(host or settings.host, chosen, spread=count > 1)
     _spare_the_collector()
-    with open_store(project, new=True) as store:
-        settings = project.config.server
-        chosen = port if port is not None else settings.port
-        typer.echo(f"Carelane listens on http://{host or settings.host}:{chosen}/fhir", err=True)
-        uvicorn.run(
-            _application(project, store, _how(settings.deliveries, deliver), config),
-            host=host or settings.host,
-            port=chosen,
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
-        )
+    if count > 1 or how == "process":
+        _serve_together(project, listening, count, how)
+        return
+    with open_store(project) as store:
+        run_app(served(project, store, deliver=how == "beside"), listening.sockets())
+
+
+def _listen(host: str, port: int, *, spread: bool) -> Listening:
+    """Take an address, or say why that cannot be and end with exit code 2."""
+    try:
+        listening = Listening(host, port, spread=spread)
+    except OSError as error:
+        said = (error.strerror or str(error)).partition(" (while")[0]
+        print(f"Carelane cannot listen on http://{host}:{port}: {said}", file=sys.stderr)
+        raise typer.Exit(MISUSE) from None
+    typer.echo(f"Carelane listens on http://{host}:{port}/fhir", err=True)
+    return listening
 
 
 def _spare_the_collector() -> None:
     """Leave what is loaded out of every collection of cyclic garbage, and collect less often.
 
     Messages leave hardly any cycles behind; looking for them took a fifteenth of the time of each.
+    Processes that are forked afterwards share what is loaded for as long as nobody touches it.
     """
     gc.collect()
     gc.freeze()
@@ -81,136 +87,45 @@ def _spare_the_collector() -> None:
 
 def _how(configured: str, asked: bool | None) -> str:
     """Return how to deliver: what the command line asks for counts before the config."""
-    if asked is None:
-        return configured
-    if not asked:
+    if asked is False:
         return "apart"
-    return "process" if configured == "apart" else configured
+    how = "process" if asked and configured == "apart" else configured
+    return "beside" if how == "process" and not CAN_FORK else how
 
 
-def _application(project: Project, store: Store, how: str, config: Path) -> FastAPI:
-    if how == "process":
-        return accompanied(project, store, config)
-    return served(project, store, deliver=how == "beside")
+def _count(asked: int | None, how: str) -> int:
+    """Return how many processes take submissions in: one for each core that deliveries leave."""
+    if not CAN_FORK or (asked is None and how == "beside"):
+        return 1
+    left = _usable_cores() - (how == "process")
+    return asked or max(1, min(left, _UNASKED))
 
 
-def served(
-    project: Project,
-    store: Store,
-    *,
-    deliver: bool = True,
-    transport: Transport | None = None,
-    settings: Settings | None = None,
-) -> FastAPI:
-    """Return the application; with `deliver`, a worker in this process lives as long as it does."""
-    clock, metrics = SystemClock(), Metrics()
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        sending = Sending(project, metrics)
-        async with following(project, (app.state.intake, sending)):
-            if not deliver:
-                yield
-                return
-            async with delivering(sending, store, clock, transport, settings):
-                yield
-
-    return create_app(project, store, clock=clock, metrics=metrics, lifespan=lifespan)
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def accompanied(project: Project, store: Store, config: Path) -> FastAPI:
-    """Return the application; as long as it lives a process of its own delivers."""
-    clock, metrics = SystemClock(), Metrics()
-    command = (sys.executable, "-m", "engine", "worker", "--config", str(config), "--leashed")
-    deliverer = Deliverer(command, metrics, clock)
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with following(project, (app.state.intake,)), deliverer.beside(store.signal):
-            yield
-
-    return create_app(
-        project,
-        store,
-        clock=clock,
-        metrics=metrics,
-        lifespan=lifespan,
-        deliveries=lambda: deliverer.condition,
-    )
+def _serve_together(project: Project, listening: Listening, count: int, how: str) -> None:
+    """Take in by `count` processes; deliver by one of its own, beside each of them, or not."""
+    with tempfile.TemporaryDirectory(prefix="carelane-", ignore_cleanup_errors=True) as folder:
+        crew = Crew(project, Board(Path(folder)), Leash(), Bell())
+        names = [f"api-{number}" for number in range(1, count + 1)]
+        roles: dict[str, Callable[[], None]] = {
+            name: partial(crew.take_in, name, listening, how) for name in names
+        }
+        if how == "process":
+            roles[DELIVERIES] = crew.deliver
+        Processes(
+            roles, crew.leash, SystemClock(), failed=crew.failed, ending=listening.close
+        ).run()
 
 
-def worker(
-    config: ConfigOption = Path("config.yaml"),
-    leashed: Annotated[
-        bool, typer.Option(hidden=True, help="End with the server that holds standard input.")
-    ] = False,
-) -> None:
+def worker(config: ConfigOption = Path("config.yaml")) -> None:
     """Run deliveries alone, beside any number of servers and workers on the same record."""
     logs.configure()
     project = started(open_project(config, to_run=True), SystemClock().now())
     _spare_the_collector()
-    loop = uvicorn.Config("").get_loop_factory()
-    with open_store(project, new=True) as store, asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(_deliver(project, store, leashed))
-
-
-async def _deliver(project: Project, store: Store, leashed: bool) -> None:
-    stopping, metrics = asyncio.Event(), Metrics()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    sending = Sending(project, metrics)
-    leash = Leash(metrics, store.signal.notify).held(stopping) if leashed else nullcontext()
-    async with (
-        leash,
-        following(project, (sending,)),
-        delivering(sending, store, SystemClock()),
-    ):
-        await stopping.wait()
-
-
-@asynccontextmanager
-async def delivering(
-    sending: Sending,
-    store: Store,
-    clock: Clock,
-    transport: Transport | None = None,
-    settings: Settings | None = None,
-) -> AsyncIterator[None]:
-    """Deliver, let timers go off, and poll, for as long as the block lasts."""
-    settings = settings or _settings()
-    worker = make_worker(sending, store, clock, transport=transport, settings=settings)
-    meanings = {
-        **handlers(lambda: sending.project),
-        retention.KIND: retention.goes_off(lambda: sending.project.config),
-    }
-    timers = TimerRunner(store, clock, meanings)
-    await asyncio.wrap_future(store.write(retention.schedule))
-    stopping = asyncio.Event()
-    polling = RecordsPolling(lambda: sending.project, store, clock, direct)
-    follower = Following(lambda: sending.project, store)
-    watching = Watching(lambda: sending.project, store, clock, polling)
-    running = (
-        worker.run(),
-        _warmed(sending.project, timers.run(stopping)),
-        polling.run(stopping),
-        follower.run(stopping),
-        watching.run(stopping),
-    )
-    tasks = [asyncio.create_task(each) for each in running]
-    try:
-        yield
-    finally:
-        worker.stop()
-        stopping.set()
-        await asyncio.gather(*tasks)
-
-
-async def _warmed(project: Project, running: Coroutine[Any, Any, None]) -> None:
-    """Run timers once reviews are quick: the first one would keep the writer waiting."""
-    await asyncio.to_thread(warm, project)
-    await running
-
-
-def _settings() -> Settings:
-    return Settings(name=f"{socket.gethostname()}-{os.getpid()}", grace=_GRACE_SECONDS)
+    with open_store(project, new=True) as store:
+        run_deliveries(project, store)

@@ -31,6 +31,7 @@ ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 NPI = "http://hl7.org/fhir/sid/us-npi"
 NAIC = "urn:oid:2.16.840.1.113883.6.300"
 EVERYTHING = "*"
+MOST_PROCESSES = 64
 
 CHECKED_TYPES = frozenset(
     {
@@ -312,6 +313,11 @@ class Server:
         "acceptance and deliveries use a core each; `beside` acceptance in the same process; or "
         "not, since `carelane worker` runs `apart`.",
         "process",
+    )
+    processes: int | None = absent_or(
+        Whole(1, MOST_PROCESSES),
+        "How many processes of `carelane serve` take submissions in. By default one for each "
+        "core that deliveries leave, 4 at most; 1 where it delivers `beside`.",
     )
     address: str | None = absent_or(
         BaseUrl(),

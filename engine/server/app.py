@@ -23,7 +23,7 @@ from engine.server.answers import Refusal
 from engine.server.consult import ConsultEndpoints
 from engine.server.express import Application, Express, Handlers
 from engine.server.fhir import FhirEndpoints
-from engine.server.health import Deliveries, HealthEndpoints
+from engine.server.health import Deliveries, Figures, HealthEndpoints
 from engine.server.notifications import NotificationEndpoints
 from engine.server.records import RecordEndpoints
 from engine.server.senders import Senders
@@ -45,11 +45,13 @@ def create_app(
     lifespan: Lifespan | None = None,
     connect: Connect = direct,
     deliveries: Deliveries = None,
+    figures: Figures | None = None,
 ) -> FastAPI:
     """Return the application over a loaded project and an open store.
 
     `lifespan` may run deliveries beside it; without one the application only takes in and answers.
-    `deliveries` says how a process is that delivers beside it.
+    `deliveries` says how a process is that delivers beside it, `figures` what all processes of the
+    server have counted; without it, what this one has.
     `connect` gives the way to a system that is asked whom it means (`engine.lookup`).
     """
     clock = clock or SystemClock()
@@ -72,7 +74,7 @@ def create_app(
     SubscriptionEndpoints(intake, store, senders).add_to(app)
     NotificationEndpoints(intake, store).add_to(app)
     fhir.add_to(app)
-    HealthEndpoints(intake, store, clock, deliveries).add_to(app)
+    HealthEndpoints(intake, store, clock, deliveries, figures).add_to(app)
     handlers = _handlers()
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -14,20 +14,30 @@ from engine import __version__
 from engine.clock import Clock
 from engine.errors import StoreError
 from engine.intake import Intake
+from engine.metrics import Sample
 from engine.store import Store
 
 Deliveries = Callable[[], str] | None
 """Say how the process is that delivers beside this server; None where there is none."""
+
+Figures = Callable[[], Iterable[Sample]]
+"""Return what all processes of this server have counted."""
 
 
 class HealthEndpoints:
     """Answer /healthz, /readyz and /metrics."""
 
     def __init__(
-        self, intake: Intake, store: Store, clock: Clock, deliveries: Deliveries = None
+        self,
+        intake: Intake,
+        store: Store,
+        clock: Clock,
+        deliveries: Deliveries = None,
+        figures: Figures | None = None,
     ) -> None:
         self._intake = intake
         self._deliveries = deliveries
+        self._figures = figures or intake.metrics.samples
         self._store = store
         self._clock = clock
 
@@ -66,6 +76,9 @@ class HealthEndpoints:
 
     async def figures(self, request: Request) -> Response:
         """Return the figures of this server and the queues of the record, for Prometheus."""
-        queues = await asyncio.to_thread(self._store.read, lambda tx: tx.deliveries.depth())
-        figures = self._intake.metrics.exposition(queues, self._clock)
-        return Response(figures, media_type=CONTENT_TYPE_LATEST)
+        told = await asyncio.to_thread(self._told)
+        return Response(told, media_type=CONTENT_TYPE_LATEST)
+
+    def _told(self) -> bytes:
+        queues = self._store.read(lambda tx: tx.deliveries.depth())
+        return self._intake.metrics.exposition(self._figures(), queues, self._clock)

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from town import REPOSITORY
 from valley import NUMBERS, consent, introduction
 
-from engine.cli.serve import served
+from engine.cli.serving import served
 from engine.coordination.records import Asking, all_requests, ask
 from engine.coordination.records_providers import providers
 from engine.coordination.records_tasks import Wanted

@@ -27,7 +27,7 @@ import uvicorn
 from traffic import bundle, care_team, consent, organizations, outreach, patient, practitioner
 
 from engine import logs
-from engine.cli.serve import delivering, served
+from engine.cli.serving import delivering, served
 from engine.clock import SystemClock
 from engine.deliver.answer import Reply
 from engine.deliver.destination import Destination
