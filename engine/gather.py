@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +13,7 @@ from engine.message import Resource
 from engine.road.facts import ACTOR_TYPES, Facts, targets_of
 from engine.rules.own_work import TYPES as WORK
 from engine.rules.own_work import is_own_work
+from engine.store.memory import REMEMBERED
 from engine.transform.crosswalk import Key, Links, literal, reference_key
 
 if TYPE_CHECKING:
@@ -20,22 +21,24 @@ if TYPE_CHECKING:
     from engine.store import ResourceRow, Transaction
 
 T = TypeVar("T")
+Target = tuple[str, str]
+"""Type and canonical id of what is referred to."""
+
 _DEPTH = 4
 _MOST_ACTORS = 500
 _MOST_CONTENT = 200
-_NO_CONTENT = ACTOR_TYPES | {"Consent"}
 
 
 def gather(
     tx: Transaction, project: Project, system: str, resources: Sequence[Resource], *, at: str
 ) -> Facts:
     """Read what the resources of one message, written by `system`, refer to."""
-    keys = _keys(project, system, resources)
-    links = _links(tx, keys)
-    own_work = _own_work(tx, project, system, resources, links)
+    own = [key for one in resources for key in project.naming.own_keys(system, one)]
+    around = _around(tx, own, _referred(project, system, resources))
+    own_work = _own_work(tx, project, system, resources, around.links)
     if not any(project.guarded(resource) for resource in resources):
-        return Facts(at, links, own_work=own_work)
-    facts = _judgeable(tx, at, links, {(key.type, to) for key, to in links.entities.items()})
+        return Facts(at, around.links, own_work=own_work)
+    facts = _judgeable(tx, at, around.links, around.targets)
     return replace(facts, own_work=own_work) if own_work else facts
 
 
@@ -80,46 +83,94 @@ def gather_canonical(
     return _judgeable(tx, at, links, targets)
 
 
-def _keys(project: Project, system: str, resources: Iterable[Resource]) -> list[Key]:
+def _referred(project: Project, system: str, resources: Iterable[Resource]) -> tuple[Key, ...]:
+    """Return the keys of whom resources refer to, and of the systems' organizations, each once."""
     keys: dict[Key, None] = dict.fromkeys(project.organization_keys())
     for resource in resources:
-        keys.update(dict.fromkeys(project.naming.own_keys(system, resource)))
         for reference in distinct(references_of(resource)):
-            keys.update(dict.fromkeys(project.naming.reference_keys(system, reference)))
-    return list(keys)
+            for key in project.naming.reference_keys(system, reference):
+                keys[key] = None
+    return tuple(keys)
 
 
-def _links(tx: Transaction, keys: Sequence[Key]) -> Links:
-    entities = tx.crosswalk.resolve(keys)
-    known = tx.crosswalk.known(entities.values())
-    merged = {key: entity for entity, pointing in known.items() for key in pointing}
-    return Links({**merged, **entities}, known)
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """Hold what keys point at; `others` are keys of which nobody says when that changes."""
+
+    links: Links
+    targets: frozenset[Target]
+    others: tuple[Key, ...] = ()
+
+    @classmethod
+    def of(cls, tx: Transaction, keys: Iterable[Key], others: tuple[Key, ...] = ()) -> _Around:
+        entities = tx.crosswalk.resolve(keys)
+        known = tx.crosswalk.known(entities.values())
+        merged = {key: entity for entity, pointing in known.items() for key in pointing}
+        links = Links({**merged, **entities}, known)
+        targets = frozenset((key.type, entity) for key, entity in links.entities.items())
+        return cls(links, targets, others)
 
 
-def _judgeable(tx: Transaction, at: str, links: Links, targets: set[tuple[str, str]]) -> Facts:
+def _around(tx: Transaction, own: Iterable[Key], referred: tuple[Key, ...]) -> _Around:
+    """Read what keys point at; the same people are referred to by message after message."""
+
+    def read() -> _Around:
+        people = [key for key in referred if key.type in REMEMBERED]
+        return _Around.of(tx, people, tuple(key for key in referred if key not in people))
+
+    people = tx.recall.jointly(("around", referred), read)
+    found = _Around.of(tx, [*own, *people.others])
+    if not found.targets:
+        return people
+    links, more = people.links, found.links
+    every = Links({**links.entities, **more.entities}, {**links.known, **more.known})
+    return _Around(every, people.targets | found.targets)
+
+
+def _judgeable(tx: Transaction, at: str, links: Links, targets: Collection[Target]) -> Facts:
     """Read what a decision looks at: the members' consents, the actors, and the content."""
-    told = {entity: _consents(tx, entity) for kind, entity in targets if kind == "Patient"}
-    consents = {entity: [one.resource for one in found] for entity, found in told.items()}
-    every = [one for found in told.values() for one in found]
-    named = (target for one in every for target in one.targets)
-    wanted = {target for target in (*targets, *named) if target[0] in ACTOR_TYPES}
-    actors = _actors(tx, wanted)
-    content = {target for target in targets if target[0] not in _NO_CONTENT}
-    return Facts(
-        at,
-        links,
-        consents,
-        {name: one.resource for name, one in actors.items()},
-        _content(tx, content),
-        turns=_first_turn(at, (*every, *actors.values())),
-    )
+    people = frozenset(target for target in targets if target[0] in REMEMBERED)
+    circle = _circle(tx, people)
+    content = _content(tx, [target for target in targets if target not in people])
+    return Facts(at, links, circle.consents, circle.actors, content, turns=circle.first_turn(at))
 
 
-def _first_turn(at: str, told: Iterable[_Told]) -> int:
-    """Return the first time of day after `at` that anybody speaks of; where unknown, long ago."""
-    now = (moment(at) or ALWAYS)[0]
-    turns = (turn for one in told for turn in one.turns)
-    return min((turn for turn in turns if turn >= now or turn == BEGINNING), default=END)
+def _circle(tx: Transaction, people: frozenset[Target]) -> _Circle:
+    if tx.crosswalk.has_mergers():
+        return _Circle.of(tx, people)
+    return tx.recall.jointly(("circle", people), lambda: _Circle.of(tx, people))
+
+
+@dataclass(frozen=True, slots=True)
+class _Circle:
+    """Hold what a decision looks at of some people; it is shared, so nobody may change it.
+
+    `turns` are the times of day that anybody in it speaks of, in order.
+    """
+
+    consents: Mapping[str, Sequence[Resource]]
+    actors: Mapping[str, Resource]
+    turns: Sequence[int]
+
+    @classmethod
+    def of(cls, tx: Transaction, people: Collection[Target]) -> _Circle:
+        told = {entity: _consents(tx, entity) for kind, entity in people if kind == "Patient"}
+        every = [one for found in told.values() for one in found]
+        named = (target for one in every for target in one.targets)
+        actors = _actors(tx, {one for one in (*people, *named) if one[0] in ACTOR_TYPES})
+        turns = {turn for one in (*every, *actors.values()) for turn in one.turns}
+        return cls(
+            {entity: [one.resource for one in found] for entity, found in told.items()},
+            {name: one.resource for name, one in actors.items()},
+            sorted(turns),
+        )
+
+    def first_turn(self, at: str) -> int:
+        """Return the first time of day after `at` that it speaks of; where unknown, long ago."""
+        if BEGINNING in self.turns[:1]:
+            return BEGINNING
+        now = (moment(at) or ALWAYS)[0]
+        return next((turn for turn in self.turns if turn >= now), END)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +178,7 @@ class _Told:
     """Hold a resource on record with what it refers to; it is shared, so nobody may change it."""
 
     resource: Resource
-    targets: tuple[tuple[str, str], ...]
+    targets: tuple[Target, ...]
     turns: tuple[int, ...]
 
     @classmethod
@@ -142,7 +193,7 @@ def _remembered(tx: Transaction, name: Hashable, read: Callable[[], T]) -> T:
     return read() if tx.crosswalk.has_mergers() else tx.recall.once(name, read)
 
 
-def _content(tx: Transaction, wanted: set[tuple[str, str]]) -> dict[str, Resource]:
+def _content(tx: Transaction, wanted: Collection[Target]) -> dict[str, Resource]:
     rows = (tx.resources.get(kind, entity) for kind, entity in sorted(wanted)[:_MOST_CONTENT])
     return {
         f"{row.type}/{row.id}": renamed(tx, stored(row)) for row in rows if row and not row.deleted
@@ -190,7 +241,7 @@ def stored(row: ResourceRow) -> Resource:
     return resource
 
 
-def _actors(tx: Transaction, wanted: set[tuple[str, str]]) -> dict[str, _Told]:
+def _actors(tx: Transaction, wanted: Collection[Target]) -> dict[str, _Told]:
     found: dict[str, _Told] = {}
     frontier = wanted
     for _ in range(_DEPTH):
@@ -228,7 +279,7 @@ def _actor(tx: Transaction, type_name: str, entity: str) -> Resource | None:
     return {**records[0], "id": entity} | ({"identifier": identifiers} if identifiers else {})
 
 
-def _targets(resources: Iterable[Resource]) -> Iterable[tuple[str, str]]:
+def _targets(resources: Iterable[Resource]) -> Iterable[Target]:
     for resource in resources:
         for target in targets_of(resource):
             kind, _, entity = target.partition("/")

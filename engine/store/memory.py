@@ -29,6 +29,7 @@ REMEMBERED = frozenset(
 """The types that are asked for again and again; all else is written once and looked at rarely."""
 
 MOST = 50_000
+MOST_JOINT = 10_000
 ABSENT: Final = object()
 """What `recall` gives for what is not remembered."""
 
@@ -39,17 +40,19 @@ class Memory:
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._kept: dict[Hashable, Any] = {}
+        self._joint: dict[Hashable, Any] = {}
         self._stamp: int | None = None
 
     def at(self, stamp: int) -> None:
         """Forget everything unless it was read under this count of changes."""
         if stamp != self._stamp:
-            self._kept.clear()
+            self.forget()
             self._stamp = stamp
 
     def forget(self) -> None:
         """Forget everything: nobody knows under which count it would still hold."""
         self._kept.clear()
+        self._joint.clear()
         self._stamp = None
 
     def take(self, recall: Recall, stamp: int) -> None:
@@ -59,11 +62,19 @@ class Memory:
         for name in recall.spoilt:
             self._kept.pop(name, None)
         self._kept.update(recall.fresh)
+        if recall.changed or len(self._joint) + len(recall.joint) > MOST_JOINT:
+            self._joint.clear()
+        if not recall.changed:
+            self._joint.update(recall.joint)
         self._stamp = stamp
 
     def get(self, name: Hashable) -> Any:
         """Return what is kept under a name, or ABSENT."""
         return self._kept.get(name, ABSENT)
+
+    def joint(self, name: Hashable) -> Any:
+        """Return what was worked out of several of those things, or ABSENT."""
+        return self._joint.get(name, ABSENT)
 
 
 class Recall:
@@ -74,6 +85,7 @@ class Recall:
         self.stamp: int | None = None
         """The count of changes under which this transaction began, where it is known."""
         self.fresh: dict[Hashable, Any] = {}
+        self.joint: dict[Hashable, Any] = {}
         self.spoilt: set[Hashable] = set()
         self.spoilt_all = False
         self.rested: dict[str, dict[str, int]] = {}
@@ -123,6 +135,20 @@ class Recall:
         if found is ABSENT:
             found = read()
             self.keep(name, found)
+        return found
+
+    def jointly(self, name: Hashable, read: Callable[[], T]) -> T:
+        """Return what rests on several things that are remembered, worked out once for them all.
+
+        It must rest on nothing else. As soon as any of them is written anew it is forgotten.
+        """
+        if self._memory is None or self.changed:
+            return read()
+        found: T = self.joint.get(name, ABSENT)
+        if found is ABSENT:
+            found = self._memory.joint(name)
+        if found is ABSENT:
+            found = self.joint[name] = read()
         return found
 
     def spoil(self, name: Hashable) -> None:

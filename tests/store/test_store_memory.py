@@ -28,6 +28,12 @@ def put(tx: Transaction, id: str, member: str, body: bytes) -> None:
     tx.audit.append("test.put")
 
 
+def put_goal(tx: Transaction, id: str) -> None:
+    """Store what nobody remembers, and a record of it in the chain."""
+    tx.resources.put("Goal", id, b"{}", member=None, system="mercy")
+    tx.audit.append("test.put")
+
+
 def bodies(desk: Desk, member: str) -> list[bytes]:
     """Return a member's consents as a decision reads them."""
     return desk.write(lambda tx: [row.body for row in tx.resources.consents([member])])
@@ -136,3 +142,48 @@ def test_what_is_worked_out_once_is_worked_out_again_after_a_change(desk: Desk) 
     assert desk.write(derive) == desk.write(derive) == b"11"
     desk.write(lambda tx: put(tx, b"2"))
     assert desk.write(derive) == b"22"
+
+
+def told_of(desk: Desk) -> list[bytes]:
+    """Return what rests on a consent, as it is worked out jointly with others."""
+
+    def work(tx: Transaction) -> list[bytes]:
+        tx.audit.append("test.read")
+        return tx.recall.jointly("both", lambda: [row.body for row in tx.resources.consents(["m"])])
+
+    return desk.write(work)
+
+
+def test_what_rests_on_several_records_is_worked_out_once(desk: Desk) -> None:
+    """As long as nothing that is remembered changes, the very same answer is given again."""
+    desk.write(lambda tx: put(tx, "c", "m", b"1"))
+    first = told_of(desk)
+    desk.write(lambda tx: put_goal(tx, "g"))
+    assert first == [b"1"]
+    assert told_of(desk) is first
+
+
+def test_what_rests_on_several_records_is_forgotten_with_any(desk: Desk, other: Desk) -> None:
+    """Whoever changes anything that is remembered, in whatever process, it is worked out anew."""
+    desk.write(lambda tx: put(tx, "c", "m", b"1"))
+    assert told_of(desk) == [b"1"]
+    desk.write(lambda tx: put(tx, "c", "m", b"2"))
+    assert told_of(desk) == [b"2"]
+    other.write(lambda tx: put(tx, "c", "m", b"3"))
+    assert told_of(desk) == [b"3"]
+
+
+def test_a_change_is_seen_within_its_own_transaction(desk: Desk) -> None:
+    """What a transaction has worked out before it changes a record is not believed after that."""
+    desk.write(lambda tx: put(tx, "c", "m", b"1"))
+
+    def work(tx: Transaction) -> list[list[bytes]]:
+        def read() -> list[bytes]:
+            return [row.body for row in tx.resources.consents(["m"])]
+
+        before = tx.recall.jointly("both", read)
+        put(tx, "c", "m", b"2")
+        return [before, tx.recall.jointly("both", read)]
+
+    assert desk.write(work) == [[b"1"], [b"2"]]
+    assert told_of(desk) == [b"2"]
