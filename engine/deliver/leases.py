@@ -8,6 +8,7 @@ whatever happens to the wall clock.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from engine.clock import Clock
@@ -19,11 +20,15 @@ _RENEWED = 2 / 3
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """Hold one delivery until the instant `until` of the monotonic clock."""
+    """Hold one delivery until the instant `until` of the monotonic clock.
+
+    What goes in one request is cut off together, when the first of its leases ends.
+    """
 
     delivery: Delivery
     until: float
     cut: asyncio.Timeout | None = None
+    company: Sequence[Lease] = ()
 
 
 @dataclass(slots=True)
@@ -44,10 +49,12 @@ class Leases:
         if self._held.get(lease.delivery.id) is lease:
             del self._held[lease.delivery.id]
 
-    def cutting(self, lease: Lease) -> asyncio.Timeout:
-        """Return a block that raises TimeoutError when the lease ends; renewing moves its end."""
-        lease.cut = asyncio.timeout(max(0.0, self._left(lease)))
-        return lease.cut
+    def cutting(self, leases: Sequence[Lease]) -> asyncio.Timeout:
+        """Return a block that raises TimeoutError when the first lease ends; renewing moves it."""
+        cut = asyncio.timeout(max(0.0, min(map(self._left, leases))))
+        for lease in leases:
+            lease.cut, lease.company = cut, leases
+        return cut
 
     def waning(self, all: bool = False) -> list[Delivery]:
         """Return the deliveries whose lease should be renewed; cut off those it has ended for.
@@ -72,7 +79,8 @@ class Leases:
             return
         lease.until = since + self.seconds
         if lease.cut is not None and not lease.cut.expired():
-            lease.cut.reschedule(asyncio.get_running_loop().time() + max(0.0, self._left(lease)))
+            left = max(0.0, min(map(self._left, lease.company)))
+            lease.cut.reschedule(asyncio.get_running_loop().time() + left)
 
     def ended(self, lease: Lease) -> bool:
         """Tell whether a lease has ended."""

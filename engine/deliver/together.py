@@ -27,13 +27,15 @@ def grouped(destination: Destination, tasks: Iterable[Task]) -> list[list[Task]]
     No resource stands in a Bundle twice. What failed in company goes alone, and so does what cannot
     be written by PUT, which its own request will say.
     """
+    if destination.batch < 2:
+        return [[task] for task in tasks]
     groups: list[list[Task]] = []
     open_group: list[Task] = []
     places: set[str] = set()
     size = 0
     for task in tasks:
         place = place_of(task.body)
-        if destination.batch < 2 or place is None or task.delivery.reason == APART:
+        if place is None or task.delivery.reason == APART:
             groups.append([task])
             continue
         full = len(open_group) >= destination.batch or size + len(task.body) > LARGEST

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -196,14 +196,19 @@ class Desk:
         claimed = deliveries.claim(self.name, self.batch, most, self.lease, fits)
         turned = Turned(claimed=len(claimed), left=foresight.left, at=transaction.now)
         rivals = Rivals(deliveries, claimed)
+        rulings: list[tuple[Delivery, Ruling]] = []
         for delivery in claimed:
-            task = None
+            verdict = None
             if self._may_go(transaction, delivery, rivals):
-                task = self._decide(transaction, delivery, foresight.verdict)
-            if task is not None:
-                turned.tasks.append(task)
+                verdict = self._verdict(transaction, delivery, foresight.verdict)
+            if verdict is not None and verdict.ruling is not None:
+                rulings.append((delivery, verdict.ruling))
+            if isinstance(verdict, Permit):
+                body = delivery.body if verdict.body is None else verdict.body
+                turned.tasks.append(Task(delivery, body))
             else:
                 rivals.leave(delivery)
+        self._record(transaction, rulings)  # together: a judge may look at earlier decisions
         turned.next_due = deliveries.next_due(tuple(most))
         return turned
 
@@ -219,8 +224,10 @@ class Desk:
                 return False
         return True
 
-    def _decide(self, transaction: Any, delivery: Delivery, judge: Judge) -> Task | None:
-        """Ask the judge and record what it says; only what it permits becomes a task."""
+    def _verdict(
+        self, transaction: Any, delivery: Delivery, judge: Judge
+    ) -> Permit | Withhold | None:
+        """Ask the judge and do what keeps it back; None where it could not be decided."""
         try:
             verdict = judge(transaction, delivery)
         except StoreError:
@@ -229,18 +236,22 @@ class Desk:
             _log.error("deliver.judge-failed", delivery=delivery.id, error=type(error).__name__)
             self._undecided(transaction, delivery)
             return None
-        if verdict.ruling is not None:
-            _record(transaction, delivery, verdict.ruling)
-            self.ruled(verdict.ruling)
-        return self._carry_out(transaction, delivery, verdict)
-
-    def _carry_out(
-        self, transaction: Any, delivery: Delivery, verdict: Permit | Withhold
-    ) -> Task | None:
         if isinstance(verdict, Withhold):
             transaction.deliveries.hold(delivery.id, delivery.fence, verdict.reason)
-            return None
-        return Task(delivery, delivery.body if verdict.body is None else verdict.body)
+        return verdict
+
+    def _record(self, transaction: Any, rulings: Iterable[tuple[Delivery, Ruling]]) -> None:
+        """Record what was decided about each delivery: with it becomes durable what may leave."""
+        for delivery, ruling in rulings:
+            transaction.decisions.add(
+                delivery.unit_id,
+                ruling.decision,
+                code=ruling.code,
+                body={**ruling.body, "attempt": delivery.fence},
+                at=transaction.now,
+                delivery=delivery.id,
+            )
+            self.ruled(ruling)
 
     def _undecided(self, transaction: Any, delivery: Delivery) -> None:
         answer = Answer("again", "D011")
@@ -250,17 +261,6 @@ class Desk:
 
 def _report(result: Result) -> tuple[str, int]:
     return result.delivery.id, result.delivery.fence
-
-
-def _record(transaction: Any, delivery: Delivery, ruling: Ruling) -> None:
-    transaction.decisions.add(
-        delivery.unit_id,
-        ruling.decision,
-        code=ruling.code,
-        body={**ruling.body, "attempt": delivery.fence},
-        at=transaction.now,
-        delivery=delivery.id,
-    )
 
 
 def _attempt(delivery: Delivery, answer: Answer, started: str, ended: str) -> Attempt:

@@ -6,7 +6,6 @@ import asyncio
 import random as randomness
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -126,6 +125,7 @@ class Worker:
         self._sends: set[asyncio.Task[None]] = set()
         self._results: list[Result] = []
         self._wake = asyncio.Event()
+        self._resting = asyncio.Event()
         self._stopping = False
         caps = [destination.retry.cap for destination in destinations.values()]
         self._reach = max([lease, *caps])
@@ -164,9 +164,15 @@ class Worker:
             await self._store.signal.arrived(seen, HEARTBEAT)
             seen = self._store.signal.seen
             self._wake.set()
+            await self._resting.wait()
 
     async def _rest(self, seconds: float | None) -> None:
-        """Wait until woken, for `seconds` at most."""
+        """Wait until woken, for `seconds` at most; only now is news of interest."""
+        self._resting.set()
+        await self._woken(seconds)
+        self._resting.clear()
+
+    async def _woken(self, seconds: float | None) -> None:
         if seconds is None or self._wake.is_set():
             await self._wake.wait()
             return
@@ -321,9 +327,7 @@ class Worker:
         if not isinstance(request, Request):
             answers = [Answer("refused", request.code)]
         else:
-            async with AsyncExitStack() as cutting:
-                for lease in leases:
-                    await cutting.enter_async_context(self._leases.cutting(lease))
+            async with self._leases.cutting(leases):
                 reply = await self._transport.send(destination, request)
             now = self._clock.time()
             answers = [read(reply, request.type, now)]
