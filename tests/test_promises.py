@@ -53,6 +53,7 @@ def outreach(number: int = 1, **more: Any) -> dict[str, Any]:
 def started(folder: Path, port: int) -> subprocess.Popen[bytes]:
     """Start a real server process that takes in but does not deliver."""
     command = [sys.executable, "-m", "engine", "serve", "--no-deliver", "--port", str(port)]
+    command += ["--processes", "1"]
     more = environment(f"sqlite:///{folder / 'killed.db'}")
     return subprocess.Popen(command, cwd=REPOSITORY, env={**os.environ, **more})
 

@@ -139,7 +139,7 @@ def server(folder: Path, hub: str) -> Iterator[httpx.Client]:
     """Run the real server; its log goes to `engine.log`."""
     port = free_port()
     more = environment(f"sqlite:///{folder / 'leaks.db'}", HUB_URL=hub)
-    command = [sys.executable, "-m", "engine", "serve", "--port", str(port)]
+    command = [sys.executable, "-m", "engine", "serve", "--port", str(port), "--processes", "1"]
     with (folder / "engine.log").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=REPOSITORY, env={**os.environ, **more}, stdout=log, stderr=log

@@ -1,4 +1,4 @@
-"""The fault harness through the command itself: `carelane serve`, and the process beside it."""
+"""The fault harness through the command itself: `carelane serve`, and the processes it forks."""
 
 from __future__ import annotations
 
@@ -18,16 +18,21 @@ from traffic import Senders, Voice, environment, poison, prepare
 
 STARTS = 60.0
 STOPS = 30.0
-ENDS = ("deliveries", "deliveries", "server", "server", "told to stop")
+PROCESSES = 2
+"""How many take submissions in."""
+ENDS = ("one of its processes",) * 4 + ("server",) * 2 + ("told to stop",)
 """What is killed by SIGKILL, or told to stop by SIGTERM, each as likely as it stands here often."""
 
 
 class Commanded(Harness):
-    """Run `carelane serve` and kill it, or the process that delivers for it, at any time."""
+    """Run `carelane serve` and kill it, or one of the processes that it forked, at any time."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.report.processes = "`carelane serve` with its deliveries in a process of their own"
+        self.report.processes = (
+            f"`carelane serve`: {PROCESSES} processes that take in, one that delivers, "
+            "and the one that looks after them"
+        )
 
     async def _play(self, senders: Senders) -> None:
         await self._start()
@@ -51,6 +56,7 @@ class Commanded(Harness):
         """Start the command; wait until it and its deliveries work."""
         command = [sys.executable, "-m", "engine", "serve"]
         command += ["--config", str(self.folder / "config.yaml"), "--port", str(self._ports[0])]
+        command += ["--processes", str(PROCESSES)]
         log = (self.folder / "serve.log").open("ab")
         self._process = await asyncio.create_subprocess_exec(
             *command, env={**os.environ, **environment(self.url)}, stderr=log
@@ -70,27 +76,29 @@ class Commanded(Harness):
             await self._stop()
             await self._start()
             return
-        beside = self._beside()
-        victim = beside if what == "deliveries" else psutil.Process(self._process.pid)
-        if victim is None:
-            return
+        forked = self._forked()
+        victim = psutil.Process(self._process.pid)
+        if what != "server":
+            if not forked:
+                return
+            victim = self._chance.choice(forked)
         with suppress(psutil.NoSuchProcess):
             victim.send_signal(signal.SIGKILL)
             self.report.kills[f"{what}, any time"] += 1
         if what == "server":
             await self._process.wait()
-            await self._gone(beside)
+            await self._gone(forked)
             await self._start()
 
-    def _beside(self) -> psutil.Process | None:
-        """Return the process that delivers now, if there is one."""
+    def _forked(self) -> list[psutil.Process]:
+        """Return the processes that do the work now."""
         with suppress(psutil.NoSuchProcess):
-            return next(iter(psutil.Process(self._process.pid).children()), None)
-        return None
+            return list(psutil.Process(self._process.pid).children())
+        return []
 
     async def _stop(self) -> None:
-        """Let it wind down, and what is beside it."""
-        beside = self._beside()
+        """Let it wind down, with all of its processes."""
+        forked = self._forked()
         self._process.terminate()
         try:
             async with asyncio.timeout(STOPS):
@@ -102,18 +110,23 @@ class Commanded(Harness):
         if code not in (0, -signal.SIGTERM):
             self.report.broken.append(f"`carelane serve` stopped with {code}")
         self.report.stops += 1
-        await self._gone(beside)
+        await self._gone(forked)
 
-    async def _gone(self, beside: psutil.Process | None) -> None:
+    async def _gone(self, forked: list[psutil.Process]) -> None:
         """See that no process is left behind by the one that it belonged to."""
         until = time.monotonic() + STOPS
-        while beside is not None and beside.is_running() and time.monotonic() < until:
-            if beside.status() == psutil.STATUS_ZOMBIE:
-                return
-            await asyncio.sleep(0.02)
-        if beside is not None and beside.is_running():
-            self.report.broken.append("a process that delivers outlived its server")
-            beside.kill()
+        for one in forked:
+            while _lives(one) and time.monotonic() < until:
+                await asyncio.sleep(0.02)
+            if _lives(one):
+                self.report.broken.append("a process outlived the one that forked it")
+                one.kill()
+
+
+def _lives(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def commanded(postgresql: bool, seconds: float, seed: int = 1, members: int = 24) -> Report:

@@ -134,7 +134,13 @@ class Trials:
         config.write_text(self._config(), "utf-8")
         try:
             await self._start(
-                "serve", "--config", str(config), "--port", self._url.rpartition(":")[2]
+                "serve",
+                "--config",
+                str(config),
+                "--port",
+                self._url.rpartition(":")[2],
+                "--processes",
+                "1",
             )
             async with self._client() as client:
                 await self._up(client)

@@ -1,4 +1,4 @@
-"""`carelane serve` as it is run: a server, and the process that it keeps to deliver."""
+"""`carelane serve` as it is run: processes that take in, one that delivers, one above them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SECONDS = float(os.environ.get("CARELANE_FAULTS_SECONDS", "2"))
 
 @pytest.mark.xdist_group("faults")
 def test_the_command_killed_at_any_time_loses_nothing() -> None:
-    """Whichever of its two processes is killed, nothing is lost, and none outlives the other."""
+    """Whichever of its processes is killed, nothing is lost, and none outlives the first."""
     report = commanded(postgresql=False, seconds=SECONDS, members=8)
     assert report.breaches() == (), markdown([report])
     assert report.kills
