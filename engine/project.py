@@ -215,24 +215,22 @@ class Project:
 
     def organization(self, system: str, links: Links) -> dict[str, Any]:
         """Return the organization of a system as a Reference that the decision can match."""
-        organization = self.config.systems[system].organization
-        identifier = {"system": organization.system, "value": organization.value}
-        reference: dict[str, Any] = {"type": "Organization", "identifier": identifier}
-        key = identifier_key("Organization", identifier)
+        identifier, key = self._organizations[system]
+        reference: dict[str, Any] = {"type": "Organization", "identifier": {**identifier}}
         if key is not None and (entity := links.entities.get(key)):
             reference["reference"] = f"Organization/{entity}"
         return reference
 
     def organization_keys(self) -> list[Key]:
         """Return the crosswalk keys of the organizations that the systems speak for."""
-        keys = (
-            identifier_key(
-                "Organization",
-                {"system": system.organization.system, "value": system.organization.value},
-            )
-            for system in self.config.systems.values()
-        )
-        return [key for key in keys if key is not None]
+        return [key for _, key in self._organizations.values() if key is not None]
+
+    @cached_property
+    def _organizations(self) -> Mapping[str, tuple[Mapping[str, str], Key | None]]:
+        """Return the identifier, and its key, of the organization that each system speaks for."""
+        given = {name: system.organization for name, system in self.config.systems.items()}
+        said = {name: {"system": one.system, "value": one.value} for name, one in given.items()}
+        return {name: (one, identifier_key("Organization", one)) for name, one in said.items()}
 
     def crosswalk(
         self, system: str, links: Links, local: Mapping[str, str] | None = None

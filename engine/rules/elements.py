@@ -118,20 +118,28 @@ def referred_type(reference: Mapping[str, Any]) -> str | None:
 def walk(tree: Any) -> list[dict[str, Any]]:
     """Return every object in a tree in the order of the page, outermost first."""
     found: list[dict[str, Any]] = []
-    pending = [tree]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, dict):
-            found.append(node)
-            values: Iterable[Any] = node.values()
-        elif isinstance(node, list):
-            values = node
-        else:
-            continue
-        if inner := [one for one in values if isinstance(one, _INNER)]:
-            inner.reverse()
-            pending += inner
+    if isinstance(tree, dict):
+        _walk(tree, found)
+    elif isinstance(tree, list):
+        _walk_all(tree, found)
     return found
+
+
+def _walk(node: dict[str, Any], found: list[dict[str, Any]]) -> None:
+    found.append(node)
+    for value in node.values():
+        if isinstance(value, dict):
+            _walk(value, found)
+        elif isinstance(value, list):
+            _walk_all(value, found)
+
+
+def _walk_all(nodes: list[Any], found: list[dict[str, Any]]) -> None:
+    for node in nodes:
+        if isinstance(node, dict):
+            _walk(node, found)
+        elif isinstance(node, list):
+            _walk_all(node, found)
 
 
 _INNER = (dict, list)
@@ -148,10 +156,15 @@ class Passage:
         self.tree = tree
         self.nodes = walk(tree)
         self.labels = inline_labels(tree)
-        self.references = [node for node in self.nodes if _is_reference(node)]
+        self.references = [
+            node
+            for node in self.nodes
+            if ("reference" in node or "identifier" in node) and _is_reference(node)
+        ]
         bare = without_meta(tree)
         self._bare = self.nodes if bare is tree else walk(bare)
-        self.codes = frozenset([label_of(node) for node in self._bare if _is_coding(node)])
+        codes = [label_of(node) for node in self._bare if "code" in node and _is_coding(node)]
+        self.codes = frozenset(codes)
 
     @cached_property
     def ages(self) -> tuple[Age, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -66,17 +67,18 @@ def with_marks(
 
 
 def _outward(security: list[Any], kept: Sequence[frozenset[Label]], *, redacted: bool) -> list[Any]:
-    each = [(one, labels_in([one])) for one in security]
-    own = frozenset[Label]().union(*[labels for _, labels in each])
+    own = labels_in(security)
     levels = {level for level in map(_level, {own, *kept}) if level}
     highest = max(levels, key=RANK.__getitem__, default=None)
     if highest is None or not (own or redacted or RANK[highest] > RANK["N"]):
         return security
+    each = [(one, labels_in([one])) for one in security]
     level = {"system": CONFIDENTIALITY, "code": highest}
     same = [one for one, labels in each if confidentiality(labels) == highest]
     return [same[0] if same else level, *[one for one, labels in each if not labels]]
 
 
+@lru_cache(maxsize=4096)
 def _level(labels: frozenset[Label]) -> str | None:
     """Return the confidentiality that labels amount to: a sensitivity alone counts as R."""
     return confidentiality(labels) or ("R" if labels else None)
@@ -107,8 +109,11 @@ def is_notice(entry: Any) -> bool:
     """Tell whether an entry is a notice that was put there by `with_notice`."""
     if not isinstance(entry, dict):
         return False
-    words = [entry[key] for key in ("contentString", "text", "valueString") if key in entry]
-    return bool(words) and any(word in NOTICES.values() for word in words)
+    return any(entry[key] in _SAID for key in _SAYING if key in entry)
+
+
+_SAYING = ("contentString", "text", "valueString")
+_SAID = tuple(NOTICES.values())
 
 
 def _appended(resource: Resource, key: str, entry: dict[str, Any]) -> Resource:

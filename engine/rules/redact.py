@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from engine.message import Resource
@@ -135,10 +136,15 @@ def _known(obligation: Mapping[str, Any]) -> bool:
 
 def _duties(kept: Iterable[frozenset[Label]]) -> list[Mapping[str, Any]]:
     """Return what the law adds: substance use records go with their notice (42 CFR 2.32)."""
-    kinds = {code for labels in kept for system, code in labels if system == ACT_CODE}
-    if not kinds or not any("SUD" in ancestors(code) or code == "ETH" for code in kinds):
+    if not any(map(_of_substance_use, kept)):
         return []
     return [{"type": "notice", "code": "42-cfr-part-2"}, {"type": "no-redisclosure"}]
+
+
+@lru_cache(maxsize=4096)
+def _of_substance_use(labels: frozenset[Label]) -> bool:
+    kinds = {code for system, code in labels if system == ACT_CODE}
+    return any("SUD" in ancestors(code) or code == "ETH" for code in kinds)
 
 
 def _is_removed(part: Part, obligations: Iterable[Mapping[str, Any]], policy: Policy) -> bool:
