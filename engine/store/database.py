@@ -226,16 +226,26 @@ def _postgresql(url: URL, mode: Mode) -> Engine:
     return engine
 
 
-def use_wal(engine: Engine) -> None:
-    """Switch a SQLite file to write-ahead logging, able to shrink; waits for others who do it."""
+def flush_later(connection: Connection) -> None:
+    """Let a connection to SQLite commit without waiting for the disk (`engine.store.flushing`)."""
+    cursor = connection.connection.cursor()
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def use_wal(engine: Engine) -> bool:
+    """Switch a SQLite file to write-ahead logging, able to shrink; waits for others who do it.
+
+    False where its file system offers no such log.
+    """
     until = time.monotonic() + BUSY_SECONDS
     while True:
         raw = engine.raw_connection()
         try:
             cursor = raw.cursor()
             cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")  # heeded by a new file only
-            cursor.execute("PRAGMA journal_mode=WAL")
-            return
+            (mode,) = cursor.execute("PRAGMA journal_mode=WAL").fetchone()
+            return bool(mode == "wal")
         except Exception as error:
             # SQLite answers "locked" at once here, without waiting as it does elsewhere.
             if "locked" not in str(error) or time.monotonic() > until:

@@ -16,6 +16,7 @@ from engine.ahead import Looking
 from engine.clock import Clock, SystemClock
 from engine.errors import StoreError
 from engine.store.database import connect, parse_url, use_wal
+from engine.store.flushing import Flush, Flushing, log_of
 from engine.store.ids import Ids
 from engine.store.migrate import migrate
 from engine.store.signal import Signal, watch_channel, watch_file
@@ -44,6 +45,7 @@ class Store:
         checkpoint: Checkpoint = lambda name: None,
         vault: Vault = PLAIN,
         turnstile: Turnstile | None = None,
+        flush: Flush | None = None,
     ) -> None:
         self.clock = clock
         self.signal = signal
@@ -61,6 +63,7 @@ class Store:
             vault=vault,
             turn=turnstile.turn if turnstile is not None else at_once,
             looking=reading if turnstile is not None else None,
+            flushing=Flushing(flush) if flush is not None else None,
         )
         self._turnstile = turnstile
         self._vault = vault
@@ -75,11 +78,13 @@ class Store:
         batch: int = BATCH,
         checkpoint: Checkpoint = lambda name: None,
         vault: Vault = PLAIN,
+        flush: Flush | None = None,
     ) -> Store:
         """Open the record at `sqlite:///path` or `postgresql://...`; bring its schema up to date.
 
         `capacity` bounds the writes that may wait, `batch` how many share a commit; `checkpoint`
-        is told when a commit begins and ends (for tests that crash there), `vault` seals payloads.
+        is told when a commit begins and ends (for tests that crash there), `vault` seals payloads,
+        `flush` makes the log of a SQLite file durable (for tests of a disk that fails).
         Raises StoreError.
         """
         address = parse_url(url)
@@ -93,8 +98,7 @@ class Store:
                 watch = watch_channel(plain.render_as_string(hide_password=False))
                 turnstile = None
             writing = connect(address, "write")
-            if address.get_backend_name() == "sqlite":
-                use_wal(writing)
+            logged = address.get_backend_name() == "sqlite" and use_wal(writing)
             migrate(writing)
         except sqlite3.Error as error:  # while a connection is made: not wrapped by SQLAlchemy
             raise StoreError(f"the store cannot be opened: {error}") from error
@@ -110,6 +114,7 @@ class Store:
             checkpoint=checkpoint,
             vault=vault,
             turnstile=turnstile,
+            flush=(flush or log_of(str(address.database))) if logged else None,
         )
 
     def write(self, run: Callable[[Transaction], T], ahead: Looking | None = None) -> Future[T]:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy.engine import Connection, Engine
@@ -22,7 +23,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from engine.ahead import Looking
 from engine.clock import Clock
 from engine.errors import StoreBusy, StoreError
-from engine.store.database import breaks_transaction, may_repeat
+from engine.store.database import breaks_transaction, flush_later, may_repeat
+from engine.store.flushing import Flushing
 from engine.store.ids import Ids
 from engine.store.memory import Memory
 from engine.store.signal import CHANNEL
@@ -68,6 +70,7 @@ class Writer:
         vault: Vault = PLAIN,
         turn: Turns = at_once,
         looking: Engine | None = None,
+        flushing: Flushing | None = None,
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -78,6 +81,7 @@ class Writer:
         self._vault = vault
         self._turn = turn
         self._looking = looking
+        self._flushing = flushing
         self._memory = Memory()
         self._queue: queue.Queue[_Job | None] = queue.Queue(capacity)
         self._connection: Connection | None = None
@@ -111,6 +115,8 @@ class Writer:
             self._closed = True
         self._queue.put(None)
         self._thread.join()
+        if self._flushing is not None:
+            self._flushing.close()
 
     def _work(self) -> None:
         while True:
@@ -166,14 +172,24 @@ class Writer:
         for number in range(_REPEATS):
             error, work = self._commit(jobs, self._memory if number < _TRUSTING else None)
             if error is None:
-                self._checkpoint("before-answer")
                 self._committed(work)
-                for job in jobs:
-                    job.future.set_result(job.result)
+                if self._flushing is None:
+                    self._answer(jobs)
+                else:
+                    self._flushing.behind(partial(self._answer, jobs))
                 return None
             if not (isinstance(error, _Overtaken) or may_repeat(error)):
                 break
         return error
+
+    def _answer(self, jobs: list[_Job], failure: OSError | None = None) -> None:
+        """Tell all of a commit that it is durable, or that nobody knows."""
+        self._checkpoint("before-answer")
+        for job in jobs:
+            if failure is None:
+                job.future.set_result(job.result)
+            else:
+                job.future.set_exception(_unflushed(failure))
 
     def _commit(self, jobs: list[_Job], memory: Memory | None) -> tuple[Exception | None, bool]:
         try:
@@ -221,6 +237,8 @@ class Writer:
     def _connect(self) -> Connection:
         if self._connection is None:
             self._connection = self._engine.connect()
+            if self._flushing is not None:
+                flush_later(self._connection)
         return self._connection
 
     def _disconnect(self) -> None:
@@ -231,6 +249,13 @@ class Writer:
                 connection.invalidate()
             with suppress(Exception):
                 connection.close()
+
+
+def _unflushed(error: OSError) -> StoreError:
+    """Say that it was written but may not outlast the machine, so that it is sent again."""
+    failure = StoreError("the disk did not confirm the write; it may be kept or lost")
+    failure.__cause__ = error
+    return failure
 
 
 def _told(error: Exception) -> Exception:
