@@ -22,39 +22,56 @@ _RENEWED = 2 / 3
 class Lease:
     """Hold one delivery until the instant `until` of the monotonic clock.
 
-    What goes in one request is cut off together, when the first of its leases ends.
+    `send` is what sends it: what goes in one request is cut off together.
     """
 
     delivery: Delivery
     until: float
-    cut: asyncio.Timeout | None = None
-    company: Sequence[Lease] = ()
+    send: asyncio.Task[None] | None = None
 
 
 @dataclass(slots=True)
 class Leases:
-    """Hold what is under way; each lease lasts `seconds` from its claim or renewal."""
+    """Hold what is under way; each lease lasts `seconds` from its claim or renewal.
+
+    One alarm goes off when the first of them ends; where it was renewed meanwhile, or is no more,
+    the alarm is set again for the next.
+    """
 
     seconds: float
     clock: Clock
     _held: dict[str, Lease] = field(default_factory=dict)
+    _alarm: asyncio.TimerHandle | None = None
 
     def begin(self, delivery: Delivery, since: float) -> Lease:
         """Keep the lease of a delivery that was claimed at the instant `since`."""
         lease = self._held[delivery.id] = Lease(delivery, since + self.seconds)
         return lease
 
+    def guard(self, leases: Sequence[Lease], send: asyncio.Task[None] | None) -> None:
+        """Cancel `send` when the first of its leases ends; renewing moves its end."""
+        for lease in leases:
+            lease.send = send
+        if self._alarm is None:
+            self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        """Set the alarm for the lease that ends first: those that begin later end later."""
+        guarded = (lease for lease in self._held.values() if lease.send is not None)
+        left = min(map(self._left, guarded), default=None)
+        loop = asyncio.get_running_loop()
+        self._alarm = None if left is None else loop.call_later(max(0.0, left), self._ring)
+
+    def _ring(self) -> None:
+        for lease in list(self._held.values()):
+            if self.ended(lease):
+                self._cut(lease)
+        self._set_alarm()
+
     def end(self, lease: Lease) -> None:
         """Keep it no more."""
         if self._held.get(lease.delivery.id) is lease:
             del self._held[lease.delivery.id]
-
-    def cutting(self, leases: Sequence[Lease]) -> asyncio.Timeout:
-        """Return a block that raises TimeoutError when the first lease ends; renewing moves it."""
-        cut = asyncio.timeout(max(0.0, min(map(self._left, leases))))
-        for lease in leases:
-            lease.cut, lease.company = cut, leases
-        return cut
 
     def waning(self, all: bool = False) -> list[Delivery]:
         """Return the deliveries whose lease should be renewed; cut off those it has ended for.
@@ -78,9 +95,6 @@ class Leases:
             self._cut(lease)
             return
         lease.until = since + self.seconds
-        if lease.cut is not None and not lease.cut.expired():
-            left = max(0.0, min(map(self._left, lease.company)))
-            lease.cut.reschedule(asyncio.get_running_loop().time() + left)
 
     def ended(self, lease: Lease) -> bool:
         """Tell whether a lease has ended."""
@@ -96,5 +110,6 @@ class Leases:
 
     def _cut(self, lease: Lease) -> None:
         lease.until = self.clock.monotonic()
-        if lease.cut is not None and not lease.cut.expired():
-            lease.cut.reschedule(asyncio.get_running_loop().time())
+        send, lease.send = lease.send, None
+        if send is not None:
+            send.cancel()

@@ -192,8 +192,9 @@ class Worker:
         turned = await self._turn(most)
         if turned is None:
             return RECOVERY
+        started = self._clock.now()
         for group in self._groups(turned.tasks):
-            self._start(group, since)
+            self._start(group, since, started)
         withheld = turned.claimed > len(turned.tasks)
         if turned.left or withheld or turned.claimed >= self._settings.batch:
             self._wake.set()  # what was withheld makes room, and a full batch promises more
@@ -291,15 +292,14 @@ class Worker:
     async def _write(self, work: Callable[[Any], Turned], ahead: Foresight | None = None) -> Turned:
         return await asyncio.wrap_future(self._store.write(work, ahead))
 
-    def _start(self, group: Sequence[Task], since: float) -> None:
+    def _start(self, group: Sequence[Task], since: float, started: str) -> None:
         self._in_flight[group[0].delivery.destination] += len(group)
         leases = [self._leases.begin(task.delivery, since) for task in group]
-        send = asyncio.create_task(self._send(group, leases))
+        send = asyncio.create_task(self._send(group, leases, started))
         self._sends.add(send)
         send.add_done_callback(self._sends.discard)
 
-    async def _send(self, group: Sequence[Task], leases: Sequence[Lease]) -> None:
-        started = self._clock.now()
+    async def _send(self, group: Sequence[Task], leases: Sequence[Lease], started: str) -> None:
         try:
             results = await self._exchange(group, started, leases)
         except (asyncio.CancelledError, TimeoutError):  # shut down, or a lease has ended
@@ -327,8 +327,8 @@ class Worker:
         if not isinstance(request, Request):
             answers = [Answer("refused", request.code)]
         else:
-            async with self._leases.cutting(leases):
-                reply = await self._transport.send(destination, request)
+            self._leases.guard(leases, asyncio.current_task())
+            reply = await self._transport.send(destination, request)
             now = self._clock.time()
             answers = [read(reply, request.type, now)]
             self._judge_destination(destination, answers[0])
