@@ -51,14 +51,16 @@ def serve(
     settings = project.config.server
     how = _how(settings.deliveries, deliver)
     count = _count(processes or settings.processes, how)
-    open_store(project, new=True).close()  # it is brought up to date before many open it
+    together = count > 1 or how == "process"
+    if together:
+        open_store(project, new=True).close()  # so that it is up to date before many open it
     chosen = port if port is not None else settings.port
     listening = _listen(host or settings.host, chosen, spread=count > 1)
     _spare_the_collector()
-    if count > 1 or how == "process":
+    if together:
         _serve_together(project, listening, count, how)
         return
-    with open_store(project) as store:
+    with open_store(project, new=True) as store:
         run_app(served(project, store, deliver=how == "beside"), listening.sockets())
 
 

@@ -127,9 +127,10 @@ def test_two_servers_and_two_workers_share_a_record(store_url: str, hub: str) ->
         "HUB_OUTBOUND_TOKEN": "x",
         "HUB_URL": hub,
     }
+    alone = ("--no-deliver", "--processes", "1")
     with ExitStack() as stack:
         for port in ports:
-            stack.enter_context(running(environ, "serve", "--no-deliver", "--port", port))
+            stack.enter_context(running(environ, "serve", *alone, "--port", port))
         for _ in range(2):
             stack.enter_context(running(environ, "worker"))
         until(lambda: all(answers(base) for base in bases))
