@@ -10,7 +10,7 @@ from own_project import TEAM, edit, own_project, run, starting
 from town import Town
 
 from engine.mapping_sets import Sets
-from engine.replacing import Follower, as_written, label
+from engine.replacing import Follower, as_written, caught_up, label
 from engine.sending import Sending
 from engine.store import Store
 from engine.testing import ManualClock
@@ -136,3 +136,21 @@ def test_a_set_is_named_by_all_of_its_files(folder: Path) -> None:
     table.write_text(table.read_text() + "\n")
     assert sets.keep(folder / "mappings") != first
     assert sets.history() == ()
+
+
+def test_a_process_forked_later_begins_with_the_set_in_force(folder: Path, place: Town) -> None:
+    """What was loaded before two reloads is caught up at once; then there is nothing to follow."""
+    loaded = place.project
+    assert caught_up(loaded) is loaded
+    edit(folder, "version: ", "version: 7")
+    assert run(folder, "reload").exit_code == 0
+    between = caught_up(loaded).adapter("us-core", "CareTeam")
+    edit(folder, "version: ", "version: 8")
+    assert run(folder, "reload").exit_code == 0
+    begun = Sending(caught_up(loaded))
+    assert begun.project.adapters.set_hash == starting(folder).adapters.set_hash
+    assert not Follower(Sets.of(folder), (begun,)).look()
+    assert Follower(Sets.of(folder), (Sending(loaded),)).look()
+    for old in (loaded.adapter("us-core", "CareTeam"), between):
+        written = as_written(begun.project, {"mapping": label(old)}, "CareTeam")
+        assert written.adapter("us-core", "CareTeam").hash == old.hash
