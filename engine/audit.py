@@ -28,7 +28,7 @@ class Record:
 
     def sealed(self, before: str) -> str:
         """Return the SHA-256, in hex, over the hash before and every field of this record."""
-        fields = (
+        return sealed(
             before,
             self.sequence,
             self.at,
@@ -39,7 +39,11 @@ class Record:
             self.delivery_id,
             self.body,
         )
-        return hashlib.sha256(orjson.dumps(fields)).hexdigest()
+
+
+def sealed(before: str, *fields: str | int | None) -> str:
+    """Return the SHA-256, in hex, over the hash before and the fields of a record, in order."""
+    return hashlib.sha256(orjson.dumps((before, *fields))).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,15 @@ class Answers:
             self._session.reads.note_told(question, found)
         return found
 
+    def of(self, question: Question[N, A], name: N) -> A:
+        """Return the answer for one name."""
+        if self._session.reads is None:
+            kept = self._kept.get(question)
+            if kept is not None and name in kept:
+                found: A = kept[name]
+                return found
+        return self.to(question, (name,))[name]
+
     def expect(self, question: Question[N, A], names: Iterable[N]) -> None:
         """Say, ahead of a turn, what will be asked in it."""
         if self._session.reads is not None:
@@ -66,7 +75,8 @@ class Answers:
 
     def tell(self, question: Question[N, A], name: N, answer: A) -> None:
         """Say what the answer is now that this transaction has changed it."""
-        self._kept.setdefault(question, {})[name] = answer
+        if self._keep:
+            self._kept.setdefault(question, {})[name] = answer
 
     def named(self, question: Question[N, A]) -> Iterable[N]:
         """Return the names for which an answer is kept."""

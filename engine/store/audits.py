@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from sqlalchemy import bindparam, delete, select, update
 
-from engine.audit import GENESIS, Break, Ends, Record, breaks
+from engine.audit import GENESIS, Break, Ends, Record, breaks, sealed
 from engine.store.database import Insert, Statement
 from engine.store.session import Session
 from engine.store.tables import audit, chain
@@ -31,7 +31,8 @@ class Audits:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._pending: list[Record] = []
+        self._pending: list[tuple[str | None, ...]] = []
+        """Of each record all but its sequence and its hash, which it gets when it is sealed."""
         self.known: int | None = None
 
     def changes(self) -> int:
@@ -53,7 +54,7 @@ class Audits:
         self._session.writes()
         text = orjson.dumps(body or {}, option=orjson.OPT_SORT_KEYS).decode()
         now = self._session.now
-        self._pending.append(Record(0, now, kind, actor, message, unit, delivery, text))
+        self._pending.append((now, kind, actor, message, unit, delivery, text))
 
     def seal(self) -> None:
         """Write what was appended into the chain: the last thing before a commit.
@@ -66,12 +67,10 @@ class Audits:
         sequence, before, self.known = self._end()
         rows = []
         pending, self._pending = self._pending, []
-        for record in pending:
+        for fields in pending:
             sequence += 1
-            row = {name: getattr(record, name) for name in _FIELDS}
-            row["sequence"] = sequence
-            row["hash"] = before = Record(**row).sealed(before)
-            rows.append(row)
+            before = sealed(before, sequence, *fields)
+            rows.append(dict(zip(_FIELDS, (sequence, *fields, before), strict=True)))
         self._session.add(_ADD, rows)
         count = self.known + self._session.recall.changed
         self._session.run(_MOVE, {"to": sequence, "hash": before, "count": count})

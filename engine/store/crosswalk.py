@@ -162,7 +162,7 @@ class Crosswalk:
 
     def current(self, name: str) -> str | None:
         """Return the entity that `name` is now: itself, the one it was merged into, or None."""
-        return self._session.answers.to(CURRENT, [name])[name]
+        return self._session.answers.of(CURRENT, name)
 
     def same(self, name: str) -> tuple[str, ...]:
         """Return every canonical id of one entity: the one that stayed, then those merged."""

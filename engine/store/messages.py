@@ -122,7 +122,7 @@ class Messages:
             answers.expect(_KEY, [(system, key)])
 
     def _came(self, question: Question[tuple[str, str], bool], system: str, value: str) -> bool:
-        return self._session.answers.to(question, [(system, value)])[system, value]
+        return self._session.answers.of(question, (system, value))
 
     def find_duplicate(
         self, system: str, key: str | None, digest: str | None, since: str

@@ -166,7 +166,7 @@ class Resources:
             version: int = session.run(_PUT, values).scalar_one()
             return version
         answers = session.answers
-        version = answers.to(_NUMBER, [name])[name][2] + 1
+        version = answers.of(_NUMBER, name)[2] + 1
         session.add(_RENEW, [{**values, "version": version}])
         answers.tell(_NUMBER, name, (*name, version))
         answers.forget(_CURRENT, [name])
@@ -205,7 +205,7 @@ class Resources:
     def _current(self, type: str, id: str) -> Sequence[Any] | None:
         if type in REMEMBERED:  # the memory knows whether it still holds
             return self._session.fetch(_GET, {"type": type, "id": id}).first()
-        return self._session.answers.to(_CURRENT, [(type, id)])[type, id]
+        return self._session.answers.of(_CURRENT, (type, id))
 
     def latest(self, type: str, id: str) -> ResourceRow | None:
         """Return the current version, and keep it current until this transaction ends.
