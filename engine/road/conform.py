@@ -74,7 +74,7 @@ def check_draft(
 
 
 def _judged(unit: Unit, problems: list[Diagnostic], status: int) -> Outcome:
-    if not has_errors(problems):
+    if not problems or not has_errors(problems):
         return Next(unit)
     placed = tuple(
         problem.at(unit.where) for problem in problems if problem.severity is Severity.ERROR

@@ -71,8 +71,9 @@ class Facts:
 
     def knowing(self, units: Iterable[Unit]) -> Facts:
         """Return these facts with the canonical consents and actors of the message itself."""
-        consents = {member: list(known) for member, known in self.consents.items()}
-        supporting, content = dict(self.supporting), dict(self.content)
+        consents: dict[str, Sequence[Resource]] = {}
+        supporting: dict[str, Resource] = {}
+        content: dict[str, Resource] = {}
         for unit in units:
             canonical = unit.canonical or unit.provisional
             if canonical is None:
@@ -82,11 +83,15 @@ class Facts:
             else:
                 content[f"{unit.type}/{unit.entity}"] = canonical
             if unit.type == "Consent" and (member := unit.member):
-                others = [
-                    known for known in consents.get(member, []) if known.get("id") != unit.entity
-                ]
+                before = consents.get(member) or self.consents.get(member, ())
+                others = (known for known in before if known.get("id") != unit.entity)
                 consents[member] = [*others, _unversioned(canonical)]
-        return changed(self, consents=consents, supporting=supporting, content=content)
+        return changed(
+            self,
+            consents={**self.consents, **consents} if consents else self.consents,
+            supporting={**self.supporting, **supporting} if supporting else self.supporting,
+            content={**self.content, **content} if content else self.content,
+        )
 
     def joined(self, other: Facts) -> Facts:
         """Return what is known here or there."""

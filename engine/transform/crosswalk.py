@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -76,8 +77,15 @@ class Literal:
 
 def literal(reference: str) -> Literal | None:
     """Split `[base/]Type/id[/_history/v]` (http://hl7.org/fhir/R4/references.html#literal)."""
+    return _known_literal(reference) if len(reference) <= _LONGEST_READ else _split(reference)
+
+
+def _split(reference: str) -> Literal | None:
     found = _LITERAL.fullmatch(reference)
     return Literal(found["base"], found["type"], found["id"], found["version"]) if found else None
+
+
+_known_literal = lru_cache(maxsize=_MOST_READ)(_split)
 
 
 def reference_key(system: str, local: str) -> Key:
@@ -87,7 +95,7 @@ def reference_key(system: str, local: str) -> Key:
 
 def identifier_key(type_name: str, identifier: Any) -> Key | None:
     """Return the key of an Identifier, or None where it lacks a system or value."""
-    if not isinstance(identifier, Mapping):
+    if not isinstance(identifier, dict):
         return None
     system, value = identifier.get("system"), identifier.get("value")
     if not (isinstance(system, str) and isinstance(value, str) and system and value):
@@ -130,9 +138,13 @@ class Naming:
         """Yield the keys of the identifiers that prove who or what the resource is."""
         listed = resource.get("identifier")
         for identifier in listed if isinstance(listed, list) else [listed]:
-            key = identifier_key(type_name, identifier)
-            if key and key.value.split("|", 2)[1] in self.shared:
+            if self._proves(identifier) and (key := identifier_key(type_name, identifier)):
                 yield key
+
+    def _proves(self, identifier: Any) -> bool:
+        """Tell whether an Identifier is of a system that proves identity."""
+        system = identifier.get("system") if isinstance(identifier, dict) else None
+        return isinstance(system, str) and system in self.shared
 
     def own_keys(self, system: str, resource: Resource) -> list[Key]:
         """Return what points at the resource itself: identifiers first, then its own id."""
@@ -148,11 +160,10 @@ class Naming:
         keys = self._target_keys(system, target) if isinstance(target, str) else ()
         identifier = reference.get("identifier")
         type_name = keys[0].type if keys else reference.get("type")
-        if identifier is not None and isinstance(type_name, str):
-            key = identifier_key(type_name, identifier)
-            if key and key.value.split("|", 2)[1] in self.shared:
-                return (*keys, key)
-        return keys
+        if not isinstance(type_name, str) or not self._proves(identifier):
+            return keys
+        key = identifier_key(type_name, identifier)
+        return (*keys, key) if key else keys
 
     def _target_keys(self, system: str, target: str) -> tuple[Key, ...]:
         """Return what the literal of a Reference means; the same people are named every day."""
