@@ -62,7 +62,7 @@ def expect(tx: Transaction, canonical: Resource) -> None:
     """Say, ahead of a turn, what `concerns` will ask in it."""
     member = member_of(canonical)
     if canonical["resourceType"] in ANSWERING and member is not None:
-        tx.resources.expect((), asked=(("Task", id) for id in tx.crosswalk.same(member)))
+        tx.resources.expect_of_member("Task", tx.crosswalk.same(member))
 
 
 def follow_records(tx: Transaction, project: Project, happening: Happening) -> None:

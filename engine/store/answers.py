@@ -78,10 +78,6 @@ class Answers:
         if self._keep:
             self._kept.setdefault(question, {})[name] = answer
 
-    def named(self, question: Question[N, A]) -> Iterable[N]:
-        """Return the names for which an answer is kept."""
-        return self._kept.get(question, {})
-
     def forget(self, question: Question[N, A], names: Iterable[N]) -> None:
         """Say that this transaction has changed the answers for some names."""
         kept = self._kept.get(question)

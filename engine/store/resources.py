@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import and_, bindparam, func, or_, select, union_all
@@ -120,10 +121,13 @@ _NUMBER: Question[Name, Sequence[Any]] = Question(
     ("", "", 0),
 )
 """A resource's type, id and the number of its current version."""
-_ANY: Question[Name, Sequence[Any] | None] = Question(
-    _asking(lambda places: union_all(*(_any_of(n) for n in places))), None
-)
-"""A type and a member, where anything of that type is on record about the member."""
+_any = _asking(lambda places: union_all(*(_any_of(n) for n in places)))
+
+
+@cache
+def _has(type: str) -> Question[Name, Sequence[Any] | None]:
+    """Ask for a type and a member, where anything of that type is on record about the member."""
+    return Question(_any, None)
 
 
 class Resources:
@@ -170,13 +174,16 @@ class Resources:
         session.add(_RENEW, [{**values, "version": version}])
         answers.tell(_NUMBER, name, (*name, version))
         answers.forget(_CURRENT, [name])
-        answers.forget(_ANY, [one for one in answers.named(_ANY) if one[0] == name[0]])
+        answers.forget_all(_has(name[0]))
         return version
 
-    def expect(self, names: Iterable[Name], *, asked: Iterable[Name] = ()) -> None:
-        """Say ahead of a turn what it will put, and of which members it will ask what they have."""
+    def expect(self, names: Iterable[Name]) -> None:
+        """Say ahead of a turn what it will put."""
         self._session.answers.expect(_NUMBER, names)
-        self._session.answers.expect(_ANY, asked)
+
+    def expect_of_member(self, type: str, members: Iterable[str]) -> None:
+        """Say ahead of a turn that it will ask whether members have anything of a type."""
+        self._session.answers.expect(_has(type), [(type, member) for member in members])
 
     def _spoil(self, type: str, id: str, member: str | None) -> None:
         """Let nobody remember what is about to change: the record, and whose consents they are."""
@@ -249,7 +256,9 @@ class Resources:
 
     def has_of_member(self, type: str, members: Iterable[str]) -> bool:
         """Tell whether any resource of a type about a member is on record."""
-        return any(self._session.answers.to(_ANY, [(type, member) for member in members]).values())
+        return any(
+            self._session.answers.to(_has(type), [(type, member) for member in members]).values()
+        )
 
     def consents(self, members: Iterable[str]) -> list[ResourceRow]:
         """Return the Consents of a member as they stand now: the registry."""
