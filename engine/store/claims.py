@@ -7,8 +7,6 @@ once in a turn and not for each delivery.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
 
 from engine.clock import after
 from engine.store.audits import Audits
@@ -33,6 +31,8 @@ from engine.store.session import Session
 
 PAGE = 64
 """Values that one statement names at most."""
+
+_NOBODY = {"by": None, "until": None}
 
 Fits = Callable[[DeliveryRow], bool]
 """Tell whether a delivery that is due may be claimed now, as it would be once claimed."""
@@ -70,12 +70,9 @@ class Claims(DeliveryRecords):
         for destination in self._due(tuple(concurrency)):
             room = limit - len(claimed)
             if room > 0 and self._session.try_lock(f"claim {destination}"):
-                found = self._first(destination, room, concurrency[destination])
-                claimed += [
-                    taken
-                    for row in found
-                    if fits(taken := _claimed(row, worker=worker, lease_until=until))
-                ]
+                most = concurrency[destination]
+                found = self._first(destination, room, most, {"by": worker, "until": until})
+                claimed += filter(fits, found)
         claimed.sort(key=lambda row: row.id)
         for page in batched([row.id for row in claimed], PAGE):
             statement, which = TAKE.of(page)
@@ -102,14 +99,17 @@ class Claims(DeliveryRecords):
             if ready is not None and ready <= now and not blocked
         ]
 
-    def _first(self, destination: str, room: int, most: int) -> list[DeliveryRow]:
-        """Return what is due longest, locked until the transaction ends."""
+    def _first(
+        self, destination: str, room: int, most: int, lease: Mapping[str, str]
+    ) -> list[DeliveryRow]:
+        """Return what is due longest as it is once claimed, locked until the transaction ends."""
         values = {"destination": destination, "now": self._session.now}
         taken: int = self._session.run(LEASED, values).scalar_one()
         count = min(room, most - taken)
         if count <= 0:
             return []
-        return [self._delivery(row) for row in self._session.run(DUE, {**values, "count": count})]
+        rows = self._session.run(DUE, {**values, **lease, "count": count})
+        return [self._delivery(row) for row in rows]
 
     def next_in_line(
         self, limit: int, rooms: Mapping[str, int], leaving: Sequence[tuple[str, str]] = ()
@@ -125,10 +125,12 @@ class Claims(DeliveryRecords):
             count = min(limit - len(found), rooms[destination])
             if count > 0:
                 values = {"destination": destination, "now": now, "count": count}
-                found += [self._delivery(row) for row in self._session.run(NEXT_IN_LINE, values)]
+                rows = self._session.run(NEXT_IN_LINE, values | _NOBODY)
+                found += [self._delivery(row) for row in rows]
         for lines in batched(dict.fromkeys(leaving[: limit - len(found)]), PAGE):
-            found += [self._delivery(row) for row in self._session.run(*BEHIND.of(lines))]
-        return [_claimed(row) for row in found]
+            statement, which = BEHIND.of(lines)
+            found += [self._delivery(row) for row in self._session.run(statement, which | _NOBODY)]
+        return found
 
     def extend(self, id: str, fence: int, lease: float) -> bool:
         """Let a lease last `lease` seconds from now; False where it was lost to another."""
@@ -194,7 +196,3 @@ class Claims(DeliveryRecords):
         self._audit.append(
             f"delivery.{state}", body, message=message, unit=unit, delivery=id, actor=actor
         )
-
-
-def _claimed(row: DeliveryRow, **more: Any) -> DeliveryRow:
-    return replace(row, state="leased", fence=row.fence + 1, attempts=row.attempts + 1, **more)

@@ -25,6 +25,15 @@ from engine.store.rows import DeliveryRow
 from engine.store.tables import STOPPED, delivery, lane, resource, unit
 
 ROW = tuple(delivery.c[name] for name in DeliveryRow.__dataclass_fields__)
+_CLAIMED: dict[str, ColumnElement[Any]] = {
+    "state": literal_column("'leased'"),
+    "fence": delivery.c.fence + 1,
+    "attempts": delivery.c.attempts + 1,
+    "worker": bindparam("by", type_=delivery.c.worker.type),
+    "lease_until": bindparam("until", type_=delivery.c.lease_until.type),
+}
+AS_CLAIMED = tuple(_CLAIMED.get(column.name, column) for column in ROW)
+"""A row as it is once claimed."""
 
 
 # Written out, not bound: only then does a partial index serve the query.
@@ -81,7 +90,7 @@ def _changing(place: int, change: tuple[tuple[str, str], int, int]) -> dict[str,
 
 def _due() -> Select[Any]:
     return (
-        select(*ROW)
+        select(*AS_CLAIMED)
         .where(
             delivery.c.destination == bindparam("destination"), delivery.c.ready <= bindparam("now")
         )
@@ -155,7 +164,7 @@ def _promote(_insert: Any, places: range) -> ClauseElement:
 
 def _behind(_insert: Any, places: range) -> ClauseElement:
     waits = delivery.c.state == "waiting"
-    return select(*ROW).where(delivery.c.id.in_([_first(n, waits) for n in places]))
+    return select(*AS_CLAIMED).where(delivery.c.id.in_([_first(n, waits) for n in places]))
 
 
 def _front(place: int) -> Select[Any]:
