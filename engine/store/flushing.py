@@ -50,6 +50,7 @@ class Flushing:
         self._waiting: list[Tell] = []
         self._failed: OSError | None = None
         self._closed = False
+        self._busy = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="carelane-flush", daemon=True)
         self._thread.start()
@@ -64,6 +65,11 @@ class Flushing:
             self._waiting.append(tell)
             self._changed.notify_all()
 
+    def settle(self) -> None:
+        """Wait until nothing waits for a flush: who leaves as the last takes the log along."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting and not self._busy)
+
     def close(self) -> None:
         """Flush what waits, tell, and stop."""
         with self._changed:
@@ -76,10 +82,14 @@ class Flushing:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._closed)
                 waiting, self._waiting = self._waiting, []
+                self._busy = bool(waiting)
                 self._changed.notify_all()
             if not waiting:
                 return
             error = self._flushed()
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
             for tell in waiting:
                 tell(error)
 

@@ -244,6 +244,8 @@ class Writer:
     def _disconnect(self) -> None:
         """Drop the connection: after an error nobody knows what state it is in."""
         connection, self._connection = self._connection, None
+        if connection is not None and self._flushing is not None:
+            self._flushing.settle()
         if connection is not None:
             with suppress(Exception):
                 connection.invalidate()

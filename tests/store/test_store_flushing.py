@@ -94,6 +94,27 @@ def test_closing_flushes_first(url: str) -> None:
     assert disk.flushes == 1
 
 
+def test_the_log_stays_until_it_is_flushed(tmp_path: Path) -> None:
+    """A store that closes lets go of the record only behind the flush: the last takes the log."""
+    path = tmp_path / "x.db"
+    closing = threading.Event()
+    writers: list[threading.Thread] = []
+
+    def flush() -> None:
+        assert closing.wait(30)
+        for writer in writers:
+            writer.join(0.2)  # it must not get there
+        log_of(str(path))()
+
+    store = Store.open(f"sqlite:///{path}", flush=flush)
+    future = store.write(lambda tx: (writers.append(threading.current_thread()), accept(tx)))
+    last = threading.Thread(target=store.close)
+    last.start()
+    closing.set()
+    last.join(30)
+    assert future.result(0)
+
+
 def test_the_log_is_what_is_flushed(tmp_path: Path) -> None:
     """The flush of a record is one of its write-ahead log, and fails where there is none."""
     flush = log_of(str(tmp_path / "x.db"))
