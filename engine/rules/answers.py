@@ -28,7 +28,7 @@ class Answers:
     same turns of time: no date of a consent, of a person's period or of coming of age lies between.
     """
 
-    def __init__(self, most: int = 10_000) -> None:
+    def __init__(self, most: int = 5_000) -> None:
         self._most = most
         self._held = 0
         self._kept: dict[tuple[Any, ...], list[_Kept]] = {}
