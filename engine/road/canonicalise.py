@@ -34,7 +34,8 @@ def canonicalise(unit: Unit, trip: Trip) -> Outcome:
         canonical = reunited(canonical, before, adapter.name)
     notes = (*unit.notes, *(problem.at(unit.where) for problem in result.diagnostics))
     member = member_of(canonical)
-    extended = unit.extended or result.may_extend()
+    written = result.changed(unit.source)
+    extended = unit.extended or (written != frozenset() and result.may_extend())
     return Next(
         changed(
             unit,
@@ -42,7 +43,7 @@ def canonicalise(unit: Unit, trip: Trip) -> Outcome:
             member=member,
             mapping=adapter.label,
             notes=notes,
-            written=result.written if before is None else None,
+            written=written if before is None else None,
             extended=extended or before is not None,
         )
     )

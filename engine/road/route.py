@@ -85,7 +85,7 @@ def written(
     if stopped := stop(unit, result):
         return stopped if isinstance(stopped, Reject) else _untold(stopped, destination)
     resource = _named(result.resource or {}, unit, destination, trip, id)
-    changed = result.written if whole and unit.written is not None else None
+    changed = result.changed(told) if whole and unit.written is not None else None
     checked = check_draft(unit, resource, destination, trip, changed)
     if isinstance(checked, Reject):
         return checked

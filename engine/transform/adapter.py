@@ -25,7 +25,7 @@ from engine.transform.result import Result
 from engine.transform.runtime import Run
 from engine.transform.shape import misshapen
 from engine.transform.siblings import Seam
-from engine.transform.written import still_alike, written
+from engine.transform.written import written
 
 __all__ = ["Adapter", "Adapters", "Result", "Unresolved", "load_adapters"]
 
@@ -62,10 +62,6 @@ class Adapter:
     def function(self, direction: Direction) -> Compiled:
         """Return the generated function of one direction."""
         return self._way(direction).function
-
-    def written(self, direction: Direction) -> frozenset[str] | None:
-        """Return what one direction may write of a resource, as `engine.transform.written` says."""
-        return self._way(direction).written
 
     def _way(self, direction: Direction) -> _Way:
         """Return one direction, compiled when first asked for and then kept."""
@@ -164,8 +160,6 @@ class Adapter:
                 raise
             return Result(None, tuple(problems))
         known = way.written if run.kept and "contained" not in resource else None
-        if known and still_alike(resource, made, known):
-            known = frozenset()
         if not run.diagnostics:
             return Result(made, (), written=known)
         return _result(made, run, known)

@@ -17,8 +17,7 @@ class Result:
 
     `resource` is None where a diagnostic is an error or a reference is unresolved. It may share
     parts with the resource that was given: treat both as unchanging. `written` names the elements
-    that may differ from what was given, where references point left aside; it is empty where none
-    does, None where any may.
+    that may differ from what was given, where references point left aside; None where any may.
     """
 
     resource: Resource | None
@@ -26,16 +25,24 @@ class Result:
     unresolved: tuple[Unresolved, ...] = ()
     written: frozenset[str] | None = None
 
+    def changed(self, given: Resource) -> frozenset[str] | None:
+        """Return `written`, or nothing where all of it is, to the last digit, what was given."""
+        if not self.written or self.resource is None:
+            return self.written
+        alike = _text(self.resource, self.written) == _text(given, self.written)
+        return frozenset() if alike else self.written
+
     def may_extend(self) -> bool:
         """Tell whether the resource may hold extensions that the given one did not."""
         if self.written is None or self.resource is None:
             return True
-        if not self.written:
-            return False
-        own = [self.resource[name] for name in self.written if name in self.resource]
-        return has_extensions(dumps(own))
+        return has_extensions(_text(self.resource, self.written))
 
     @property
     def ok(self) -> bool:
         """Tell whether there is a resource, complete and with every reference known."""
         return self.resource is not None and not self.unresolved
+
+
+def _text(resource: Resource, names: frozenset[str]) -> bytes:
+    return dumps({name: resource[name] for name in names if name in resource})

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from engine.fhir.invariants import BY_TYPE
-from engine.fhir.json import dumps
 from engine.fhir.schema import schema
-from engine.message import Resource
 from engine.transform.mapping import Direction, other
 from engine.transform.plan import End, Plan, Step
 
@@ -43,15 +41,6 @@ def written(plan: Plan, direction: Direction) -> frozenset[str] | None:
     if any(name in bound or name not in elements or elements[name].choice for name in names):
         return None
     return frozenset(names)
-
-
-def still_alike(before: Resource, after: Resource, names: frozenset[str]) -> bool:
-    """Tell whether the named elements are, to the last digit, what they were."""
-    return _text(before, names) == _text(after, names)
-
-
-def _text(resource: Resource, names: frozenset[str]) -> bytes:
-    return dumps({name: resource[name] for name in names if name in resource})
 
 
 def _constants(plan: Plan, direction: Direction) -> Iterator[str]:
