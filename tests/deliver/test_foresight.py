@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rig import put
+from rig import Rig, permit, put
+from scripted import Scripted
 
 from engine.deliver.destination import Destination
 from engine.deliver.foresight import Foresight
@@ -176,3 +178,30 @@ def test_without_a_look_everything_is_judged_in_the_turn(store: Store) -> None:
     foresight = Foresight(judge, {"hub": 4}, 8)
     turned = store.write(desk.turn([], {"hub": 4}, foresight=foresight)).result()
     assert (len(turned.tasks), turned.left, foresight.asked) == (1, 0, 1)
+
+
+def test_what_turns_up_between_look_and_turn_is_delivered_promptly(tmp_path: Path) -> None:
+    """The next turn follows at once: no time passes, and the judge is asked ahead of it again."""
+    ahead: list[tuple[str, bool]] = []
+    late: list[str] = []
+
+    async def run() -> None:
+        async with Rig(tmp_path) as rig, Scripted() as server:
+            other = Store.open(f"sqlite:///{tmp_path / 'record.db'}", clock=rig.clock)
+
+            def noting(tx: Transaction, delivery: Delivery) -> Permit | Withhold:
+                looking = tx.connection.exec_driver_sql("PRAGMA query_only").scalar_one() == 1
+                ahead.append((delivery.member, looking))
+                if not late:
+                    late.append("m2")
+                    other.write(lambda tx: put(tx, "message-2", "hub", "m2")).result(30)
+                return permit(tx, delivery)
+
+            with other:
+                rig.enqueue("hub", "m1")
+                rig.start(rig.destination("hub", server.url), judge=noting)
+                await rig.until_true(lambda: not rig.store.read(lambda tx: tx.deliveries.depth()))
+            assert len(server.received) == 2
+
+    asyncio.run(run())
+    assert ahead == [("m1", True), ("m2", True)]
