@@ -19,6 +19,9 @@ from engine.rules.decision import Decision
 from engine.rules.request import asked_about, read_for
 from engine.rules.told import Told
 
+_MOST_BESIDE = 8
+"""How many answers are kept to one question, whose contents or moments differ: each is tried."""
+
 
 class Answers:
     """Keep answers for the messages to come: who tells whom, and what for, is asked many times.
@@ -74,8 +77,12 @@ class Answers:
         if self._held >= self._most:
             self._kept.clear()
             self._held = 0
-        self._held += 1
-        self._kept.setdefault(name, []).append(kept)
+        beside = self._kept.setdefault(name, [])
+        if len(beside) >= _MOST_BESIDE:
+            del beside[0]
+        else:
+            self._held += 1
+        beside.append(kept)
 
 
 def _is_clear(decision: Decision) -> bool:

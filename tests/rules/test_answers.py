@@ -16,6 +16,7 @@ from engine.rules.consent.policy import Policy
 from engine.rules.consent.question import instant
 from engine.rules.decision import Decision
 from engine.rules.request import asked_about, read_for
+from engine.rules.security_label import INLINE_LABEL
 from engine.rules.sensitivity import read_table
 from engine.rules.told import Told, told_by
 
@@ -248,6 +249,20 @@ def test_answers_are_kept_within_bounds() -> None:
     for number in range(10):
         registry.asked(message(sender={"reference": f"Organization/{number}"}))
     assert not again(first, registry.asked(message()))
+
+
+def test_few_answers_are_kept_to_one_question() -> None:
+    """Where every message has content of its own that a consent asks about, the oldest goes."""
+    registry = Registry()
+    registry.answers = Answers()
+    labels = [{"url": INLINE_LABEL, "valueCoding": {"system": "urn:x", "code": "0"}}]
+    first = registry.asked(message(payload=[{"contentString": "words", "extension": labels}]))
+    assert again(first, registry.asked(message(payload=[{"extension": labels}])))
+    for number in range(1, 9):
+        other = copy.deepcopy(labels)
+        other[0]["valueCoding"] = {"system": "urn:x", "code": str(number)}
+        registry.asked(message(payload=[{"contentString": "words", "extension": other}]))
+    assert not again(first, registry.asked(message(payload=[{"extension": labels}])))
 
 
 @settings(max_examples=500)
