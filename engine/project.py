@@ -172,6 +172,12 @@ class Project:
             for _, inner in inner_resources(resource, "")
         )
 
+    def may_guard(self, type_name: str, body: bytes) -> bool:
+        """Tell by the JSON of a resource whether it may be guarded; reading it is not worth it."""
+        if type_name in _ALWAYS or type_name in _WRAPPERS:
+            return True
+        return type_name in self.config.rules.consent.applies_to or b'"contained"' in body
+
     def _guards(self, resource: Resource) -> bool:
         type_name = resource["resourceType"]
         if type_name in _ALWAYS:

@@ -63,6 +63,8 @@ class Sending:
         row = tx.resources.version(delivery.type, envelope["entity"], envelope["version"])
         if row is None:
             return Withhold("record-missing")
+        if not self.project.may_guard(delivery.type, row.body):
+            return Permit()
         canonical: Resource = renamed(tx, loads(row.body))
         if not self.project.guarded(canonical):
             return Permit()

@@ -284,3 +284,11 @@ def test_reaffirming_never_differs_from_deciding(
         assert reasons(standing) == reasons(afresh)
         assert afresh.body is not None
         assert loads(delivery.body) == loads(afresh.body)
+
+
+def test_what_may_be_guarded_is_told_without_reading(place: Town) -> None:
+    """Only what certainly is not guarded goes without being read: not what contains something."""
+    project, plan = place.project, b'{"resourceType":"CarePlan"}'
+    assert not project.may_guard("CarePlan", plan)
+    assert project.may_guard("CarePlan", b'{"resourceType":"CarePlan","contained":[]}')
+    assert project.may_guard("Communication", b"{}")
