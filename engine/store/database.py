@@ -20,6 +20,9 @@ from sqlalchemy.sql.visitors import iterate
 from engine.errors import StoreError
 
 BUSY_SECONDS = 30
+CHECKPOINT_PAGES = 8000
+"""How long SQLite's log grows, in pages of 4 kB, before what it holds goes into the file."""
+
 _RETRIED = frozenset({"40001", "40P01"})
 """PostgreSQL: serialization failure and deadlock, cured by doing it again."""
 
@@ -197,6 +200,7 @@ def _sqlite(url: URL, mode: Mode) -> Engine:
     def _prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
         cursor = connection.cursor()
+        cursor.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute("PRAGMA cache_size=-32000")
