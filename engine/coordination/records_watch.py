@@ -50,7 +50,10 @@ _PEOPLE = frozenset({"Patient", "RelatedPerson"})
 
 def concerns(tx: Transaction, project: Project, canonical: Resource) -> bool:
     """Tell whether a resource may be a request, or answer one that the member has on record."""
-    type_name, member = canonical["resourceType"], member_of(canonical)
+    return _may_concern(tx, canonical["resourceType"], member_of(canonical))
+
+
+def _may_concern(tx: Transaction, type_name: str, member: str | None) -> bool:
     if type_name in ("Task", "CommunicationRequest"):
         return True
     if type_name not in ANSWERING or member is None:
@@ -68,8 +71,10 @@ def expect(tx: Transaction, canonical: Resource) -> None:
 def follow_records(tx: Transaction, project: Project, happening: Happening) -> None:
     """Track requests that came, move those that were answered, and ask where a person asked us."""
     for unit in happening.units:
+        if unit.member is None or not _may_concern(tx, unit.type, unit.member):
+            continue
         resource = _resource(tx, unit)
-        if resource is None or unit.member is None:
+        if resource is None:
             continue
         if is_request(resource):
             _task_came(tx, project, happening, unit, resource)
