@@ -14,7 +14,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy.engine import Connection, Engine
@@ -115,8 +114,6 @@ class Writer:
             self._closed = True
         self._queue.put(None)
         self._thread.join()
-        if self._flushing is not None:
-            self._flushing.close()
 
     def _work(self) -> None:
         while True:
@@ -173,17 +170,15 @@ class Writer:
             error, work = self._commit(jobs, self._memory if number < _TRUSTING else None)
             if error is None:
                 self._committed(work)
-                if self._flushing is None:
-                    self._answer(jobs)
-                else:
-                    self._flushing.behind(partial(self._answer, jobs))
+                self._answer(jobs)
                 return None
             if not (isinstance(error, _Overtaken) or may_repeat(error)):
                 break
         return error
 
-    def _answer(self, jobs: list[_Job], failure: OSError | None = None) -> None:
+    def _answer(self, jobs: list[_Job]) -> None:
         """Tell all of a commit that it is durable, or that nobody knows."""
+        failure = self._flushing.failure() if self._flushing is not None else None
         self._checkpoint("before-answer")
         for job in jobs:
             if failure is None:
@@ -244,8 +239,6 @@ class Writer:
     def _disconnect(self) -> None:
         """Drop the connection: after an error nobody knows what state it is in."""
         connection, self._connection = self._connection, None
-        if connection is not None and self._flushing is not None:
-            self._flushing.settle()
         if connection is not None:
             with suppress(Exception):
                 connection.invalidate()
