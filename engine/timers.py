@@ -19,7 +19,7 @@ Handler = Callable[[Transaction, TimerRow], None]
 ATTEMPTS = 8
 FIRST_WAIT = 2.0
 LONGEST_REST = 30.0
-BREATH = 0.2
+BREATH = 0.05
 """Seconds between two turns at least: under load there is news after every commit."""
 
 SHARED_REST = 0.2

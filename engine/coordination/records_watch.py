@@ -32,6 +32,7 @@ from engine.coordination.records_tasks import (
     end_of,
     is_request,
     outputs_of,
+    stage_of,
     with_status,
     without_status,
 )
@@ -98,9 +99,12 @@ def _task_came(
 ) -> None:
     found = request(tx, project, task["id"])
     current = tx.resources.get("Task", task["id"])
-    if found is None or current is None or current.version != unit.version:
+    if found is None or current is None:
         return
     system = happening.message.system
+    if current.version != unit.version:
+        _overtaken(tx, project, found, system, task)
+        return
     body = {"task": f"Task/{task['id']}", "status": task["status"], "stage": found.stage}
     if system not in (found.asker, found.asked):
         tx.audit.append("records.stranger", body, message=unit.message_id, actor=system)
@@ -119,6 +123,14 @@ def _task_came(
     if found.stage == "answered" and found.member is not None:
         notify(tx, project, found.member, "records-released", f"Task/{task['id']}")
     tx.audit.append(f"records.{found.stage}", body, message=unit.message_id, actor=system)
+
+
+def _overtaken(
+    tx: Transaction, project: Project, found: Tracked, system: str, task: Resource
+) -> None:
+    """Tell of an answer although the request has moved on before anybody looked at it."""
+    if system == found.asked and stage_of(task) == "answered" and found.member is not None:
+        notify(tx, project, found.member, "records-released", f"Task/{task['id']}")
 
 
 def _follows(tx: Transaction, unit: UnitRow, task: Resource) -> bool:

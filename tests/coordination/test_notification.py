@@ -16,12 +16,14 @@ from happenings import (
     notices,
     plan,
     put,
+    records_asked,
     words,
 )
 from happenings import THROUGH_PORTAL as SETTINGS
-from valley import Valley, introduction, valley
+from valley import Valley, introduction, own_id, valley
 
 from engine.coordination.notification_templates import load_templates
+from engine.samples.guide import REVIEWED
 
 ADULT = {"birthDate": "1980-03-01"}
 
@@ -52,6 +54,24 @@ def test_a_revoked_release_ends_notices(place: Valley) -> None:
     new_plan(place)
     assert notices(place) == []
     assert "notice.refused" in place.kinds("notice.")
+
+
+def test_records_reviewed_at_once_are_told_of(place: Valley) -> None:
+    """An answer is told of although its review came before anybody looked at the answer."""
+    begin(place)
+    records_asked(place)
+    asked = next(one.resource for one in place.deliver(100) if one.system == "mercy")
+    place.wait(2)
+    place.deliver(100)
+    for system, change in (
+        ("mercy", {"status": "completed"}),
+        ("hub", {"businessStatus": REVIEWED}),
+    ):
+        told = place.send(system, "PUT", f"/fhir/{own_id(asked)}", {**asked, **change})
+        assert told.status_code in (200, 201), told.text
+        asked = next((one.resource for one in place.deliver(100) if one.system == "hub"), asked)
+    (notice,) = notices(place)
+    assert "sent the records" in words(notice)
 
 
 def test_an_adult_hears_in_their_own_language(place: Valley) -> None:
