@@ -14,9 +14,16 @@ import os
 from collections.abc import Callable
 
 Flush = Callable[[], None]
-"""Makes durable what was committed by now; raises OSError where the disk does not confirm it."""
+"""Makes durable what was committed by now; raises FlushError where the disk failed at that.
+
+Any other OSError, such as too many open files, says nothing of the disk.
+"""
 
 _flush_data: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
+
+
+class FlushError(OSError):
+    """Say that the disk did not confirm a flush."""
 
 
 def log_of(path: str) -> Flush:
@@ -26,6 +33,8 @@ def log_of(path: str) -> Flush:
         log = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC)
         try:
             _flush_data(log)
+        except OSError as error:
+            raise FlushError(*error.args) from error
         finally:
             os.close(log)
 
@@ -48,6 +57,8 @@ class Flushing:
         if self._failed is None:
             try:
                 self._flush()
-            except OSError as error:
+            except FlushError as error:
                 self._failed = error
+            except OSError as error:
+                return error
         return self._failed

@@ -10,7 +10,7 @@ from desk import accept
 
 from engine.errors import StoreError
 from engine.store import Store
-from engine.store.flushing import log_of
+from engine.store.flushing import FlushError, log_of
 
 
 class Disk:
@@ -21,13 +21,14 @@ class Disk:
         self.begun = threading.Event()
         self.let_go = threading.Event()
         self.broken = False
+        self.failure: OSError = FlushError(5, "Input/output error")
 
     def flush(self) -> None:
         self.begun.set()
         assert self.let_go.wait(30)
         self.flushes += 1
         if self.broken:
-            raise OSError(5, "Input/output error")
+            raise self.failure
 
 
 @pytest.fixture
@@ -72,6 +73,18 @@ def test_a_failed_flush_is_told_and_not_forgotten(url: str) -> None:
         with pytest.raises(StoreError, match="may be kept or lost"):
             store.write(accept).result(30)
     with Store.open(url, flush=disk.flush) as store:
+        assert store.write(accept).result(30)
+
+
+def test_a_log_that_could_not_be_opened_is_tried_again(url: str) -> None:
+    """Too many open files tell nothing of the disk: that write is not acknowledged, the next is."""
+    disk = Disk()
+    disk.broken, disk.failure = True, OSError(24, "Too many open files")
+    disk.let_go.set()
+    with Store.open(url, flush=disk.flush) as store:
+        with pytest.raises(StoreError, match="may be kept or lost"):
+            store.write(accept).result(30)
+        disk.broken = False
         assert store.write(accept).result(30)
 
 
