@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from engine.ahead import Looking
 from engine.clock import Clock, SystemClock
 from engine.errors import StoreError
+from engine.store.company import PATIENCE, Patience
 from engine.store.database import connect, parse_url, use_wal
 from engine.store.flushing import Flush, Flushing, log_of
 from engine.store.ids import Ids
@@ -46,6 +47,7 @@ class Store:
         vault: Vault = PLAIN,
         turnstile: Turnstile | None = None,
         flush: Flush | None = None,
+        patience: Patience = PATIENCE,
     ) -> None:
         self.clock = clock
         self.signal = signal
@@ -64,6 +66,7 @@ class Store:
             turn=turnstile.turn if turnstile is not None else at_once,
             looking=reading if turnstile is not None else None,
             flushing=Flushing(flush) if flush is not None else None,
+            patience=patience,
         )
         self._turnstile = turnstile
         self._vault = vault
@@ -79,13 +82,14 @@ class Store:
         checkpoint: Checkpoint = lambda name: None,
         vault: Vault = PLAIN,
         flush: Flush | None = None,
+        patience: Patience = PATIENCE,
     ) -> Store:
         """Open the record at `sqlite:///path` or `postgresql://...`; bring its schema up to date.
 
         `capacity` bounds the writes that may wait, `batch` how many share a commit; `checkpoint`
         is told when a commit begins and ends (for tests that crash there), `vault` seals payloads,
-        `flush` makes the log of a SQLite file durable (for tests of a disk that fails).
-        Raises StoreError.
+        `flush` makes the log of a SQLite file durable (for tests of a disk that fails), `patience`
+        is how long a commit waits for company. Raises StoreError.
         """
         address = parse_url(url)
         try:
@@ -115,6 +119,7 @@ class Store:
             vault=vault,
             turnstile=turnstile,
             flush=(flush or log_of(str(address.database))) if logged else None,
+            patience=patience,
         )
 
     def write(self, run: Callable[[Transaction], T], ahead: Looking | None = None) -> Future[T]:

@@ -2,8 +2,9 @@
 
 Whoever calls `submit` waits in a bounded queue. The writer thread takes all that wait, runs them
 in one transaction, commits once and only then tells them. While one commit reaches the disk the
-next batch gathers, so the more callers there are, the more each commit carries. Where one of them
-raises, all is taken back and each runs again by itself: errors are rare, commits are not.
+next batch gathers, so the more callers there are, the more each commit carries; whom it waits for
+besides, `engine.store.company` says. Where one of them raises, all is taken back and each runs
+again by itself: errors are rare, commits are not.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from engine.ahead import Looking
 from engine.clock import Clock
 from engine.errors import StoreBusy, StoreError
+from engine.store.company import PATIENCE, Company, Patience
 from engine.store.database import breaks_transaction, flush_later, may_repeat
 from engine.store.flushing import Flushing
 from engine.store.ids import Ids
@@ -70,6 +72,7 @@ class Writer:
         turn: Turns = at_once,
         looking: Engine | None = None,
         flushing: Flushing | None = None,
+        patience: Patience = PATIENCE,
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -82,6 +85,7 @@ class Writer:
         self._looking = looking
         self._flushing = flushing
         self._memory = Memory()
+        self._company = Company(patience, clock.monotonic)
         self._queue: queue.Queue[_Job | None] = queue.Queue(capacity)
         self._connection: Connection | None = None
         self._closing = threading.Lock()
@@ -132,12 +136,13 @@ class Writer:
             if found.future.set_running_or_notify_cancel():
                 jobs.append(found)
             if len(jobs) >= self._batch:
-                return jobs, False
+                break
             try:
-                found = self._queue.get_nowait()
+                found = self._company.next(self._queue, len(jobs))
             except queue.Empty:
-                return jobs, False
-        return jobs, True
+                break
+        self._company.left(len(jobs))
+        return jobs, found is None
 
     def _look_ahead(self, jobs: list[_Job]) -> None:
         """Work out, before it is our turn, what jobs can work out from a snapshot."""
