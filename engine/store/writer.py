@@ -9,7 +9,6 @@ again by itself: errors are rare, commits are not.
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -22,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from engine.ahead import Looking
 from engine.clock import Clock
-from engine.errors import StoreBusy, StoreError
+from engine.errors import StoreError
 from engine.store.company import PATIENCE, Company, Patience
 from engine.store.database import breaks_transaction, flush_later, may_repeat
 from engine.store.flushing import Flushing
@@ -78,71 +77,40 @@ class Writer:
         self._clock = clock
         self._ids = ids
         self._committed = committed
-        self._batch = batch
         self._checkpoint = checkpoint
         self._vault = vault
         self._turn = turn
         self._looking = looking
         self._flushing = flushing
         self._memory = Memory()
-        self._company = Company(patience, clock.monotonic)
-        self._queue: queue.Queue[_Job | None] = queue.Queue(capacity)
+        self._company: Company[_Job] = Company(capacity, batch, patience, clock.monotonic)
         self._connection: Connection | None = None
-        self._closing = threading.Lock()
-        self._closed = False
         self._thread = threading.Thread(target=self._work, name="carelane-writer", daemon=True)
         self._thread.start()
 
     def submit(self, run: Callable[[Transaction], T], ahead: Looking | None = None) -> Future[T]:
         """Queue a write; StoreBusy where the queue is full, StoreError where it is closed."""
         job = _Job(run, ahead)
-        with self._closing:
-            if self._closed:
-                raise StoreError("the store is closed")
-            try:
-                self._queue.put_nowait(job)
-            except queue.Full:
-                raise StoreBusy(retry_after=1.0) from None
+        self._company.join(job)
         return job.future
 
     @property
     def waiting(self) -> int:
         """Return how many writes wait now."""
-        return self._queue.qsize()
+        return len(self._company)
 
     def close(self) -> None:
         """Finish what was queued, then stop."""
-        with self._closing:
-            if self._closed:
-                return
-            self._closed = True
-        self._queue.put(None)
+        self._company.close()
         self._thread.join()
 
     def _work(self) -> None:
-        while True:
-            jobs, last = self._gather()
+        while came := self._company.leave():
+            jobs = [job for job in came if job.future.set_running_or_notify_cancel()]
             if jobs:
                 self._look_ahead(jobs)
                 self._serve(jobs)
-            if last:
-                self._disconnect()
-                return
-
-    def _gather(self) -> tuple[list[_Job], bool]:
-        jobs: list[_Job] = []
-        found = self._queue.get()
-        while found is not None:
-            if found.future.set_running_or_notify_cancel():
-                jobs.append(found)
-            if len(jobs) >= self._batch:
-                break
-            try:
-                found = self._company.next(self._queue, len(jobs))
-            except queue.Empty:
-                break
-        self._company.left(len(jobs))
-        return jobs, found is None
+        self._disconnect()
 
     def _look_ahead(self, jobs: list[_Job]) -> None:
         """Work out, before it is our turn, what jobs can work out from a snapshot."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Callable
 
+import pytest
 from desk import accept
 
+from engine.errors import StoreBusy, StoreError
 from engine.store import Store, Transaction
 from engine.store.company import Company, Patience
 from engine.testing import ManualClock
@@ -16,89 +16,101 @@ LONG = Patience(next=30.0, whole=60.0)
 SHORT = Patience(next=0.001, whole=0.002)
 
 
-def gathered(company: Company, waiting: queue.Queue[int]) -> list[int]:
-    """Return who shares the next commit."""
-    found = [waiting.get(timeout=30)]
-    while True:
-        try:
-            found.append(company.next(waiting, len(found)))
-        except queue.Empty:
-            company.left(len(found))
-            return found
+def company_of(clock: ManualClock, patience: Patience, *waiting: int) -> Company[int]:
+    """Return a company in which some wait already."""
+    company: Company[int] = Company(1000, 200, patience, clock.monotonic)
+    for one in waiting:
+        company.join(one)
+    return company
 
 
-class Scripted(queue.Queue[int]):
-    """Hold what waits, then give what a script gives for a wait of so many seconds, if anything."""
-
-    def __init__(self, waiting: queue.Queue[int], script: Callable[[float], int | None]) -> None:
-        super().__init__()
-        self._waiting = waiting
-        self._script = script
-
-    def get(self, block: bool = True, timeout: float | None = None) -> int:
-        try:
-            return self._waiting.get_nowait()
-        except queue.Empty:
-            found = self._script(timeout) if block and timeout is not None else None
-            if found is None:
-                raise
-            return found
+def joined(company: Company[int], *waiting: int) -> list[int]:
+    """Let some wait, and return who leaves."""
+    for one in waiting:
+        company.join(one)
+    return company.leave()
 
 
-def queued(*numbers: int) -> queue.Queue[int]:
-    waiting: queue.Queue[int] = queue.Queue()
-    for number in numbers:
-        waiting.put(number)
-    return waiting
-
-
-def test_all_that_wait_share_a_commit() -> None:
-    """Whoever is there already is taken, without a limit of company."""
-    assert gathered(Company(LONG, ManualClock().monotonic), queued(1, 2, 3)) == [1, 2, 3]
+def test_all_that_wait_leave_together() -> None:
+    """Whoever is there already is taken, in order of arrival, up to the most."""
+    company = company_of(ManualClock(), LONG, *range(250))
+    assert company.leave() == [*range(200)]
+    assert company_of(ManualClock(), LONG, 1, 2, 3).leave() == [1, 2, 3]
 
 
 def test_who_is_alone_waits_for_nobody() -> None:
-    """A first commit, and one after two lonely ones, leaves at once."""
-    company = Company(LONG, ManualClock().monotonic)
-    for number in range(3):
-        assert gathered(company, queued(number)) == [number]
+    """The first, and whoever was alone twice, leaves at once."""
+    company = company_of(ManualClock(), LONG)
+    assert [joined(company, number) for number in range(3)] == [[0], [1], [2]]
 
 
 def test_nobody_is_waited_for_once_all_have_come() -> None:
     """As many as last time are enough: the wait of half a minute is not begun."""
-    company = Company(LONG, ManualClock().monotonic)
-    gathered(company, queued(1, 2))
-    assert gathered(company, queued(3, 4)) == [3, 4]
+    company = company_of(ManualClock(), LONG, 1, 2)
+    company.leave()
+    assert joined(company, 3, 4) == [3, 4]
 
 
-def test_fuller_of_two_commits_counts() -> None:
-    """One small commit between two full ones does not end the waiting; two do."""
-    company = Company(SHORT, ManualClock().monotonic)
-    waits: list[float] = []
+class Scripted(Company[int]):
+    """Is joined by one more whenever it has waited two seconds for somebody, as often as told."""
 
-    def nobody(timeout: float) -> None:
-        waits.append(timeout)
+    def __init__(self, more: int, patience: Patience) -> None:
+        self.clock = ManualClock()
+        self.more = more
+        super().__init__(1000, 200, patience, self.clock.monotonic)
 
-    gathered(company, queued(1, 2))
-    assert gathered(company, Scripted(queued(3), nobody)) == [3]
-    assert gathered(company, Scripted(queued(4), nobody)) == [4]
-    assert len(waits) == 2
-    assert gathered(company, Scripted(queued(5), nobody)) == [5]
-    assert len(waits) == 2
+    def _wait(self, wanted: int, seconds: float | None) -> None:
+        if seconds is not None:
+            self.clock.advance(min(2.0, seconds))
+            if self.more:
+                self.more -= 1
+                self._waiting.append(0)
+
+
+def test_fuller_of_two_companies_counts() -> None:
+    """One small company between two full ones does not end the waiting; two do."""
+    company = Scripted(0, LONG)
+    joined(company, 1, 2)
+    waits = []
+    for number in range(4):
+        assert joined(company, number) == [number]
+        waits.append(company.clock.monotonic())
+    assert waits == [2.0, 4.0, 4.0, 4.0]
+
+
+def test_waiting_ends_when_nobody_comes() -> None:
+    """Who comes while others are awaited prolongs the wait; the first pause ends it."""
+    company = Scripted(3, LONG)
+    joined(company, *range(100))
+    assert joined(company, 1) == [1, 0, 0, 0]
+    assert company.clock.monotonic() == 8.0
 
 
 def test_waiting_ends_in_all() -> None:
-    """A trickle that always just makes it does not keep a commit back beyond the whole time."""
-    clock = ManualClock()
-    company = Company(Patience(next=3.0, whole=10.0), clock.monotonic)
-    gathered(company, queued(*range(100)))
+    """A trickle that always just makes it does not keep anybody back beyond the whole time."""
+    company = Scripted(1000, Patience(next=3.0, whole=10.0))
+    joined(company, *range(100))
+    assert len(joined(company, 1)) == 6
+    assert company.clock.monotonic() == 10.0
 
-    def trickle(timeout: float) -> int | None:
-        clock.advance(min(2.0, timeout))
-        return 1
 
-    assert len(gathered(company, Scripted(queued(0), trickle))) == 6
-    assert clock.monotonic() == 10.0
+def test_full_company_says_busy() -> None:
+    """Beyond the capacity nobody joins, and who is there stays."""
+    company: Company[int] = Company(2, 10, LONG, ManualClock().monotonic)
+    company.join(1)
+    company.join(2)
+    with pytest.raises(StoreBusy):
+        company.join(3)
+    assert company.leave() == [1, 2]
+
+
+def test_closed_company_lets_nobody_join() -> None:
+    """Who waits still leaves, in companies of the usual size; then there is nobody."""
+    company = company_of(ManualClock(), LONG, *range(201))
+    company.close()
+    with pytest.raises(StoreError):
+        company.join(0)
+    assert [len(company.leave()) for _ in range(3)] == [200, 1, 0]
 
 
 def together(store: Store) -> None:
