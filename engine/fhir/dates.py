@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from engine.fhir.json import dumps, loads
+
 Interval = tuple[int, int]
 
 BEGINNING = -(2**62)
@@ -27,6 +29,7 @@ _SHAPE = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?"
     r"\s?([Zz]|[+-]\d\d:\d\d)?)?)?)?"
 )
+_STATED = re.compile(r'(?<!\\)"\d{4}[^"\\]*(?:\\.[^"\\]*)*"')
 
 
 @lru_cache(maxsize=64)
@@ -147,22 +150,25 @@ def moment(text: str, zone: str = "UTC") -> Interval | None:
     return found[0], found[0] + 1
 
 
+def dates_in(tree: Any) -> list[str]:
+    """Return every text in a tree of JSON that starts with a year, dates of any kind among them.
+
+    They are found in the text of the tree: much faster than looking at each of its parts.
+    """
+    found = _STATED.findall(dumps(tree).decode())
+    return [loads(one.encode()) if "\\" in one else one[1:-1] for one in found]
+
+
 def instants_in(tree: Any) -> Iterator[int]:
     """Yield where each time of day that stands anywhere in a tree of JSON begins and ends.
 
     Dates are left out: they turn at a midnight. A time without offset, which no FHIR date may be,
     turns nobody knows when: `BEGINNING` stands for it.
     """
-    if isinstance(tree, str):
-        found = _SHAPE.fullmatch(tree) if "T" in tree else None
-        if found is not None:
-            yield from (interval(tree) if found[8] else None) or ALWAYS
-    elif isinstance(tree, Mapping):
-        for value in tree.values():
-            yield from instants_in(value)
-    elif isinstance(tree, list):
-        for value in tree:
-            yield from instants_in(value)
+    for text in dates_in(tree):
+        found = _SHAPE.fullmatch(text)
+        if found is not None and found[4]:
+            yield from (interval(text) if found[8] else None) or ALWAYS
 
 
 def covers(outer: Interval, inner: Interval) -> bool:

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.fhir.dates import ALWAYS, birthday, covers, interval, moment, overlaps, period
+from engine.fhir.dates import (
+    ALWAYS,
+    BEGINNING,
+    birthday,
+    covers,
+    dates_in,
+    instants_in,
+    interval,
+    moment,
+    overlaps,
+    period,
+)
 
 SECOND = 1_000_000
 HOUR = 3600 * SECOND
@@ -114,3 +125,48 @@ def test_birthdays() -> None:
     assert birthday("2008", 18) == interval("2026")
     assert birthday("2008-02-29", 18) == interval("2026-02-28")
     assert birthday("unknown", 18) is None
+
+
+STATED = st.one_of(
+    st.sampled_from(
+        (
+            "2026",
+            "2026-05-01",
+            "2026-05-01T10:00:00Z",
+            "2026-05-01T10:00:00\tZ",
+            '2026 "or" 2027',
+            "\u0662\u0660\u0662\u0666",
+            'on "2026-05-01"',
+            "\\",
+        )
+    ),
+    st.text(max_size=8),
+    st.integers(1900, 2100),
+    st.none(),
+)
+TREES = st.recursive(
+    STATED, lambda inner: st.lists(inner) | st.dictionaries(st.text('abc"', max_size=3), inner)
+)
+
+
+def texts(tree: object) -> list[str]:
+    """Return every text in a tree, by looking at each of its parts."""
+    if isinstance(tree, str):
+        return [tree]
+    inner = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
+    return [text for one in inner for text in texts(one)]
+
+
+@given(TREES)
+def test_every_date_in_a_tree_is_found(tree: object) -> None:
+    """Wherever it stands, and whatever stands beside it: no date hides from its reader."""
+    assert sorted(dates_in(tree)) == sorted(
+        one for one in texts(tree) if one[:4].isdecimal() and len(one) > 3
+    )
+
+
+def test_only_times_of_day_are_instants() -> None:
+    """A date turns at a midnight; a time without offset turns nobody knows when."""
+    said = {"a": ["2026-05-01", {"b": "2026-05-01T10:00Z"}], "c": "from 2026-05-01T11:00Z"}
+    assert [*instants_in(said)] == [*(interval("2026-05-01T10:00Z") or ())]
+    assert BEGINNING in [*instants_in({"a": "2026-05-01T10:00"})]

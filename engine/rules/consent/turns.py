@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from engine.fhir.dates import BEGINNING, END, Interval, interval
+from engine.fhir.dates import BEGINNING, END, Interval, dates_in, interval
 
 
 def stretch(at: Interval, turns: Iterable[int]) -> Interval:
@@ -24,11 +24,5 @@ def stretch(at: Interval, turns: Iterable[int]) -> Interval:
 
 def turns_in(tree: Any, zone: str) -> Iterator[int]:
     """Yield where each date and each instant begins and ends that stands anywhere in a tree."""
-    if isinstance(tree, str):
-        yield from (interval(tree, zone) if tree[:4].isdecimal() else None) or ()
-    elif isinstance(tree, Mapping):
-        for value in tree.values():
-            yield from turns_in(value, zone)
-    elif isinstance(tree, list):
-        for value in tree:
-            yield from turns_in(value, zone)
+    for text in dates_in(tree):
+        yield from interval(text, zone) or ()
