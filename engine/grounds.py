@@ -10,6 +10,7 @@ the same reasons. Where anything differs, or nobody can tell, all is decided and
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from engine.clock import instant
@@ -63,25 +64,28 @@ def _until(at: str, turns: int) -> str:
     """
     now = (moment(at) or (0, 0))[0]
     quarter = (now // _SECOND // _QUARTER + 1) * _QUARTER * _SECOND
-    return instant((max(min(quarter, turns), 0) - 1) / _SECOND)
+    return _just_before(max(min(quarter, turns), 0))
+
+
+@lru_cache(maxsize=1024)
+def _just_before(time: int) -> str:
+    return instant((time - 1) / _SECOND)
 
 
 def _named(travelled: Travelled, unit: Unit, version: int | None) -> Named | None:
     facts = travelled.facts
     if facts is None or unit.canonical is None or unit.type in REMEMBERED or version is None:
         return None
-    brought = {f"{one.unit.type}/{one.unit.entity}" for one in travelled.outcomes}
     known = facts.links.known
     named: dict[str, list[int]] = {}
     for target in targets_of(unit.canonical):
         kind, _, id = target.partition("/")
-        if kind in REMEMBERED:
-            continue
-        if target in brought:
-            return None
-        resource = facts.content.get(target)
-        on_record = int(resource["meta"]["versionId"]) if resource is not None else 0
-        named[target] = [on_record, len(known.get(id, ()))]
+        if kind not in REMEMBERED:
+            resource = facts.content.get(target)
+            on_record = int(resource["meta"]["versionId"]) if resource is not None else 0
+            named[target] = [on_record, len(known.get(id, ()))]
+    if named and any(f"{one.unit.type}/{one.unit.entity}" in named for one in travelled.outcomes):
+        return None
     taught = {key for key, entity in travelled.links.items() if entity == unit.entity}
     links = taught.union(known.get(unit.entity, ()))
     named[f"{unit.type}/{unit.entity}"] = [version, len(links)]

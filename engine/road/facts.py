@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.changing import changed
-from engine.fhir.references import distinct, references_of
+from engine.fhir.references import literals_in
 from engine.message import Resource, Unit
 from engine.transform.crosswalk import Links, literal
 
@@ -129,8 +129,7 @@ def _unversioned(consent: Resource) -> Resource:
 
 def targets_of(resource: Resource) -> Iterator[str]:
     """Yield the canonical references `Type/id` of a canonical resource."""
-    for reference in distinct(references_of(resource)):
-        target = reference.get("reference")
-        found = literal(target) if isinstance(target, str) else None
+    for target in literals_in(resource):
+        found = literal(target)
         if found and found.base is None:
             yield found.local

@@ -12,6 +12,7 @@ from engine.fhir.references import (
     distinct,
     is_urn,
     iter_references,
+    literals_in,
     reference_type,
     references_of,
     split_conditional,
@@ -47,6 +48,22 @@ def test_references_are_found_without_their_paths_as_well(name: str) -> None:
     tree = loads(sample(name))
     found = [id(reference) for reference in references_of(tree)]
     assert found == [id(reference) for _, reference in iter_references(tree)]
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_literals_of_all_references_are_found_in_the_text(name: str) -> None:
+    """What the text of a sample tells is what its References say, each once, in their order."""
+    tree = loads(sample(name))
+    literals = [one["reference"] for _, one in iter_references(tree) if "reference" in one]
+    assert literals_in(tree) == list(dict.fromkeys(literals))
+
+
+@pytest.mark.parametrize("literal", ['a"b', "back\\slash", "Patient/1", "#", "日本", "a\nb"])
+def test_no_literal_hides_in_the_text(literal: str) -> None:
+    """Quotes and backslashes end no literal early, and words about a reference are none."""
+    words = f'"reference":"{literal}"'
+    tree = {"text": words, "a": [{"reference": literal, "display": words}], "b": words}
+    assert literals_in(tree) == [literal]
 
 
 def test_a_literal_counts_once_unless_an_identifier_stands_beside_it() -> None:
