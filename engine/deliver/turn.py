@@ -83,13 +83,15 @@ class Turned:
     """Hold what a turn gave: what to send, how many were claimed, when the next one is due.
 
     `at` is the instant of the claim, `renewed` names the deliveries whose lease goes on, `left` is
-    how many were due and left to the next turn, which judges them ahead.
+    how many were due and left to the next turn, which judges them ahead. `seen` counts the news
+    (`engine.deliver.ports.Signal`) that the turn knew of: what came before it, and its own.
     """
 
     tasks: list[Task] = field(default_factory=list)
     renewed: frozenset[str] = frozenset()
     claimed: int = 0
     left: int = 0
+    seen: int = 0
     at: str = ""
     next_due: str | None = None
 

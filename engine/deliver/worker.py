@@ -14,6 +14,7 @@ import structlog
 from engine.clock import Clock, after, seconds_between
 from engine.deliver.answer import Answer, read
 from engine.deliver.breaker import Breaker
+from engine.deliver.company import PATIENCE, Company, Patience
 from engine.deliver.destination import Destination, Destinations
 from engine.deliver.foresight import Foresight
 from engine.deliver.leases import Lease, Leases
@@ -58,13 +59,14 @@ class Settings:
 
     `lease`: seconds that a claim holds unless it is renewed, and so how long what a dead worker had
     claimed stays out of reach. `grace`: seconds that sends under way are given at shutdown.
-    `batch`: deliveries claimed in one turn.
+    `batch`: deliveries claimed in one turn; `patience`: how long results wait for each other.
     """
 
     name: str = "worker"
     lease: float = 10.0
     grace: float = 10.0
     batch: int = 64
+    patience: Patience = PATIENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +126,10 @@ class Worker:
         self._in_flight: Counter[str] = Counter()
         self._sends: set[asyncio.Task[None]] = set()
         self._results: list[Result] = []
+        self._company = Company(settings.patience)
         self._wake = asyncio.Event()
-        self._resting = asyncio.Event()
+        self._known = store.signal.seen
+        self._resting = False
         self._stopping = False
         caps = [destination.retry.cap for destination in destinations.values()]
         self._reach = max([lease, *caps])
@@ -152,6 +156,7 @@ class Worker:
             while not self._stopping:
                 self._wake.clear()
                 await self._rest(await self._cycle())
+                await self._gather()
             await self._wind_down()
         finally:
             for task in (listening, *self._sends):
@@ -159,18 +164,32 @@ class Worker:
             await self._transport.close()
 
     async def _listen(self) -> None:
-        seen = self._store.signal.seen
+        signal = self._store.signal
+        seen = self._known
         while True:
-            await self._store.signal.arrived(seen, HEARTBEAT)
-            seen = self._store.signal.seen
-            self._wake.set()
-            await self._resting.wait()
+            told = await signal.arrived(seen, HEARTBEAT)
+            seen = signal.seen
+            if not told or (self._resting and seen != self._known):
+                self._wake.set()
 
     async def _rest(self, seconds: float | None) -> None:
-        """Wait until woken, for `seconds` at most; only now is news of interest."""
-        self._resting.set()
-        await self._woken(seconds)
-        self._resting.clear()
+        """Wait until woken, for `seconds` at most, unless there is news that no turn knew of."""
+        if self._store.signal.seen == self._known:
+            self._resting = True
+            await self._woken(seconds)
+            self._resting = False
+
+    async def _gather(self) -> None:
+        """Wait a moment for results that are expected at once, so that one turn records them."""
+        while (wait := self._company_awaited()) > 0:
+            self._wake.clear()
+            await self._woken(wait)
+
+    def _company_awaited(self) -> float:
+        if self._stopping:
+            return 0.0
+        under_way, now = sum(self._in_flight.values()), self._clock.monotonic()
+        return self._company.wait(len(self._results), under_way, now)
 
     async def _woken(self, seconds: float | None) -> None:
         if seconds is None or self._wake.is_set():
@@ -185,10 +204,11 @@ class Worker:
 
     async def _cycle(self) -> float | None:
         """Do one turn where there is anything to do; return how long to rest after it."""
+        self._known = self._store.signal.seen
+        since = self._clock.monotonic()
         most = self._most()
         if not self._results and not most and not self._leases.waning():
-            return _least(self._until_reopening(), self._leases.until_waning())
-        since = self._clock.monotonic()
+            return _least(self._until_reopening(since), self._leases.until_waning())
         turned = await self._turn(most)
         if turned is None:
             return RECOVERY
@@ -198,7 +218,8 @@ class Worker:
         withheld = turned.claimed > len(turned.tasks)
         if turned.left or withheld or turned.claimed >= self._settings.batch:
             self._wake.set()  # what was withheld makes room, and a full batch promises more
-        return _least(self._until_due(turned), self._until_reopening(), self._leases.until_waning())
+        reopening, waning = self._until_reopening(since), self._leases.until_waning()
+        return _least(self._until_due(turned), reopening, waning)
 
     def _most(self) -> dict[str, int]:
         """Return how many leases each destination that has room may have at once."""
@@ -230,14 +251,20 @@ class Worker:
             return RECOVERY  # due, but others have all the leases that the destination allows
         return max(0.0, seconds_between(self._clock.now(), turned.next_due))
 
-    def _until_reopening(self) -> float | None:
+    def _until_reopening(self, since: float) -> float | None:
+        """Return the seconds until a breaker lets one through that did not at the instant `since`.
+
+        Where that came about meanwhile, during a turn, none.
+        """
         now = self._clock.monotonic()
-        waits = (b.until - now for b in self._breakers.values() if b.until is not None)
-        return min((wait for wait in waits if wait > 0), default=None)
+        ends = (breaker.until for breaker in self._breakers.values())
+        waits = (max(0.0, end - now) for end in ends if end is not None and end > since)
+        return min(waits, default=None)
 
     async def _turn(self, most: Mapping[str, int]) -> Turned | None:
         """Do one durable turn; None where it failed, and what it would have recorded is kept."""
         results, self._results = self._results, []
+        self._company.left(len(results))
         since, horizon = self._clock.monotonic(), self._horizon()
         waning = self._leases.waning(all=horizon is not None)
         try:
@@ -245,7 +272,7 @@ class Worker:
             foresight = self._foresight(most, results)
             turn = self._desk.turn(results, most, horizon, waning, foresight)
             turned = await self._write(turn, foresight if self._looks_ahead else None)
-            self._offset = offset
+            self._offset, self._known = offset, turned.seen
             if foresight is not None and (turned.claimed or turned.left):
                 self._looks_ahead = foresight.asked > 0
             for delivery in waning:
@@ -290,7 +317,16 @@ class Worker:
         return Foresight(self._desk.judge, rooms, self._settings.batch, leaving, self._brief)
 
     async def _write(self, work: Callable[[Any], Turned], ahead: Foresight | None = None) -> Turned:
-        return await asyncio.wrap_future(self._store.write(work, ahead))
+        """Do the work of a turn durably, and note of which news it knew."""
+        signal = self._store.signal
+
+        def knowing(transaction: Any) -> Turned:
+            seen = signal.seen
+            turned = work(transaction)
+            turned.seen = seen + transaction.work
+            return turned
+
+        return await asyncio.wrap_future(self._store.write(knowing, ahead))
 
     def _start(self, group: Sequence[Task], since: float, started: str) -> None:
         self._in_flight[group[0].delivery.destination] += len(group)

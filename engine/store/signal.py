@@ -41,10 +41,10 @@ class Signal:
         """Return how much news there was."""
         return self._seen
 
-    def notify(self) -> None:
-        """Wake everybody in this process."""
+    def notify(self, news: int = 1) -> None:
+        """Wake everybody in this process: there is so much news."""
         with self._condition:
-            self._seen += 1
+            self._seen += news
             self._condition.notify_all()
             listeners = list(self._listeners)
         for listener in listeners:

@@ -167,9 +167,9 @@ class Store:
     ) -> None:
         self.close()
 
-    def _committed(self, work: bool) -> None:
-        if work:
-            self.signal.notify()
+    def _committed(self, news: int) -> None:
+        if news:
+            self.signal.notify(news)
 
 
 def _said(error: BaseException) -> str:

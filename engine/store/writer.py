@@ -63,7 +63,7 @@ class Writer:
         clock: Clock,
         ids: Ids,
         *,
-        committed: Callable[[bool], None],
+        committed: Callable[[int], None],
         capacity: int,
         batch: int,
         checkpoint: Checkpoint,
@@ -140,9 +140,9 @@ class Writer:
     def _try(self, jobs: list[_Job]) -> Exception | None:
         """Commit and answer; return what kept it from happening."""
         for number in range(_REPEATS):
-            error, work = self._commit(jobs, self._memory if number < _TRUSTING else None)
+            error, news = self._commit(jobs, self._memory if number < _TRUSTING else None)
             if error is None:
-                self._committed(work)
+                self._committed(news)
                 self._answer(jobs)
                 return None
             if not (isinstance(error, _Overtaken) or may_repeat(error)):
@@ -159,20 +159,21 @@ class Writer:
             else:
                 job.future.set_exception(_unflushed(failure))
 
-    def _commit(self, jobs: list[_Job], memory: Memory | None) -> tuple[Exception | None, bool]:
+    def _commit(self, jobs: list[_Job], memory: Memory | None) -> tuple[Exception | None, int]:
+        """Commit; return what kept it from happening, or how many of the jobs gave work."""
         try:
             with self._turn(), self._connect().begin():
-                transaction = self._run(jobs, memory)
+                transaction, news = self._run(jobs, memory)
                 self._checkpoint("before-commit")
             self._checkpoint("after-commit")
             self._remember(transaction, memory)
-            return None, transaction.work
+            return None, news
         except Exception as error:
             if breaks_transaction(error):
                 self._disconnect()
-            return error, False
+            return error, 0
 
-    def _run(self, jobs: list[_Job], memory: Memory | None) -> Transaction:
+    def _run(self, jobs: list[_Job], memory: Memory | None) -> tuple[Transaction, int]:
         transaction = Transaction(self._connect(), self._clock, self._ids, memory, self._vault)
         known = transaction.audit.changes()
         if memory is not None:  # else nothing counts that was worked out under the same trust
@@ -180,8 +181,11 @@ class Writer:
             transaction.recall.stamp = known
         looked = [job.ahead for job in jobs if job.ahead is not None]
         transaction.answers.foresee(reads for ahead in looked for reads in ahead.reads())
+        news = 0
         for job in jobs:
+            transaction.work = False
             job.result = job.run(transaction)
+            news += transaction.work
         transaction.flush()
         transaction.audit.seal()
         if transaction.audit.known not in (None, known) and (
@@ -189,9 +193,9 @@ class Writer:
         ):
             raise _Overtaken
         transaction.flush()
-        if transaction.work and not transaction.neutral:
+        if news and not transaction.neutral:
             transaction.connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
-        return transaction
+        return transaction, news
 
     def _remember(self, transaction: Transaction, memory: Memory | None) -> None:
         """Keep what was read, under the count that this commit has left behind."""

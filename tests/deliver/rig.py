@@ -71,7 +71,7 @@ class Rig:
     def __init__(self, folder: Path) -> None:
         self.clock = ManualClock()
         self.timers = Timers(self.clock)
-        self.store = Store.open(f"sqlite:///{folder / 'record.db'}", clock=self.clock)
+        self.store = self.opened(f"sqlite:///{folder / 'record.db'}")
         self._running: dict[Worker, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Rig:
@@ -81,6 +81,10 @@ class Rig:
         for worker in list(self._running):
             await self.stop(worker)
         self.store.close()
+
+    def opened(self, address: str) -> Store:
+        """Return the record at an address."""
+        return Store.open(address, clock=self.clock)
 
     def destination(self, name: str, url: str, **more: Any) -> Destination:
         """Return a destination with a quick retry policy."""
@@ -121,11 +125,15 @@ class Rig:
 
     async def advance_to_next(self) -> None:
         """Wait until a worker rests for a time, and let that time pass."""
+        self.advance(await self.rest())
+
+    async def rest(self) -> float:
+        """Wait until a worker rests for a time; return for how many seconds."""
         async with asyncio.timeout(PATIENCE):
             while not (calls := [call for call in self.timers.calls if not call.cancelled]):
                 self.timers.asked.clear()
                 await self.timers.asked.wait()
-        self.advance(min(call.at for call in calls) - self.clock.monotonic())
+        return min(call.at for call in calls) - self.clock.monotonic()
 
     def enqueue(
         self,

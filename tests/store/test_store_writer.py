@@ -51,6 +51,21 @@ def test_concurrent_writes_share_a_commit(store_url: str) -> None:
         assert count(store) == 20
 
 
+def test_each_write_of_a_commit_that_gives_work_is_news(store_url: str) -> None:
+    """Whoever knows of its own news sees whether another write of its commit brought any."""
+    with Store.open(store_url) as store:
+        gate = Gate(store)
+        seen = store.signal.seen
+        futures = [
+            store.write(lambda tx, give=give: setattr(tx, "work", give))
+            for give in (True, False, True)
+        ]
+        gate.opened.set()
+        for future in futures:
+            future.result(30)
+        assert store.signal.seen - seen == 2
+
+
 def test_one_failure_takes_back_only_itself(store_url: str) -> None:
     """An exception reaches its own caller; the others' writes stand, and its own are gone."""
 
