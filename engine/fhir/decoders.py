@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from decimal import Decimal
+from functools import cache, partial
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
@@ -24,7 +25,8 @@ from engine.fhir.struct_checks import attribute_of, check_of
 # refuses goes to the full one, which knows the siblings and checks them in Python.
 
 _NAMELESS = "type of the tree"
-
+_convert: Any = partial(msgspec.convert, dec_hook=hook, builtin_types=(Decimal,))
+"""Fit a tree to a struct; a Decimal is one already, not made from text."""
 
 _SOME = Meta(min_length=1)
 _ANY_RESOURCE = Annotated[dict[str, Any], _SOME]
@@ -68,7 +70,7 @@ class Decoders:
             return f"{path}.resourceType".removeprefix(".")
         plain = self._plain.get(kind) or self._prepare(kind)
         try:
-            msgspec.convert(tree, plain, dec_hook=hook)
+            _convert(tree, plain)
         except msgspec.ValidationError:
             refused = self._full(tree, kind)
         else:
@@ -95,7 +97,7 @@ class Decoders:
             return False
         given = {name: tree[name] for name in part.names if name in tree}
         try:
-            msgspec.convert(given, part.struct, dec_hook=hook)
+            _convert(given, part.struct)
         except (msgspec.ValidationError, RecursionError):
             return False
         return True
@@ -105,7 +107,7 @@ class Decoders:
             self._prepare(kind)
             struct = self._families[0].part(kind, names)
             with suppress(msgspec.ValidationError):
-                msgspec.convert({}, struct, dec_hook=hook)
+                _convert({}, struct)
             every = names | {"id"}
             beyond = frozenset({"contained", *(f"_{name}" for name in every)})
             part = self._parts[kind, names] = _Part(struct, every, beyond)
@@ -113,7 +115,7 @@ class Decoders:
 
     def _full(self, tree: Any, kind: str) -> str | None:
         try:
-            msgspec.convert(tree, self._families[1].struct(kind), dec_hook=hook)
+            _convert(tree, self._families[1].struct(kind))
         except msgspec.ValidationError as error:
             return _path_of(str(error))
         return None
@@ -123,7 +125,7 @@ class Decoders:
             structs = [family.struct(kind) for family in self._families]
             for struct in structs:  # msgspec builds on first use: let one thread do that
                 with suppress(msgspec.ValidationError):
-                    msgspec.convert({}, struct, dec_hook=hook)
+                    _convert({}, struct)
             self._plain[kind] = structs[0]
             return structs[0]
 
@@ -238,6 +240,8 @@ class _Family:
         self.space.update(ANY_RESOURCE=_ANY_RESOURCE, MOMENT=MOMENT)
         if full:
             self._sibling()
+        else:
+            self.space.update(_p_decimal=int | Decimal)
 
     def struct(self, name: str) -> Any:
         """Return the struct of a type, with everything that it may hold."""

@@ -228,6 +228,34 @@ def test_hostile_trees_are_refused_without_an_exception(tree: Any) -> None:
     assert has_errors(validate(tree))
 
 
+@pytest.mark.parametrize(
+    ("number", "passes"),
+    [
+        ("1", True),
+        ("1.50", True),
+        ("1.0e2", True),
+        ("-0", True),
+        ("1" + "0" * 30, True),
+        ('"1.5"', False),
+        ("true", False),
+        ("null", False),
+        ("[1]", False),
+    ],
+)
+def test_a_decimal_is_a_number_however_it_is_written(number: str, passes: bool) -> None:
+    """A decimal is any JSON number, and neither text nor truth; all ways of checking agree."""
+    tree = loads(
+        b'{"resourceType": "CarePlan", "status": "active", "intent": "plan", "subject": {"reference"'
+        b': "Patient/1"}, "activity": [{"detail": {"status": "scheduled", "quantity": {"value": '
+        + number.encode()
+        + b"}}}]}"
+    )
+    known = decoders("R4")
+    assert (known.refusal(tree) is None) == passes
+    assert has_errors(validate(tree)) == (not passes)
+    assert not known.accepts(tree, frozenset({"activity"})) or passes
+
+
 ODD = (None, [], {}, "", 0, -1, True, "x y", [[]], [None], {"a": [{}]}, "#x", "2026-02-30", 10**30)
 
 
