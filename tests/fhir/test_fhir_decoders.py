@@ -244,12 +244,9 @@ def test_hostile_trees_are_refused_without_an_exception(tree: Any) -> None:
 )
 def test_a_decimal_is_a_number_however_it_is_written(number: str, passes: bool) -> None:
     """A decimal is any JSON number, and neither text nor truth; all ways of checking agree."""
-    tree = loads(
-        b'{"resourceType": "CarePlan", "status": "active", "intent": "plan", "subject": {"reference"'
-        b': "Patient/1"}, "activity": [{"detail": {"status": "scheduled", "quantity": {"value": '
-        + number.encode()
-        + b"}}}]}"
-    )
+    detail = {"status": "scheduled", "quantity": {"value": "?"}}
+    text = json.dumps(_minimal() | {"activity": [{"detail": detail}]})
+    tree = loads(text.replace('"?"', number).encode())
     known = decoders("R4")
     assert (known.refusal(tree) is None) == passes
     assert has_errors(validate(tree)) == (not passes)
