@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from typing import Any
 
 from engine.coordination.member_record import MemberRecord
@@ -92,10 +93,10 @@ def implicated(issue: Resource) -> set[str]:
 
 
 def _bare(resource: Resource) -> Resource:
-    """Return a stored resource without the version that the store gave it."""
+    """Return a copy of a stored resource without the version that the store gave it."""
     meta = {k: v for k, v in resource["meta"].items() if k not in ("versionId", "lastUpdated")}
     rest = {name: value for name, value in resource.items() if name != "meta"}
-    return {**rest, "meta": meta} if meta else rest
+    return deepcopy({**rest, "meta": meta} if meta else rest)
 
 
 class _Desk:

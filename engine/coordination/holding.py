@@ -9,9 +9,8 @@ from engine.coordination.findings import (
     implicated,
     outcome_of,
 )
-from engine.coordination.member_record import record_of
 from engine.coordination.reactions import react, reaction_key
-from engine.coordination.review import REVIEWED, findings_of
+from engine.coordination.review import REVIEWED, reviewed
 from engine.deliver.ports import Delivery
 from engine.gather import stored
 from engine.project import Project
@@ -51,11 +50,11 @@ def _reacted(tx: Transaction, project: Project, timer: TimerRow) -> bool:
 
 
 def _found_now(tx: Transaction, project: Project, member: str, reference: str) -> bool:
-    record = record_of(tx, project, member)
+    record, findings = reviewed(tx, project, member)
     closed = {issue["id"] for issue in record.of("DetectedIssue") if closed_by_a_person(issue)}
     return any(
         reference in finding.evidence and outcome_of(project, finding) == "hold"
-        for finding in findings_of(project, record, tx.now)
+        for finding in findings
         if finding_id(member, finding) not in closed
     )
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from engine.fhir.references import references_of
-from engine.gather import renamed, stored
+from engine.coordination.studies import Names, Studied, Studies, Version
+from engine.gather import stored
 from engine.message import Resource
 from engine.project import Project
-from engine.road.facts import targets_of
 from engine.rules.finding import kind_of
 from engine.store import ResourceRow, Transaction
-from engine.transform.crosswalk import IDENTITY_TYPES, Key, literal, reference_key
+from engine.transform.crosswalk import Key, reference_key
 
 MOST = 2_000
 """How many resources of one member are looked at; one with more is a mistake of identity."""
@@ -22,13 +21,15 @@ MOST = 2_000
 class MemberRecord:
     """Hold a member's current resources by type, the people they name, and where each came from.
 
-    `systems` maps `Type/id` to the name of the system that wrote it.
+    `systems` maps `Type/id` to the name of the system that wrote it. `stamp` names all that the
+    record consists of; None where that may still be taken back.
     """
 
     member: str
     resources: Mapping[str, Sequence[Resource]]
     people: Sequence[Resource] = ()
     systems: Mapping[str, str] = field(default_factory=dict)
+    stamp: Hashable = None
 
     def of(self, *types: str) -> list[Resource]:
         """Return the resources of these types."""
@@ -41,59 +42,111 @@ class MemberRecord:
         return [*(each for each in own if kind_of(each) is None), *self.people]
 
 
-def record_of(tx: Transaction, project: Project, member: str) -> MemberRecord:
-    """Read everything current about a member, and whom it names."""
-    rows = tx.resources.all_of_member(tx.crosswalk.same(member))
-    alive = [row for row in rows if not row.deleted][:MOST]
-    resources = [renamed(tx, stored(row)) for row in alive]
-    _resolve(tx, project, resources)
-    by_type: dict[str, list[Resource]] = {}
-    for resource in resources:
-        by_type.setdefault(resource["resourceType"], []).append(resource)
-    people = list(_people(tx, resources))
-    rows_of_people = {f"{row.type}/{row.id}": row.system for row, _ in people}
-    systems = {f"{row.type}/{row.id}": row.system for row in alive} | rows_of_people
-    return MemberRecord(member, by_type, [person for _, person in people], systems)
+def record_of(
+    tx: Transaction, project: Project, member: str, studies: Studies | None = None
+) -> MemberRecord:
+    """Read everything current about a member, and whom it names.
 
-
-def _people(
-    tx: Transaction, resources: Sequence[Resource]
-) -> Iterator[tuple[ResourceRow, Resource]]:
-    """Yield the people and organizations that are named, and those that they name in turn."""
-    known = {f"{each['resourceType']}/{each['id']}" for each in resources}
-    wanted = _named(resources) - known
-    for _ in range(2):
-        found = []
-        for target in sorted(wanted)[:MOST]:
-            kind, _, id = target.partition("/")
-            row = tx.resources.get(kind, id)
-            if row is not None and not row.deleted:
-                found.append((row, renamed(tx, stored(row))))
-        yield from found
-        known |= wanted
-        wanted = _named([person for _, person in found]) - known
-
-
-def _named(resources: Sequence[Resource]) -> set[str]:
-    targets = (target for resource in resources for target in targets_of(resource))
-    return {target for target in targets if target.partition("/")[0] in IDENTITY_TYPES}
-
-
-def _resolve(tx: Transaction, project: Project, resources: Sequence[Resource]) -> None:
-    """Let references name what is known by now by its canonical id.
-
-    What a plan pointed to before it arrived was kept as an absolute URL at its sender.
+    With `studies`, what is known is not decoded again: then nobody may change the resources.
     """
-    bases = {base: system for system, base in project.naming.bases.items()}
-    waiting: dict[Key, list[Resource]] = {}
-    for resource in resources:
-        for reference in references_of(resource):
-            target = reference.get("reference")
-            absolute = isinstance(target, str) and "://" in target
-            found = literal(str(target)) if absolute else None
-            if found and found.base in bases:
-                key = reference_key(bases[found.base], found.local)
-                waiting.setdefault(key, []).append(reference)
-    for key, entity in tx.crosswalk.resolve(waiting).items():
-        for reference in waiting[key]:
-            reference["reference"] = f"{key.type}/{entity}"
+    reading = _Reading(tx, project, studies if studies is not None else Studies())
+    own = reading.of_member(member)
+    names = reading.names_in(own)
+    own = [one.naming(names) for one in own]
+    people, names_of_people = reading.people_of(own)
+    by_type: dict[str, list[Resource]] = {}
+    for one in own:
+        by_type.setdefault(one.version.type, []).append(one.resource)
+    every = [*own, *people]
+    systems = {f"{one.version.type}/{one.version.id}": one.system for one in every}
+    stamp = reading.stamp(member, every, {**names_of_people, **names})
+    return MemberRecord(member, by_type, [one.resource for one in people], systems, stamp)
+
+
+class _Reading:
+    """Read the record for one review."""
+
+    def __init__(self, tx: Transaction, project: Project, studies: Studies) -> None:
+        self.tx = tx
+        self.project = project
+        self.studies = studies
+
+    def of_member(self, member: str) -> list[Studied]:
+        """Return everything current about a member, by type and id."""
+        rows = self.tx.resources.all_of_member(self.tx.crosswalk.same(member))
+        alive = [row for row in rows if not row.deleted][:MOST]
+        known = {(row.type, row.id): self.studies.get(_version(row)) for row in alive}
+        unknown = [name for name, studied in known.items() if studied is None]
+        for row in self.tx.resources.current(unknown) if unknown else ():
+            known[row.type, row.id] = None if row.deleted else self._study(row)
+        return [studied for studied in known.values() if studied is not None]
+
+    def _study(self, row: ResourceRow) -> Studied:
+        """Decode one version; what this transaction wrote itself may be taken back: not kept."""
+        studied = Studied.of(_version(row), row.system, stored(row))
+        if row.at != self.tx.now:
+            self.studies.keep(studied, len(row.body))
+        return studied
+
+    def names_in(self, own: Iterable[Studied]) -> Names:
+        """Return the references that mean somebody by now under another name.
+
+        What a plan pointed to before it arrived was kept as an absolute URL at its sender; and of
+        records that were merged since, all have the one id that is current.
+        """
+        names = self._merged(own)
+        bases = {base: system for system, base in self.project.naming.bases.items()}
+        waiting: dict[Key, list[str]] = {}
+        for one in own:
+            for text, found in one.absolute.items():
+                if found.base in bases:
+                    key = reference_key(bases[found.base], found.local)
+                    waiting.setdefault(key, []).append(text)
+        for key, entity in self.tx.crosswalk.resolve(waiting).items():
+            names |= dict.fromkeys(waiting[key], f"{key.type}/{entity}")
+        return names
+
+    def _merged(self, own: Iterable[Studied]) -> dict[str, str]:
+        crosswalk = self.tx.crosswalk
+        if not crosswalk.has_mergers():
+            return {}
+        local = {text: found for one in own for text, found in one.local.items()}
+        now = {text: crosswalk.current(found.id) for text, found in local.items()}
+        names = {text: f"{local[text].type}/{id}" for text, id in now.items() if id}
+        return {text: name for text, name in names.items() if text != name}
+
+    def people_of(self, own: Sequence[Studied]) -> tuple[list[Studied], Names]:
+        """Return the people and organizations that are named, and those that they name in turn.
+
+        And the references in them that mean somebody by now under another name.
+        """
+        known = {f"{one.version.type}/{one.version.id}" for one in own}
+        people: list[Studied] = []
+        names: dict[str, str] = {}
+        naming = own
+        for _ in range(2):
+            wanted = frozenset[str]().union(*(one.people for one in naming)) - known
+            found = [one for one in map(self._person, sorted(wanted)[:MOST]) if one is not None]
+            names |= self._merged(found)
+            naming = [one.naming(names) for one in found]
+            people += naming
+            known |= wanted
+        return people, names
+
+    def _person(self, target: str) -> Studied | None:
+        kind, _, id = target.partition("/")
+        row = self.tx.resources.get(kind, id)
+        if row is None or row.deleted:
+            return None
+        return self.studies.get(_version(row)) or self._study(row)
+
+    def stamp(self, member: str, every: Iterable[Studied], names: Names) -> Hashable:
+        """Name all that a record consists of; None where this transaction wrote of it itself."""
+        versions = tuple(one.version for one in every)
+        if any(version.at == self.tx.now for version in versions):
+            return None
+        return member, versions, frozenset(names.items())
+
+
+def _version(row: ResourceRow) -> Version:
+    return Version(row.type, row.id, row.version, row.at)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engine.coordination.findings import keep_findings, outcome_of
@@ -14,7 +15,7 @@ from engine.rules.finding import Finding, found
 from engine.rules.orders import reference_to
 from engine.rules.rulebook import BROKEN, FAILED, Rule
 from engine.rules.team import Groups, load_groups, review_teams
-from engine.store import Transaction
+from engine.store import Transaction, UnitRow
 
 if TYPE_CHECKING:
     from engine.coordination.happening import Happening
@@ -51,12 +52,34 @@ def review_after(tx: Transaction, project: Project, happening: Happening) -> Non
     """Review every member that an accepted message was about."""
     if project.config.coordination is None:
         return
+    for member in _members_of(tx, project, happening.units):
+        record, findings = reviewed(tx, project, member)
+        keep_findings(tx, project, record, findings)
+
+
+def foresee(tx: Transaction, project: Project, units: Iterable[UnitRow]) -> None:
+    """Review ahead of a turn, on a snapshot, what `review_after` is to review in it."""
+    if project.config.coordination is not None:
+        for member in _members_of(tx, project, units):
+            reviewed(tx, project, member)
+
+
+def _members_of(tx: Transaction, project: Project, units: Iterable[UnitRow]) -> list[str]:
     types = REVIEWED | project.rules.watched_types
-    members = {unit.member for unit in happening.units if unit.type in types and unit.member}
-    current = {tx.crosswalk.current(member) or member for member in members}
-    for member in sorted(current):
-        record = record_of(tx, project, member)
-        keep_findings(tx, project, record, findings_of(project, record, tx.now))
+    members = {unit.member for unit in units if unit.type in types and unit.member}
+    return sorted({tx.crosswalk.current(member) or member for member in members})
+
+
+def reviewed(
+    tx: Transaction, project: Project, member: str
+) -> tuple[MemberRecord, Sequence[Finding]]:
+    """Return the record of one member, and what reviews find in it: a value, nothing is written.
+
+    What was found of the very same record a moment ago is not worked out again.
+    """
+    record, at = record_of(tx, project, member, project.studies), tx.now
+    find = partial(findings_of, project, record, at)
+    return record, project.studies.findings(member, record.stamp, at, find)
 
 
 def findings_of(project: Project, record: MemberRecord, at: str) -> list[Finding]:

@@ -71,7 +71,9 @@ _OF_MEMBER = Statement(
     )
 )
 _ALL_OF_MEMBER = Statement(
-    lambda _: select(resource).where(resource.c.member == bindparam("member"))
+    lambda _: select(*[column for column in resource.c if column.name != "body"]).where(
+        resource.c.member == bindparam("member")
+    )
 )
 
 Name = tuple[str, str]
@@ -289,12 +291,18 @@ class Resources:
         return any(recall.outdated(member, versions) for member, versions in now.items())
 
     def all_of_member(self, members: Sequence[str]) -> list[ResourceRow]:
-        """Return everything current about a member, by type and id."""
+        """Return everything current about a member, by type and id; the bodies are left out."""
         found: list[ResourceRow] = []
         for member in dict.fromkeys(members):
-            rows = self._session.run(_ALL_OF_MEMBER, {"member": member})
-            found.extend(self._resource(row) for row in rows)
+            for row in self._session.run(_ALL_OF_MEMBER, {"member": member}):
+                type_, id_, version, at, of, system, deleted = row
+                found.append(ResourceRow(type_, id_, version, at, of, system, bool(deleted), b""))
         return sorted(found, key=lambda row: (row.type, row.id))
+
+    def current(self, names: Iterable[Name]) -> list[ResourceRow]:
+        """Return the current versions of resources by type and id; those unknown are left out."""
+        found = self._session.answers.to(_CURRENT, names).values()
+        return [self._resource(row) for row in found if row is not None]
 
     def of_type(self, type: str, *, after: str = "", limit: int = 100) -> list[ResourceRow]:
         """Return one page of the current resources of a type: those with ids behind `after`."""
