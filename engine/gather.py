@@ -30,11 +30,20 @@ _MOST_CONTENT = 200
 
 
 def gather(
-    tx: Transaction, project: Project, system: str, resources: Sequence[Resource], *, at: str
+    tx: Transaction,
+    project: Project,
+    system: str,
+    resources: Sequence[Resource],
+    *,
+    at: str,
+    extended: bool = True,
 ) -> Facts:
-    """Read what the resources of one message, written by `system`, refer to."""
+    """Read what the resources of one message, written by `system`, refer to.
+
+    `extended` is false where it is known that no extension stands anywhere in them.
+    """
     own = [key for one in resources for key in project.naming.own_keys(system, one)]
-    around = _around(tx, own, _referred(project, system, resources))
+    around = _around(tx, own, _referred(project, system, resources, extended))
     own_work = _own_work(tx, project, system, resources, around.links)
     if not any(project.guarded(resource) for resource in resources):
         return Facts(at, around.links, own_work=own_work)
@@ -83,11 +92,13 @@ def gather_canonical(
     return _judgeable(tx, at, links, targets)
 
 
-def _referred(project: Project, system: str, resources: Iterable[Resource]) -> tuple[Key, ...]:
+def _referred(
+    project: Project, system: str, resources: Iterable[Resource], extended: bool
+) -> tuple[Key, ...]:
     """Return the keys of whom resources refer to, and of the systems' organizations, each once."""
     keys: dict[Key, None] = dict.fromkeys(project.organization_keys())
     for resource in resources:
-        for reference in distinct(references_of(resource)):
+        for reference in distinct(references_of(resource, extended=extended)):
             for key in project.naming.reference_keys(system, reference):
                 keys[key] = None
     return tuple(keys)

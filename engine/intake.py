@@ -205,7 +205,8 @@ def _travelled(
 ) -> Travelled:
     """Let a submission travel the road with what is on record; nothing is written."""
     resources = [unit.source for unit in submission.units]
-    facts = gather(tx, project, message.system, resources, at=tx.now)
+    extended = any(unit.extended for unit in submission.units)
+    facts = gather(tx, project, message.system, resources, at=tx.now, extended=extended)
     facts = with_wholes(tx, project, message, submission.units, facts)
     facts = with_carried(tx, project, message.system, submission.units, facts)
     return replace(run(submission, Trip(project, facts, message.system)), facts=facts)

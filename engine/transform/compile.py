@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from engine.diagnostics import Place
+from engine.fhir.reference_places import can_hold
 from engine.fhir.schema import schema
 from engine.transform.frame import Scope
 from engine.transform.functions import Pair
-from engine.transform.holding import can_hold
 from engine.transform.mapping import Direction, other
 from engine.transform.moves import Moves
 from engine.transform.plan import Block, Plan, Step

@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from engine.fhir.reference_places import can_hold
 from engine.fhir.schema import Element, schema
 from engine.transform.emit import Source
 from engine.transform.functions import Pair
-from engine.transform.holding import can_hold
 from engine.transform.journey import sides
 from engine.transform.mapping import Direction, Fate, other
 from engine.transform.plan import Block, End, Plan, Step

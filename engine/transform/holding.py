@@ -7,27 +7,8 @@ from functools import cache
 from typing import Any
 
 from engine.fhir.json import dumps
-from engine.fhir.schema import schema
-from engine.transform.plan import Version
-
-
-@cache
-def can_hold(version: Version, type_name: str) -> bool:
-    """Tell whether a type can hold a Reference somewhere, extensions left aside."""
-    return _can_hold(version, type_name, frozenset())
-
-
-def _can_hold(version: Version, type_name: str, seen: frozenset[str]) -> bool:
-    if type_name in ("Reference", "Resource"):
-        return True
-    if type_name == "Extension" or type_name in seen or not schema(version).has(type_name):
-        return False
-    elements = schema(version).type(type_name).elements.values()
-    return any(
-        _can_hold(version, element.type, seen | {type_name})
-        for element in elements
-        if not element.is_primitive
-    )
+from engine.fhir.reference_places import can_hold
+from engine.fhir.schema import Version, schema
 
 
 @cache

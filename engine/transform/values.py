@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from engine.fhir.reference_places import can_hold
 from engine.transform.frame import Frame, Scope
-from engine.transform.holding import can_hold
 from engine.transform.plan import End, Step
 
 

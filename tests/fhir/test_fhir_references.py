@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given, settings
+from strategies import resources
 
 from engine.fhir.json import loads
 from engine.fhir.references import (
@@ -18,6 +22,7 @@ from engine.fhir.references import (
     split_conditional,
     split_reference,
 )
+from engine.fhir.schema import Version
 from engine.samples.bundles import names, sample
 
 
@@ -48,6 +53,56 @@ def test_references_are_found_without_their_paths_as_well(name: str) -> None:
     tree = loads(sample(name))
     found = [id(reference) for reference in references_of(tree)]
     assert found == [id(reference) for _, reference in iter_references(tree)]
+
+
+@pytest.mark.parametrize("version", ["R4", "R5"])
+@pytest.mark.parametrize("kind", ["CarePlan", "Communication", "Consent", "Task", "Questionnaire"])
+def test_without_extensions_references_are_found_where_fhir_has_them(
+    kind: str, version: Version
+) -> None:
+    """Looking only where a Reference can stand finds just what looking everywhere finds."""
+
+    @settings(max_examples=40, deadline=None)
+    @given(tree=resources(kind, version))
+    def check(tree: dict[str, Any]) -> None:
+        bare = _unextended(tree)
+        found = [id(reference) for reference in references_of(bare, extended=False)]
+        assert found == [id(reference) for reference in references_of(bare)]
+
+    check()
+
+
+def _unextended(node: Any) -> Any:
+    if isinstance(node, dict):
+        kept = ((name, part) for name, part in node.items() if not name.endswith("xtension"))
+        return {name: _unextended(part) for name, part in kept}
+    return [_unextended(part) for part in node] if isinstance(node, list) else node
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"resourceType": "CarePlan", "misspelt": {"deep": [{"reference": "Patient/1"}]}},
+        {"resourceType": "Nothing", "misspelt": {"reference": "Patient/1"}},
+        {
+            "resourceType": "Bundle",
+            "entry": [{"resource": {"resourceType": "Task", "owner": {"reference": "Patient/1"}}}],
+        },
+        {
+            "resourceType": "Task",
+            "contained": [{"resourceType": "Nothing", "a": {"reference": "Patient/1"}}],
+        },
+        {"resourceType": "Task", "input": [{"valueReference": {"reference": "Patient/1"}}]},
+        {
+            "resourceType": "CarePlan",
+            "identifier": [{"value": "a", "assigner": {"reference": "Patient/1"}}],
+        },
+        {"resourceType": "CarePlan", "subject": [{"reference": "Patient/1"}]},
+    ],
+)
+def test_no_reference_stays_unfound_where_an_element_is_unknown(tree: dict[str, Any]) -> None:
+    """What no FHIR version has, other resources inside, and elements of another shape count."""
+    assert references_of(tree, extended=False) == [{"reference": "Patient/1"}]
 
 
 @pytest.mark.parametrize("name", names())
