@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from engine.fhir.json import dumps
 from engine.message import Resource
 from engine.rules.consent.codings import RESOURCE_TYPES
 from engine.rules.elements import (
@@ -27,6 +28,7 @@ from engine.rules.elements import (
     referred_type,
     without_meta,
 )
+from engine.rules.mark import is_notice
 from engine.rules.security_label import RANK, Label, inline_labels, resource_labels
 
 
@@ -221,14 +223,39 @@ def entries(resource: Resource) -> Iterator[tuple[str, Any]]:
     for name, value in resource.items():
         if name in ENVELOPE and (name != "text" or not _adds_words(value)):
             continue
-        key = name.removeprefix("_")
-        if key != name and (key in resource or key in ENVELOPE):
-            continue
+        key = name
+        if name[0] == "_":
+            key = name[1:]
+            if key in resource or key in ENVELOPE:
+                continue
         if isinstance(value, list):
             for index, item in enumerate(value):
                 yield f"{key}[{index}]", item
         else:
             yield key, value
+
+
+def form_of(resource: Resource) -> bytes | None:
+    """Return as JSON all that says which labels the entries of a carrier bear.
+
+    Of words it only matters that they are words, so resources of one form bear the same labels,
+    whatever they say. None where it is not for the entries alone to say.
+    """
+    if "contained" in resource or resource.get("resourceType") not in CARRIERS:
+        return None
+    told = {path: _unworded(entry) for path, entry in entries(resource)}
+    meta = resource.get("meta")
+    security = meta.get("security") if isinstance(meta, dict) else None
+    form = dumps([list(resource), security, told])
+    return None if not told or b'"reference":' in form or b'"identifier":' in form else form
+
+
+def _unworded(entry: Any) -> Any:
+    """Return an entry with nothing in place of its words: no number, date or legal notice."""
+    words = entry.get("contentString") if isinstance(entry, dict) else None
+    if not isinstance(words, str) or " " not in words or is_notice(entry):
+        return entry
+    return {**entry, "contentString": " "}
 
 
 def _adds_words(narrative: Any) -> bool:

@@ -72,6 +72,8 @@ def _outward(security: list[Any], kept: Sequence[frozenset[Label]], *, redacted:
     highest = max(levels, key=RANK.__getitem__, default=None)
     if highest is None or not (own or redacted or RANK[highest] > RANK["N"]):
         return security
+    if len(security) == 1 and confidentiality(own) == highest:
+        return security
     each = [(one, labels_in([one])) for one in security]
     level = {"system": CONFIDENTIALITY, "code": highest}
     same = [one for one, labels in each if confidentiality(labels) == highest]

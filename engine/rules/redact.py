@@ -12,7 +12,7 @@ from engine.rules.consent.codings import ACT_CODE
 from engine.rules.consent.policy import DEFAULT, Policy
 from engine.rules.content import Part, element_of, entries, is_content
 from engine.rules.elements import party_names, references_in
-from engine.rules.mark import NOTICES, bears_notice, is_notice, with_marks, with_notice
+from engine.rules.mark import NOTICES, bears_notice, with_marks, with_notice
 from engine.rules.match import matches
 from engine.rules.security_label import INLINE_LABEL, Label, ancestors
 from engine.rules.sensitivity import SensitivityTable
@@ -73,8 +73,7 @@ def carried_out(
     """Carry out the obligations of a permit on what a resource tells, as `apply`."""
     if any(not _known(obligation) for obligation in obligations):
         return Redaction(None, reason="obligation-unknown")
-    resource = told.resource
-    notices = {path for path, passage in told.passages.items() if is_notice(passage.tree)}
+    resource, notices = told.resource, told.notices
     if not obligations and "contained" not in resource:
         labels = [one for path, one in told.labels.items() if path not in notices]
         marked = _marked(resource, (), labels, redacted=False)
@@ -85,7 +84,7 @@ def carried_out(
     if narrowed:
         gone |= {path for path, entry in entries(resource) if is_ours(entry)}
     if gone:
-        gone |= _beside(told.labelled(), found, policy)
+        gone |= _beside(told.labelled, found, policy)
     kept = [part.labels for part in found if part.path not in gone]
     dropped = _dropped(resource, obligations)
     root = str(resource.get("resourceType"))

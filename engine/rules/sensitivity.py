@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from engine import document
 from engine.diagnostics import Diagnostic, Place, did_you_mean
 from engine.document import Node
 from engine.rules.consent.codings import ACT_CODE, CONFIDENTIALITY, spelling
 from engine.rules.security_label import RANK, Label
+
+T = TypeVar("T")
 
 SHIPPED = Path(__file__).with_name("sensitivity.yaml")
 """The table that comes with Carelane."""
@@ -35,6 +37,7 @@ _TOPIC_KEYS = ("title", "labels", "confidentiality", "codes")
 _SYSTEM_KEYS = ("uri", "match", "also")
 _MINOR_KEYS = ("topics", "labels")
 _MOST_CODES = 20_000
+_MOST_READ = 5_000
 _RANGE = re.compile(r"^([A-Z])(\d\d)-\1(\d\d)$")
 
 
@@ -70,6 +73,16 @@ class SensitivityTable:
     _labels: dict[tuple[Label, bool], frozenset[Label]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _once: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, name: Hashable, read: Callable[[], T]) -> T:
+        """Return what is read by this table under a name, read but once."""
+        known: T | None = self._once.get(name)
+        if known is None:
+            if len(self._once) >= _MOST_READ:
+                self._once.clear()
+            known = self._once[name] = read()
+        return known
 
     def labels(self, code: Label, *, minor: bool) -> frozenset[Label]:
         """Return the labels that a code calls for; `minor` says that the member is under age."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+
+from msgspec import Struct
 
 from engine.message import Resource
 from engine.rules.content import (
@@ -14,44 +16,91 @@ from engine.rules.content import (
     Passages,
     Shelf,
     entry_labels,
+    form_of,
     parts_of,
     passages,
 )
 from engine.rules.labels import label, labels_called_for
+from engine.rules.mark import is_notice
 from engine.rules.security_label import Label, resource_labels
 from engine.rules.sensitivity import SensitivityTable
+
+
+class Said(Struct, frozen=True):
+    """Hold the labels of each part by its path, and the paths of those that are legal notices."""
+
+    labels: Mapping[str, frozenset[Label]]
+    notices: frozenset[str]
 
 
 class Told:
     """Hold a resource as it came, and its parts under the labels that its codes call for.
 
-    `passages` are the entries that it carries, by path, `labels` those of each part by its path;
-    `shelf` finds what its references lead to, labelled likewise. `labelled` gives the resource with
-    these labels on it. The parts are worked out when they are asked for.
+    `labels` are those of each part by its path, `notices` the paths of the parts that say only what
+    the law wants said: of one form (`form_of`) they are worked out once. All else is worked out
+    when it is asked for.
     """
-
-    __slots__ = ("_parts", "_read", "labelled", "labels", "passages", "resource", "shelf")
 
     def __init__(
         self,
         resource: Resource,
-        told: Passages,
-        shelf: Shelf,
-        read: Callable[[], Sequence[Part]],
-        labelled: Callable[[], Resource],
-        labels: Mapping[str, frozenset[Label]] | None = None,
+        library: Library,
+        table: SensitivityTable | None = None,
+        minor: bool = False,
     ) -> None:
-        self.resource, self.passages, self.shelf = resource, told, shelf
-        self._read, self.labelled = read, labelled
-        self._parts: Sequence[Part] | None = None
-        self.labels = {one.path: one.labels for one in self.parts} if labels is None else labels
+        self.resource = resource
+        self._library, self._table, self._minor = library, table, minor
+        self._finish = partial(label, table=table, minor=minor) if table is not None else None
+        form = form_of(resource) if table is not None else None
+        if table is None or form is None:
+            said = self._said()
+        else:
+            said = table.once((form, minor), self._said)
+        self.labels, self.notices = said.labels, said.notices
+
+    def _said(self) -> Said:
+        notices = [path for path, one in self.passages.items() if is_notice(one.tree)]
+        if self._is_whole or any(one.references for one in self.passages.values()):
+            labels: Mapping[str, frozenset[Label]] = {one.path: one.labels for one in self.parts}
+        else:
+            labels = entry_labels(self.passages, self._called_for, resource_labels(self.resource))
+        return Said(labels, frozenset(notices))
 
     @property
+    def _is_whole(self) -> bool:
+        """Tell whether it is labelled as a whole, or with what it contains, before it is parted."""
+        return not self.passages or "contained" in self.resource
+
+    @cached_property
+    def passages(self) -> Passages:
+        """Return the entries that the resource carries, by path."""
+        return passages(self.resource)
+
+    @cached_property
+    def labelled(self) -> Resource:
+        """Return the resource with the labels on it."""
+        return self.resource if self._finish is None else self._finish(self.resource)
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        """Return what finds all that references lead to, labelled likewise."""
+        resource = self.labelled if self._is_whole else self.resource
+        return Shelf(resource, self._library, self._finish)
+
+    @cached_property
     def parts(self) -> Sequence[Part]:
         """Return what is known of each part."""
-        if self._parts is None:
-            self._parts = self._read()
-        return self._parts
+        if self._is_whole:
+            return parts_of(self.labelled, passages(self.labelled), self.shelf)
+        return parts_of(self.resource, self.passages, self.shelf, self._called_for)
+
+    @cached_property
+    def _called_for(self) -> Mapping[str, frozenset[Label]]:
+        """Return the labels that the table adds to the entries."""
+        if self._table is None:
+            return NO_LABELS
+        inherited, minor = resource_labels(self.resource), self._minor
+        return labels_called_for(self.resource, self.passages, inherited, self._table, minor=minor)
 
 
 def told_by(
@@ -66,23 +115,4 @@ def told_by(
     With a `table` the content is labelled first, as by `engine.rules.labels.label`.
     """
     beside = Listed(library) if isinstance(library, Sequence) else library
-    told = passages(resource)
-    finish = partial(label, table=table, minor=minor) if table is not None else None
-    if finish is not None and (not told or "contained" in resource):
-        labelled = finish(resource)
-        shelf = Shelf(labelled, beside, finish)
-        read = partial(parts_of, labelled, passages(labelled), shelf)
-        return Told(resource, told, shelf, read, lambda: labelled)
-    shelf = Shelf(resource, beside, finish)
-    added, inherited = NO_LABELS, resource_labels(resource)
-    if table is not None:
-        added = labels_called_for(resource, told, inherited, table, minor=minor)
-    read = partial(parts_of, resource, told, shelf, added)
-    labels = None
-    if told and "contained" not in resource and not any(one.references for one in told.values()):
-        labels = entry_labels(told, added, inherited)
-    return Told(resource, told, shelf, read, partial(finish or _itself, resource), labels)
-
-
-def _itself(resource: Resource) -> Resource:
-    return resource
+    return Told(resource, beside, table, minor)
