@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from functools import cache
 from typing import Protocol
 
 import aiohttp
 import httpx
+from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from engine.deliver.answer import Failure, Reply
@@ -50,15 +51,14 @@ class HttpTransport:
         session = self._session
         if session is None:
             session = self._session = _session()
-        timeout = destination.timeout
         try:
             async with session.request(
                 request.method,
                 URL(request.url, encoded=True),
-                data=_once(request.content),
+                data=_Once(request.content),
                 headers={**request.headers, "Content-Length": str(len(request.content))},
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(CONNECT, timeout)),
+                timeout=_timeout(destination.timeout),
             ) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return Reply(response.status, headers, await _body(response))
@@ -84,8 +84,29 @@ def _session() -> aiohttp.ClientSession:
     )
 
 
-async def _once(content: bytes) -> AsyncIterator[bytes]:
-    yield content
+class _Once(aiohttp.Payload):
+    """Write a body, and say that it is used up: then aiohttp repeats no request."""
+
+    _value: bytes
+    _autoclose = True
+
+    @property
+    def consumed(self) -> bool:
+        """Say yes."""
+        return True
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Return it as text."""
+        return self._value.decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Write it whole."""
+        await writer.write(self._value)
+
+
+@cache
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT, seconds))
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
