@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, cast
 from zlib import crc32
 
@@ -145,14 +146,19 @@ def compile_consent(resource: Any, zone: str = "UTC") -> CompiledConsent:
     the consent unable to permit, and `unclear` says why.
     """
     given: Mapping[str, Any] = resource if isinstance(resource, dict) else {}
-    base = _base_effect(given)
+    text = repr(given)
+    rules, uris = tuple(_policy_rules(given)), tuple(_policy_uris(given))
+    base = _base_effect(given, rules)
     roots = tuple(_roots(given, base, zone))
     signed_text = given.get("dateTime", given.get("date"))
     signed = interval(signed_text, zone) if isinstance(signed_text, str) else None
     stated_period = given.get("period")
     when = period(stated_period, zone) if stated_period is not None else None
-    group = _group(given)
+    category = frozenset().union(*concepts_of(given.get("category")))
     scope = _scope(given)
+    names = tuple([name_of(one) for one in signers(given)])
+    grantor = joined(names)
+    group = (category, frozenset(uris), frozenset(rules), scope, grantor.keys or grantor.words)
     status = given.get("status")
     return CompiledConsent(
         name=_versioned(given),
@@ -160,7 +166,7 @@ def compile_consent(resource: Any, zone: str = "UTC") -> CompiledConsent:
         patient=_patient(given),
         scope=scope,
         about_privacy=Key(CONSENT_SCOPE, "patient-privacy") in scope,
-        category=frozenset().union(*concepts_of(given.get("category"))),
+        category=category,
         group=group,
         signed=signed,
         unreadable_signed=signed_text is not None and signed is None,
@@ -169,15 +175,15 @@ def compile_consent(resource: Any, zone: str = "UTC") -> CompiledConsent:
         unreadable_period=stated_period is not None and when is None,
         roots=roots,
         base=base,
-        regular=_regular(given),
-        part_2=_is_part_2(given),
+        regular=_held_back() if any(uri.endswith(_HREX_REGULAR) for uri in uris) else None,
+        part_2=_is_part_2([*[key.code for key in rules], *uris]),
         permitted_sensitivities=_permitted_sensitivities(roots, base or "deny"),
         evidence=evidence_in(given, zone),
-        signers=tuple(name_of(one) for one in signers(given)),
-        unclear=_unclear(given, base, roots),
+        signers=names,
+        unclear=_unclear(given, text, base, roots),
         resource=given,
         zone=zone,
-        digest=crc32(repr(given).encode("utf-8", "replace")),
+        digest=crc32(text.encode("utf-8", "replace")),
         group_hash=hash(group),
     )
 
@@ -236,22 +242,11 @@ def _policy_uris(given: Mapping[str, Any]) -> Iterator[str]:
                 yield spelling(value)
 
 
-def _group(given: Mapping[str, Any]) -> tuple[Any, ...]:
-    grantor = joined(name_of(one) for one in signers(given))
-    return (
-        frozenset().union(*concepts_of(given.get("category"))),
-        frozenset(_policy_uris(given)),
-        frozenset(_policy_rules(given)),
-        _scope(given),
-        grantor.keys or grantor.words,
-    )
-
-
-def _base_effect(given: Mapping[str, Any]) -> Effect | None:
+def _base_effect(given: Mapping[str, Any], rules: Iterable[Key]) -> Effect | None:
     if (stated := given.get("decision")) in ("permit", "deny"):
         return cast(Effect, stated)
-    rules = {_BASE_POLICY[key.code] for key in _policy_rules(given) if key.code in _BASE_POLICY}
-    return "deny" if "deny" in rules else ("permit" if rules else None)
+    effects = {_BASE_POLICY[key.code] for key in rules if key.code in _BASE_POLICY}
+    return "deny" if "deny" in effects else ("permit" if effects else None)
 
 
 def _roots(given: Mapping[str, Any], base: Effect | None, zone: str) -> Iterator[Provision]:
@@ -344,10 +339,9 @@ def _actors(given: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[Acto
         yield Actor(name, "sender" if sender else "unclear" if unclear else "recipient")
 
 
-def _regular(given: Mapping[str, Any]) -> LabelCriterion | None:
+@cache
+def _held_back() -> LabelCriterion:
     """Return what HRex `#regular` keeps back: everything sensitive or restricted."""
-    if not any(uri.endswith(_HREX_REGULAR) for uri in _policy_uris(given)):
-        return None
     stated = [
         {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R"},
         *({"system": ACT_CODE, "code": code} for code in _SENSITIVE),
@@ -369,19 +363,19 @@ def _permitted_sensitivities(provisions: Iterable[Provision], default: Effect) -
     return frozenset(found)
 
 
-def _is_part_2(given: Mapping[str, Any]) -> bool:
-    texts = [key.code for key in _policy_rules(given)] + list(_policy_uris(given))
-    return any(mark in text.lower() for text in texts for mark in _PART_2)
+def _is_part_2(texts: Iterable[str]) -> bool:
+    plain = "\n".join(texts).lower()
+    return any(mark in plain for mark in _PART_2)
 
 
 def _unclear(
-    given: Mapping[str, Any], base: Effect | None, roots: tuple[Provision, ...]
+    given: Mapping[str, Any], text: str, base: Effect | None, roots: tuple[Provision, ...]
 ) -> str | None:
     if given.get("resourceType", "Consent") != "Consent" or not given:
         return "it is no Consent"
     if given.get("implicitRules") or given.get("_implicitRules"):
         return "it follows implicit rules that are not understood here"
-    if _has_modifier({key: value for key, value in given.items() if key != "contained"}):
+    if "modifierExtension" in text and _has_modifier(given):
         return "it has a modifier extension that is not understood here"
     if "except" in given:
         return "it is written in an older FHIR version"
@@ -390,8 +384,8 @@ def _unclear(
     return None
 
 
-def _has_modifier(tree: Any) -> bool:
-    pending = [tree]
+def _has_modifier(consent: Mapping[str, Any]) -> bool:
+    pending: list[Any] = [{key: value for key, value in consent.items() if key != "contained"}]
     while pending:
         node = pending.pop()
         if isinstance(node, dict):
