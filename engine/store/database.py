@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
@@ -209,10 +210,14 @@ def _sqlite(url: URL, mode: Mode) -> Engine:
             cursor.execute("PRAGMA query_only=ON")
         cursor.close()
 
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if mode == "write" else "BEGIN")
+    statement = "BEGIN IMMEDIATE" if mode == "write" else "BEGIN"
 
+    def begin(dbapi_connection: Any) -> None:
+        dbapi_connection.dbapi_connection.execute(statement)
+
+    # Not an event, whose errors nobody would translate; SQLAlchemy's own way to run a statement
+    # takes longer than SQLite does to begin and to commit.
+    engine.dialect.do_begin = begin  # type: ignore[method-assign]
     return engine
 
 
@@ -228,6 +233,32 @@ def _postgresql(url: URL, mode: Mode) -> Engine:
     if mode == "read":
         return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     return engine
+
+
+class Standing:
+    """Keep one connection of an engine for one transaction after another of the same thread."""
+
+    def __init__(self, engine: Engine, prepare: Callable[[Connection], None] | None = None) -> None:
+        self._engine = engine
+        self._prepare = prepare
+        self._connection: Connection | None = None
+
+    def connection(self) -> Connection:
+        """Return the connection, made anew where there is none."""
+        if self._connection is None:
+            self._connection = self._engine.connect()
+            if self._prepare is not None:
+                self._prepare(self._connection)
+        return self._connection
+
+    def drop(self) -> None:
+        """Let go of the connection: after an error nobody knows what state it is in."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):
+                connection.invalidate()
+            with suppress(Exception):
+                connection.close()
 
 
 def flush_later(connection: Connection) -> None:

@@ -12,18 +12,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.ahead import Looking
 from engine.clock import Clock
 from engine.errors import StoreError
 from engine.store.company import PATIENCE, Company, Patience
-from engine.store.database import breaks_transaction, flush_later, may_repeat
+from engine.store.database import Standing, breaks_transaction, flush_later, may_repeat
 from engine.store.flushing import Flushing
 from engine.store.ids import Ids
 from engine.store.memory import Memory
@@ -73,18 +72,17 @@ class Writer:
         flushing: Flushing | None = None,
         patience: Patience = PATIENCE,
     ) -> None:
-        self._engine = engine
+        self._writing = Standing(engine, flush_later if flushing is not None else None)
         self._clock = clock
         self._ids = ids
         self._committed = committed
         self._checkpoint = checkpoint
         self._vault = vault
         self._turn = turn
-        self._looking = looking
+        self._looking = Standing(looking) if looking is not None else None
         self._flushing = flushing
         self._memory = Memory()
         self._company: Company[_Job] = Company(capacity, batch, patience, clock.monotonic)
-        self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._work, name="carelane-writer", daemon=True)
         self._thread.start()
 
@@ -110,20 +108,27 @@ class Writer:
             if jobs:
                 self._look_ahead(jobs)
                 self._serve(jobs)
-        self._disconnect()
+        self._writing.drop()
+        if self._looking is not None:
+            self._looking.drop()
 
     def _look_ahead(self, jobs: list[_Job]) -> None:
         """Work out, before it is our turn, what jobs can work out from a snapshot."""
         looking = [job.ahead for job in jobs if job.ahead is not None]
         if self._looking is None or not looking:
             return
-        with suppress(Exception), self._looking.connect() as connection, connection.begin():
-            snapshot = Transaction(connection, self._clock, self._ids, self._memory, self._vault)
-            stamp = snapshot.recall.stamp = snapshot.audit.changes()
-            self._memory.at(stamp)
-            for ahead in looking:
-                ahead.look(snapshot)
-            self._memory.take(snapshot.recall, stamp)
+        try:
+            connection = self._looking.connection()
+            with connection.begin():
+                known = (connection, self._clock, self._ids, self._memory, self._vault)
+                snapshot = Transaction(*known)
+                stamp = snapshot.recall.stamp = snapshot.audit.changes()
+                self._memory.at(stamp)
+                for ahead in looking:
+                    ahead.look(snapshot)
+                self._memory.take(snapshot.recall, stamp)
+        except Exception:  # all is worked out in the turn, where it is told
+            self._looking.drop()
 
     def _serve(self, jobs: list[_Job]) -> None:
         """Commit all together; where one stands in the way, each by itself."""
@@ -162,7 +167,7 @@ class Writer:
     def _commit(self, jobs: list[_Job], memory: Memory | None) -> tuple[Exception | None, int]:
         """Commit; return what kept it from happening, or how many of the jobs gave work."""
         try:
-            with self._turn(), self._connect().begin():
+            with self._turn(), self._writing.connection().begin():
                 transaction, news = self._run(jobs, memory)
                 self._checkpoint("before-commit")
             self._checkpoint("after-commit")
@@ -170,11 +175,12 @@ class Writer:
             return None, news
         except Exception as error:
             if breaks_transaction(error):
-                self._disconnect()
+                self._writing.drop()
             return error, 0
 
     def _run(self, jobs: list[_Job], memory: Memory | None) -> tuple[Transaction, int]:
-        transaction = Transaction(self._connect(), self._clock, self._ids, memory, self._vault)
+        connection = self._writing.connection()
+        transaction = Transaction(connection, self._clock, self._ids, memory, self._vault)
         known = transaction.audit.changes()
         if memory is not None:  # else nothing counts that was worked out under the same trust
             memory.at(known)
@@ -205,22 +211,6 @@ class Writer:
         found, recall = transaction.audit.known, transaction.recall
         if found is not None:
             self._memory.take(recall, found + recall.changed)
-
-    def _connect(self) -> Connection:
-        if self._connection is None:
-            self._connection = self._engine.connect()
-            if self._flushing is not None:
-                flush_later(self._connection)
-        return self._connection
-
-    def _disconnect(self) -> None:
-        """Drop the connection: after an error nobody knows what state it is in."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(Exception):
-                connection.invalidate()
-            with suppress(Exception):
-                connection.close()
 
 
 def _unflushed(error: OSError) -> StoreError:
