@@ -29,7 +29,7 @@ _SHAPE = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?"
     r"\s?([Zz]|[+-]\d\d:\d\d)?)?)?)?"
 )
-_STATED = re.compile(r'(?<!\\)"\d{4}[^"\\]*(?:\\.[^"\\]*)*"')
+_STATED = re.compile(r'"(?<!\\")\d{4}[^"\\]*(?:\\.[^"\\]*)*"')
 
 
 @lru_cache(maxsize=64)

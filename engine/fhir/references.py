@@ -18,7 +18,7 @@ _RELATIVE = re.compile(
 )
 _ABSOLUTE = re.compile(r"https?://[^\s?#]+/" + _RELATIVE.pattern)
 _URN = re.compile(r"urn:(?:uuid|oid):\S+")
-_STATED = re.compile(r'(?<!\\)"reference":("[^"\\]*(?:\\.[^"\\]*)*")')
+_STATED = re.compile(r'"reference":("[^"\\]*(?:\\.[^"\\]*)*")')
 _CONDITIONAL = re.compile(r"([A-Z][A-Za-z]{1,63})\?(\S+)")
 
 _REFERENCE_KEYS = frozenset({"id", "extension", "reference", "type", "identifier", "display"})
