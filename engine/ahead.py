@@ -7,7 +7,7 @@ turn the same is read again, which is cheap, and where it reads the same the ans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from engine.clock import seconds_between
@@ -19,6 +19,11 @@ P = TypeVar("P")
 
 FRESH = 1.0
 """Seconds for which it counts: what holds at an instant, such as a Consent, may end."""
+
+
+def _nothing(_snapshot: Any) -> Iterator[None]:
+    """Say nothing beforehand."""
+    return iter(())
 
 
 class Looking(Protocol):
@@ -33,11 +38,17 @@ class Looking(Protocol):
 class Ahead(Generic[P]):
     """Hold what `work` found ahead of the turn, in a store's Transaction.
 
-    Work that writes is worked out in its turn only.
+    Work that writes is worked out in its turn only. `asking` says in rounds, before any work, what
+    it will ask of a snapshot: what all expect in a round is asked together before the next.
     """
 
-    def __init__(self, work: Callable[[Any], P]) -> None:
+    def __init__(
+        self,
+        work: Callable[[Any], P],
+        asking: Callable[[Any], Iterator[None]] = _nothing,
+    ) -> None:
         self._work = work
+        self.asking = asking
         self._found: P | None = None
         self._reads: Reads | None = None
         self._stamp: int | None = None
@@ -65,3 +76,23 @@ class Ahead(Generic[P]):
         if not 0 <= seconds_between(self._at, transaction.now) <= FRESH:
             return None
         return self._found if self._reads.same(transaction) else None
+
+
+def ask_together(snapshot: Any, looking: Iterable[Looking]) -> None:
+    """Ask of a snapshot, once for all that are about to look at it, what they say they will ask.
+
+    It only spares statements: who fails to say asks for himself.
+    """
+    rounds = [one.asking(snapshot) for one in looking if isinstance(one, Ahead)]
+    while rounds:
+        with snapshot.reading() as reads:
+            rounds = [one for one in rounds if _goes_on(one)]
+        snapshot.answers.foresee([reads])
+
+
+def _goes_on(rounds: Iterator[None]) -> bool:
+    try:
+        next(rounds)
+    except Exception:
+        return False
+    return True

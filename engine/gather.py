@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -49,6 +49,27 @@ def gather(
         return Facts(at, around.links, own_work=own_work)
     facts = _judgeable(tx, at, around.links, around.targets)
     return replace(facts, own_work=own_work) if own_work else facts
+
+
+def asking(
+    tx: Transaction, project: Project, system: str, resources: Sequence[Resource]
+) -> Iterator[None]:
+    """Say, round by round, what will be asked about the resources of a message themselves.
+
+    Those they refer to are mostly remembered; the resources themselves differ for each message, so
+    it is worth while to ask about those of many messages together (`engine.ahead`).
+    """
+    own = [key for one in resources for key in project.naming.own_keys(system, one)]
+    tx.crosswalk.expect_asked(own)
+    yield
+    entities = tx.crosswalk.resolve(own)
+    tx.crosswalk.expect_known(entities.values())
+    tx.resources.expect_read(
+        (key.type, entity)
+        for key, entity in entities.items()
+        if key.type in project.adapted_types and key.type not in project.sibling_types
+    )
+    yield
 
 
 def _own_work(

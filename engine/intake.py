@@ -14,7 +14,7 @@ from engine.coordination.reactions import expect_reactions, react_later
 from engine.diagnostics import Diagnostic, operation_outcome
 from engine.errors import StoreError
 from engine.fhir.json import loads
-from engine.gather import gather
+from engine.gather import asking, gather
 from engine.grounds import grounds_of
 from engine.keeping import keep_message, keep_units, other_decisions, state_of
 from engine.message import Message, Next, Outcome, Reject, Resource
@@ -114,7 +114,10 @@ class Intake:
             received,
             arrival.body,
         )
-        ahead = Ahead(lambda tx: _ahead(tx, project, message, submission))
+        ahead = Ahead(
+            lambda tx: _ahead(tx, project, message, submission),
+            lambda tx: asking(tx, project, message.system, _sources(submission)),
+        )
         return self._store.write(
             lambda tx: _accept(tx, project, message, submission, arrival.correlation, ahead), ahead
         )
@@ -200,11 +203,15 @@ def _accept(
     )
 
 
+def _sources(submission: Submission) -> list[Resource]:
+    return [unit.source for unit in submission.units]
+
+
 def _travelled(
     tx: Transaction, project: Project, message: Message, submission: Submission
 ) -> Travelled:
     """Let a submission travel the road with what is on record; nothing is written."""
-    resources = [unit.source for unit in submission.units]
+    resources = _sources(submission)
     extended = any(unit.extended for unit in submission.units)
     facts = gather(tx, project, message.system, resources, at=tx.now, extended=extended)
     facts = with_wholes(tx, project, message, submission.units, facts)

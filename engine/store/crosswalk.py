@@ -135,6 +135,19 @@ class Crosswalk:
     def expect(self, links: Mapping[Key, str]) -> None:
         """Say ahead of a turn what it will link."""
         self._session.answers.expect(ENTITY, links)
+        self._session.answers.expect(CURRENT, links.values())
+
+    def expect_asked(self, keys: Iterable[Key]) -> None:
+        """Say ahead that keys will be resolved, as far as that is not remembered."""
+        recall = self._session.recall
+        unread = [key for key in keys if recall.recall(key) is ABSENT]
+        self._session.answers.expect(ENTITY, unread)
+
+    def expect_known(self, entities: Iterable[str]) -> None:
+        """Say ahead that all keys of entities will be asked for, as far as not remembered."""
+        recall = self._session.recall
+        unread = [name for name in entities if recall.recall(("keys", name)) is ABSENT]
+        self._session.answers.expect(KEYS, unread)
 
     def known(self, entities: Iterable[str]) -> dict[str, list[Key]]:
         """Return every key of each entity, the newest first, for `Links.known`."""

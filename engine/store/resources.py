@@ -183,6 +183,11 @@ class Resources:
         """Say ahead of a turn what it will put."""
         self._session.answers.expect(_NUMBER, names)
 
+    def expect_read(self, names: Iterable[Name]) -> None:
+        """Say ahead that current versions will be read; those that are remembered are not asked."""
+        unread = [name for name in names if name[0] not in REMEMBERED]
+        self._session.answers.expect(_CURRENT, unread)
+
     def expect_of_member(self, type: str, members: Iterable[str]) -> None:
         """Say ahead of a turn that it will ask whether members have anything of a type."""
         self._session.answers.expect(_has(type), [(type, member) for member in members])

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from engine.ahead import Looking
+from engine.ahead import Looking, ask_together
 from engine.clock import Clock
 from engine.errors import StoreError
 from engine.store.company import PATIENCE, Company, Patience
@@ -124,6 +124,7 @@ class Writer:
                 snapshot = Transaction(*known)
                 stamp = snapshot.recall.stamp = snapshot.audit.changes()
                 self._memory.at(stamp)
+                ask_together(snapshot, looking)
                 for ahead in looking:
                     ahead.look(snapshot)
                 self._memory.take(snapshot.recall, stamp)

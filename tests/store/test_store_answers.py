@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from desk import Desk, accept, add_unit
 
+from engine.ahead import ask_together
 from engine.errors import StoreError
 from engine.store import Ahead, Store, Transaction
 from engine.store.answers import Question
@@ -80,6 +81,34 @@ def test_what_was_foreseen_is_asked_together(lite: Desk) -> None:
     with lite.store as store:
         store.write(work, ahead).result(30)
     assert counted.asked == [["ahead"], ["ahead", "expected", "more"]]
+
+
+def test_what_several_say_they_will_ask_is_asked_together(lite: Desk) -> None:
+    """Round by round all names go into one statement; who fails to say asks for himself."""
+    counted = Counted()
+
+    def looking(*names: str, fails: bool = False) -> Ahead[tuple[int, ...]]:
+        def asking(tx: Transaction) -> Iterator[None]:
+            for name in names:
+                if fails:
+                    raise ValueError("a bug")
+                tx.answers.expect(counted.question, [name])
+                yield
+
+        return Ahead(lambda tx: tuple(counted.of(tx, *names)), asking)
+
+    several = [looking("a", "bb"), looking("cc", "d"), looking("e", fails=True), looking("f")]
+
+    def work(tx: Transaction) -> None:
+        ask_together(tx, several)
+        assert counted.asked == [["a", "cc", "f"], ["bb", "d"]]
+        for one in several:
+            one.look(tx)
+        assert counted.asked[2:] == [["e"]]
+        assert [one.still(tx) for one in several] == [(1, 2), (2, 1), (1,), (1,)]
+
+    with lite.store as store:
+        store.write(work).result(30)
 
 
 def test_a_link_counts_at_once(desk: Desk) -> None:
