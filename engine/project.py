@@ -13,7 +13,6 @@ from typing import Any, Literal
 from engine.config import Config, load_config
 from engine.config.kinds import Tree
 from engine.coordination.notification_templates import FOLDER, load_templates
-from engine.coordination.studies import Studies
 from engine.diagnostics import Diagnostic, Severity, has_errors, in_order
 from engine.errors import ProjectError
 from engine.fhir.decoders import inner_resources
@@ -74,8 +73,6 @@ class Project:
     answers: Answers = field(default_factory=Answers, repr=False)
     digest: str = field(default="", init=False)
     """Of all files that make the project, and of where its systems are; "" once it was changed."""
-    studies: Studies = field(default_factory=Studies, init=False, repr=False, compare=False)
-    """What reviews under just this project know already; for the one thread that writes."""
     _compiled: dict[tuple[str, ...], CompiledConsent] = field(default_factory=dict, repr=False)
     _entries: dict[str, Entry] = field(default_factory=dict, repr=False)
     _directories: Directories = field(default_factory=Directories, repr=False)

@@ -10,7 +10,7 @@ from engine.clock import Clock
 from engine.config import Config
 from engine.coordination import outreach_sending
 from engine.coordination.findings import HELD
-from engine.coordination.holding import on_hold
+from engine.coordination.holding import awaits_review, on_hold
 from engine.coordination.outreach import PREFIX, may_be_planned, media_of
 from engine.coordination.outreach_tasks import Assigner
 from engine.deliver.destination import Destination, Destinations, Interaction
@@ -86,8 +86,12 @@ class Sending:
         return self._anew(delivery, canonical, decision, ruling, trip)
 
     def brief(self, tx: Transaction, delivery: Delivery) -> bool:
-        """Tell whether the judgement is probably but a few reads: a permit to be reaffirmed."""
-        return may_stand(tx, self.project, delivery)
+        """Tell whether the judgement is probably but a few reads: a permit to be reaffirmed.
+
+        It is not where a review comes first: that is looked at ahead of the turn.
+        """
+        stands = may_stand(tx, self.project, delivery)
+        return stands and not awaits_review(tx, self.project, delivery)
 
     def ruled(self, ruling: Ruling) -> None:
         """Count a decision that is recorded."""

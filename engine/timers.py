@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -34,17 +36,41 @@ LONGEST_TURN = 0.02
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Let handlers look ahead of the turn in which they do what is due at `now`.
+
+    What they found they know in the turn where the record is still the same, so no reads are held
+    against it here.
+    """
+
+    foresights: Mapping[str, Handler]
+    now: str
+    most: int
+
+    def look(self, snapshot: Any) -> None:
+        for timer in snapshot.timers.due(self.now, self.most):
+            if foresee := self.foresights.get(timer.kind):
+                with suppress(Exception), snapshot.reading():
+                    foresee(snapshot, timer)
+
+    def reads(self) -> Iterable[Any]:
+        return ()
+
+
 @dataclass(frozen=True)
 class TimerRunner:
     """Let timers go off; any number of runners may share one record.
 
-    A handler that fails is tried again later, at most `ATTEMPTS` times; what it had written is
+    `foresights` work out, before the turn and on a snapshot, what handlers will know in it. A
+    handler that fails is tried again later, at most `ATTEMPTS` times; what it had written is
     taken back. Nothing is lost: a timer that failed for good stays on record with its reason.
     """
 
     store: Store
     clock: Clock
     handlers: Mapping[str, Handler]
+    foresights: Mapping[str, Handler] = field(default_factory=dict)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set."""
@@ -101,8 +127,9 @@ class TimerRunner:
                     break
             return len(went)
 
+        ahead = _Look(self.foresights, self.clock.now(), most)
         try:
-            return self.store.write(work).result()
+            return self.store.write(work, ahead).result()
         except StoreError:
             raise
         except Exception as error:

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from engine import retention
 from engine.cli.loading import open_store
 from engine.clock import Clock, SystemClock
-from engine.coordination.handlers import handlers
+from engine.coordination.handlers import foresights, handlers
 from engine.coordination.records_polling import RecordsPolling
 from engine.coordination.warming import warm
 from engine.deliver.transport import Transport
@@ -180,7 +180,7 @@ async def delivering(
         **handlers(lambda: sending.project),
         retention.KIND: retention.goes_off(lambda: sending.project.config),
     }
-    timers = TimerRunner(store, clock, meanings)
+    timers = TimerRunner(store, clock, meanings, foresights(lambda: sending.project))
     await asyncio.wrap_future(store.write(retention.schedule))
     stopping = asyncio.Event()
     polling = RecordsPolling(lambda: sending.project, store, clock, direct)

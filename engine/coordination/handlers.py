@@ -36,10 +36,18 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
 )
 """Every kind of timer, and what happens when one goes off."""
 
+FORESIGHTS: Mapping[str, Meaning] = MappingProxyType({reactions.KIND: reactions.foresee})
+"""What of it can be worked out before, on a snapshot (`engine.timers`)."""
+
 
 def handlers(project: Callable[[], Project]) -> Mapping[str, Handler]:
     """Return the handlers for a runner; `project` gives the one in force at that moment."""
     return {kind: partial(_go_off, meaning, project) for kind, meaning in MEANINGS.items()}
+
+
+def foresights(project: Callable[[], Project]) -> Mapping[str, Handler]:
+    """Return what looks ahead for a runner, as `handlers` does what is meant."""
+    return {kind: partial(_go_off, meaning, project) for kind, meaning in FORESIGHTS.items()}
 
 
 def _go_off(

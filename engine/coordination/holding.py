@@ -9,7 +9,7 @@ from engine.coordination.findings import (
     implicated,
     outcome_of,
 )
-from engine.coordination.reactions import react, reaction_key
+from engine.coordination.reactions import foresee, react, reaction_key
 from engine.coordination.review import REVIEWED, reviewed
 from engine.deliver.ports import Delivery
 from engine.gather import stored
@@ -23,23 +23,40 @@ def on_hold(tx: Transaction, project: Project, delivery: Delivery) -> bool:
     Where the message that brought it was not reacted to yet, that is done now, so that no delivery
     is faster than what it would have been held for.
     """
-    if project.config.coordination is None or delivery.type not in _HELD_TYPES:
+    if not _may_be_held(project, delivery):
         return False
     entity = delivery.envelope["entity"]
     reference = f"{delivery.type}/{entity}"
     member = tx.crosswalk.current(delivery.member) or delivery.member
-    timer = tx.timers.get(reaction_key(delivery.message_id))
-    if timer is not None and timer.state == "waiting" and not _reacted(tx, project, timer):
+    timer = _due(tx, delivery)
+    if timer is not None and not _reacted(tx, project, timer):
         return _found_now(tx, project, member, reference)
     rows = tx.resources.of_member("DetectedIssue", tx.crosswalk.same(member))
     issues = (stored(row) for row in rows if not row.deleted)
     return any(holds(issue) and reference in implicated(issue) for issue in issues)
 
 
+def awaits_review(tx: Transaction, project: Project, delivery: Delivery) -> bool:
+    """Tell whether `on_hold` will have to react first: that is worth looking ahead for."""
+    return _may_be_held(project, delivery) and _due(tx, delivery) is not None
+
+
+def _may_be_held(project: Project, delivery: Delivery) -> bool:
+    return project.config.coordination is not None and delivery.type in _HELD_TYPES
+
+
+def _due(tx: Transaction, delivery: Delivery) -> TimerRow | None:
+    """Return the timer of the message that brought a delivery, while nothing has reacted to it."""
+    timer = tx.timers.get(reaction_key(delivery.message_id))
+    return timer if timer is not None and timer.state == "waiting" else None
+
+
 def _reacted(tx: Transaction, project: Project, timer: TimerRow) -> bool:
     """React to a message ahead of its timer; False where it failed before, or others do it."""
     if timer.attempts:
         return False
+    if tx.looks_ahead:
+        foresee(tx, project, timer)
     tx.writes()
     if not tx.timers.take(timer.key):
         return False

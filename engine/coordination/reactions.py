@@ -15,7 +15,7 @@ from engine.coordination import (
 from engine.coordination.happening import Happening, Reaction
 from engine.message import Unit
 from engine.project import Project
-from engine.store import TimerRow, Transaction
+from engine.store import TimerRow, Transaction, UnitRow
 
 KIND = "react"
 """The kind of timer that a message with something to react to sets."""
@@ -55,13 +55,21 @@ def reaction_key(message: str) -> str:
     return f"{KIND} {message}"
 
 
+def foresee(tx: Transaction, project: Project, timer: TimerRow) -> None:
+    """Work out on a snapshot, ahead of the turn, what is costly in `react` and a mere value."""
+    review.foresee(tx, project, _units(tx, timer.body["message"]))
+
+
 def react(tx: Transaction, project: Project, timer: TimerRow) -> None:
     """Run every reaction to one message; the timer names the message."""
     message = tx.messages.get(timer.body["message"])
     if message is None:
         return
-    units = tuple(
-        unit for unit in tx.units.of_message(message.id) if unit.state in ("accepted", "routed")
-    )
+    happening = Happening(message, _units(tx, message.id))
     for reaction in REACTIONS:
-        reaction.react(tx, project, Happening(message, units))
+        reaction.react(tx, project, happening)
+
+
+def _units(tx: Transaction, message: str) -> tuple[UnitRow, ...]:
+    units = tx.units.of_message(message)
+    return tuple(unit for unit in units if unit.state in ("accepted", "routed"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.coordination.findings import keep_findings, outcome_of
 from engine.coordination.member_record import MemberRecord, record_of
+from engine.coordination.studies import Studies
 from engine.message import Resource
 from engine.project import Project
 from engine.rules.careplan import Settings, review
@@ -77,9 +78,10 @@ def reviewed(
 
     What was found of the very same record a moment ago is not worked out again.
     """
-    record, at = record_of(tx, project, member, project.studies), tx.now
-    find = partial(findings_of, project, record, at)
-    return record, project.studies.findings(member, record.stamp, at, find)
+    studies, at = tx.recall.beside(Studies), tx.now
+    record = record_of(tx, project, member, studies)
+    find = partial(findings_of, project, record)
+    return record, studies.findings(record.stamp, project, at, find)
 
 
 def findings_of(project: Project, record: MemberRecord, at: str) -> list[Finding]:

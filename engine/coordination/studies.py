@@ -21,8 +21,8 @@ from engine.transform.crosswalk import IDENTITY_TYPES, Literal, literal
 MOST_BYTES = 4_000_000
 """Of how many bytes of JSON the trees are kept; as trees they take some eight times as many."""
 
-MOST_MEMBERS = 1_000
-"""Of how many members it is kept what was found last."""
+MOST_FOUND = 500
+"""How many records it is kept of what was found: they soon become others."""
 
 Names = Mapping[str, str]
 """References that are to be read otherwise than they were written."""
@@ -93,7 +93,7 @@ class Studies:
         self._most = most
         self._held = 0
         self._studied: dict[tuple[str, str], tuple[Studied, int]] = {}
-        self._found: dict[str, tuple[Hashable, str, Sequence[Finding]]] = {}
+        self._found: dict[Hashable, tuple[object, str, Sequence[Finding]]] = {}
 
     def get(self, version: Version) -> Studied | None:
         """Return a version that was studied before."""
@@ -114,18 +114,19 @@ class Studies:
         self._held -= size
 
     def findings(
-        self, member: str, stamp: Hashable, at: str, find: Callable[[], Sequence[Finding]]
+        self, stamp: Hashable, project: object, at: str, find: Callable[[str], Sequence[Finding]]
     ) -> Sequence[Finding]:
-        """Return what was found of the same record a moment ago, or find it now.
+        """Return what was found of the same record a moment ago, or `find` it now.
 
         `stamp` names all that the record consists of; under None nobody knows, and nothing is kept.
         """
         if stamp is None:
-            return find()
-        known, since, found = self._found.get(member, (None, at, ()))
-        if known != stamp or not 0 <= seconds_between(since, at) <= FRESH:
-            found = find()
-            if len(self._found) >= MOST_MEMBERS:
-                self._found.clear()
-            self._found[member] = (stamp, at, found)
+            return find(at)
+        kept = self._found.get(stamp)
+        if kept is not None and kept[0] is project and 0 <= seconds_between(kept[1], at) <= FRESH:
+            return kept[2]
+        if len(self._found) >= MOST_FOUND:
+            self._found.clear()
+        found = find(at)
+        self._found[stamp] = (project, at, found)
         return found

@@ -41,7 +41,14 @@ class Memory:
         self._most = most
         self._kept: dict[Hashable, Any] = {}
         self._joint: dict[Hashable, Any] = {}
+        self._beside: dict[Callable[[], Any], Any] = {}
         self._stamp: int | None = None
+
+    def beside(self, make: Callable[[], T]) -> T:
+        """Return what somebody keeps of this record by rules of its own; `make` makes it once."""
+        found: T = self._beside[make] if make in self._beside else make()
+        self._beside[make] = found
+        return found
 
     def at(self, stamp: int) -> None:
         """Forget everything unless it was read under this count of changes."""
@@ -150,6 +157,14 @@ class Recall:
         if found is ABSENT:
             found = self.joint[name] = read()
         return found
+
+    def beside(self, make: Callable[[], T]) -> T:
+        """Return what somebody keeps beside this memory, by rules of its own; else a new one.
+
+        It outlasts every change, and transactions that are taken back: it must know by itself what
+        still holds.
+        """
+        return make() if self._memory is None else self._memory.beside(make)
 
     def spoil(self, name: Hashable) -> None:
         """Say that this transaction changes what stands under a name."""

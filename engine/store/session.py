@@ -104,6 +104,11 @@ class Session:
         prepared = statement.on(self._dialect)
         return self._send(prepared.sql, prepared.bind(values))
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether this reads a snapshot ahead of a turn, and can write nothing."""
+        return self.reads is not None
+
     def writes(self) -> None:
         """Say that something is about to be written: StoreError where we only look (ahead)."""
         if not self.writable:

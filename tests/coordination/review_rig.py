@@ -12,7 +12,7 @@ from typing import Any
 
 from town import REPOSITORY, Town
 
-from engine.coordination.handlers import handlers
+from engine.coordination.handlers import foresights, handlers
 from engine.fhir.json import loads
 from engine.project import Project, load
 from engine.store import Store
@@ -57,7 +57,8 @@ class Rig(Town):
 
     def timers(self) -> None:
         """Let every timer go off that is due."""
-        TimerRunner(self.store, self.clock, handlers(lambda: self.project)).turn()
+        meanings, ahead = (made(lambda: self.project) for made in (handlers, foresights))
+        TimerRunner(self.store, self.clock, meanings, ahead).turn()
 
     def tell(self, system: str, *resources: dict[str, Any], review: bool = True) -> None:
         """Send resources one by one, and let the engine react."""
@@ -84,12 +85,16 @@ class Rig(Town):
 
 @contextmanager
 def rig(
-    folder: Path, settings: str = "", routes: str = "", rules: Path | None = None
+    folder: Path,
+    settings: str = "",
+    routes: str = "",
+    rules: Path | None = None,
+    kind: type[Store] = Store,
 ) -> Iterator[Rig]:
     """Build the rig with its store in `folder`; `settings` go under `coordination`."""
     clock = ManualClock()
     project = _project(settings, routes, rules or REPOSITORY / "rules")
-    with Store.open(f"sqlite:///{folder / 'carelane.db'}", clock=clock) as store:
+    with kind.open(f"sqlite:///{folder / 'carelane.db'}", clock=clock) as store:
         yield Rig(project, store, clock)
 
 

@@ -75,8 +75,8 @@ def test_what_is_known_already_changes_no_review(steps: list[str]) -> None:
                 return record, findings_of(place.project, record, tx.now)
 
             for _ in range(2):
-                known = place.store.read(lambda tx, id=id: reviewed(tx, place.project, id))
-                assert known == place.store.read(anew)
+                known = place.store.write(lambda tx, id=id: reviewed(tx, place.project, id))
+                assert known.result(30) == place.store.read(anew)
 
 
 @pytest.fixture
@@ -104,20 +104,24 @@ def test_what_is_kept_is_bounded(kept: Studies) -> None:
 
 
 def test_what_was_found_holds_for_a_moment(kept: Studies) -> None:
-    """The same record is not reviewed twice at once; another is, and the same one later."""
+    """The same record is not reviewed twice at once; another one, or the same later, is."""
     calls: list[str] = []
+    one, other = object(), object()
 
-    def find(stamp: str | None, second: int) -> None:
-        kept.findings(
-            "avery",
-            stamp,
-            f"2026-01-01T00:00:0{second}.000000Z",
-            lambda: calls.append(f"{stamp} {second}") or [],  # type: ignore[func-returns-value]
-        )
+    def find(stamp: str | None, second: int, project: object = one) -> None:
+        at = f"2026-01-01T00:00:0{second}.000000Z"
+        found = [Finding("rule", "as it was found", ("CarePlan/1",))]
+
+        def looked(now: str) -> list[Finding]:
+            calls.append(f"{stamp} {now[18]}")
+            return found
+
+        assert kept.findings(stamp, project, at, looked) == found
 
     for stamp, second in (("a", 1), ("a", 2), ("b", 2), ("b", 4), (None, 4), (None, 4)):
         find(stamp, second)
-    assert calls == ["a 1", "b 2", "b 4", "None 4", "None 4"]
+    find("b", 4, other)
+    assert calls == ["a 1", "b 2", "b 4", "None 4", "None 4", "b 4"]
 
 
 def test_what_is_taken_back_is_never_known(tmp_path: Path) -> None:
