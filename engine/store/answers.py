@@ -40,6 +40,8 @@ class Answers:
     def to(self, question: Question[N, A], names: Iterable[N]) -> dict[N, A]:
         """Return the answer for each name."""
         listed = list(names)
+        if not listed:
+            return {}
         kept = self._kept.setdefault(question, {}) if self._keep else {}
         unread = [name for name in listed if name not in kept]
         if unread:

@@ -47,11 +47,8 @@ def _known(_insert: Any, places: range) -> ClauseElement:
     return found.order_by(link.c.at.desc(), link.c.kind.desc(), link.c.system, link.c.value)
 
 
-_RESOLVE = Listing(
-    _resolve,
-    lambda n, key: {f"system{n}": key.system, f"kind{n}": key.kind, f"value{n}": key.value},
-)
-_KNOWN = Listing(_known, lambda n, name: {f"entity{n}": name})
+_RESOLVE = Listing(_resolve, *Key._fields)
+_KNOWN = Listing(_known, "entity")
 _PAGE = 64
 
 _FOUND = Insert(entity, repeated=True)
@@ -70,7 +67,7 @@ _CURRENT = Listing(
     lambda _, places: select(entity.c.id, _ENTITY).where(
         entity.c.id.in_([bindparam(f"entity{n}") for n in places])
     ),
-    lambda n, name: {f"entity{n}": name},
+    "entity",
 )
 
 

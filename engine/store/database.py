@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -102,35 +103,39 @@ def _binder(
 class Listing:
     """Hold a statement over a list of values, compiled for each size: a power of two.
 
-    `build` gets the database's `insert` and the positions of the list; it names its parameters
-    after them. `bind` says what those of one position are for one value. A list that falls short
-    of its size repeats its last value, unless the size must be `exact`.
+    `build` gets the database's `insert` and the positions of the list. Each value is a tuple, or
+    what `split` makes one of; its parts are named, with its position behind (`member3`). Where
+    there is one name, a value is what it names. A list that falls short of its size repeats its
+    last value, unless the size must be `exact`.
     """
 
     def __init__(
         self,
         build: Callable[[Any, range], ClauseElement],
-        bind: Callable[[int, Any], Mapping[str, Any]],
-        *,
+        *names: str,
+        split: Callable[[Any], Iterable[Any]] | None = None,
         exact: bool = False,
     ) -> None:
         self._build = build
-        self._bind = bind
+        self._names = names
+        self._split = split
         self._exact = exact
-        self._sizes: dict[int, Statement] = {}
+        self._sizes: dict[int, tuple[Statement, list[str]]] = {}
 
     def of(self, values: Sequence[Any]) -> tuple[Statement, dict[str, Any]]:
         """Return the statement for so many values, and its parameters."""
         size = len(values) if self._exact else 1 << (len(values) - 1).bit_length()
-        found = self._sizes.get(size)
-        if found is None:
-            found = Statement(lambda insert: self._build(insert, range(size)))
-            self._sizes[size] = found
-        filled = [*values, *[values[-1]] * (size - len(values))]
-        bound: dict[str, Any] = {}
-        for place, value in enumerate(filled):
-            bound.update(self._bind(place, value))
-        return found, bound
+        statement, names = self._sizes.get(size) or self._sized(size)
+        parts: Iterable[Any] = [*values, *[values[-1]] * (size - len(values))]
+        if len(self._names) > 1:
+            parts = chain.from_iterable(map(self._split, parts) if self._split else parts)
+        return statement, dict(zip(names, parts, strict=True))
+
+    def _sized(self, size: int) -> tuple[Statement, list[str]]:
+        statement = Statement(lambda insert: self._build(insert, range(size)))
+        names = [f"{name}{place}" for place in range(size) for name in self._names]
+        self._sizes[size] = statement, names
+        return statement, names
 
 
 class Insert(Statement):

@@ -92,7 +92,7 @@ def _heard(by: str) -> Question[tuple[str, str], bool]:
         )
         return select(message.c.system, column).where(or_(*same))
 
-    listing = Listing(build, lambda n, name: {f"system{n}": name[0], f"value{n}": name[1]})
+    listing = Listing(build, "system", "value")
 
     def ask(session: Session, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], bool]:
         return {
@@ -193,9 +193,12 @@ class Messages:
     def _enter(self) -> None:
         """Give their numbers to the submissions that entered."""
         entering, self._entering = self._entering, []
+        touches: list[dict[str, Any]] = []
         for number, (row, touched) in zip(self._numbers(len(entering)), entering, strict=True):
-            self._session.add(_ADD, [{**row, "number": number}])
-            self._session.add(_TOUCH, [{**one, "number": number} for one in touched])
+            row["number"] = number
+            touches += ({**one, "number": number} for one in touched)
+        self._session.add(_ADD, [row for row, _ in entering])
+        self._session.add(_TOUCH, touches)
 
     def _numbers(self, count: int) -> Iterable[int]:
         if count == 0:

@@ -57,21 +57,18 @@ def _line(place: int) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _of_line(place: int, line: tuple[str, str]) -> dict[str, Any]:
-    return {f"destination{place}": line[0], f"member{place}": line[1]}
+_CHANGE = ("destination", "member", "last", "open")
+"""What changes of a line: how many enter it, and how many more (or less) stand in it."""
+
+
+def _flat(change: tuple[tuple[str, str], int, int]) -> tuple[str, str, int, int]:
+    line, entering, standing = change
+    return (*line, entering, standing)
 
 
 def _lines(insert: Any, places: range) -> ClauseElement:
     fresh = insert(lane).values(
-        [
-            {
-                "destination": bindparam(f"destination{n}"),
-                "member": bindparam(f"member{n}"),
-                "last": bindparam(f"last{n}"),
-                "open": bindparam(f"open{n}"),
-            }
-            for n in places
-        ]
+        [{name: bindparam(f"{name}{n}") for name in _CHANGE} for n in places]
     )
     changed: ClauseElement = fresh.on_conflict_do_update(
         index_elements=["destination", "member"],
@@ -81,11 +78,6 @@ def _lines(insert: Any, places: range) -> ClauseElement:
         },
     ).returning(lane.c.destination, lane.c.member, lane.c.last, lane.c.open)
     return changed
-
-
-def _changing(place: int, change: tuple[tuple[str, str], int, int]) -> dict[str, Any]:
-    line, entering, standing = change
-    return {**_of_line(place, line), f"last{place}": entering, f"open{place}": standing}
 
 
 def _due() -> Select[Any]:
@@ -207,9 +199,9 @@ def _current(_insert: Any, places: range) -> ClauseElement:
     )
 
 
-def _reference(place: int, reference: str) -> dict[str, Any]:
+def _type_and_entity(reference: str) -> tuple[str, str]:
     kind, _, entity = reference.partition("/")
-    return {f"type{place}": kind, f"entity{place}": entity}
+    return kind, entity
 
 
 def _report() -> ClauseElement:
@@ -238,19 +230,16 @@ def _report() -> ClauseElement:
     )
 
 
-LINES = Listing(_lines, _changing, exact=True)
+LINES = Listing(_lines, *_CHANGE, split=_flat, exact=True)
 ADD = Insert(delivery)
 NEXT_IN_LINE = Statement(lambda _: _due())
 DUE = Statement(lambda _: _due().with_for_update(skip_locked=True))
-TAKE = Listing(_take, lambda place, id: {f"id{place}": id})
-HELD = Listing(_held, lambda place, id: {f"id{place}": id})
-ARRIVE = Listing(_arrive, lambda place, id: {f"id{place}": id})
-PROMOTE = Listing(_promote, _of_line)
-BEHIND = Listing(_behind, _of_line)
-FRONTS = Listing(
-    lambda _, places: union_all(*map(_front, places)),
-    lambda place, name: {f"destination{place}": name},
-)
+TAKE = Listing(_take, "id")
+HELD = Listing(_held, "id")
+ARRIVE = Listing(_arrive, "id")
+PROMOTE = Listing(_promote, "destination", "member")
+BEHIND = Listing(_behind, "destination", "member")
+FRONTS = Listing(lambda _, places: union_all(*map(_front, places)), "destination")
 REPORT = Statement(lambda _: _report())
 LEASED = Statement(
     lambda _: select(func.count()).where(
@@ -290,7 +279,7 @@ WAS_DELIVERED = Statement(
         .limit(1)
     )
 )
-CURRENT = Listing(_current, _reference)
+CURRENT = Listing(_current, "type", "entity", split=_type_and_entity)
 
 
 def linked(link: str) -> str:
@@ -319,7 +308,7 @@ NEWER = Statement(
         .limit(1)
     )
 )
-UNDER_WAY = Listing(_under_way, lambda place, name: {f"destination{place}": name})
+UNDER_WAY = Listing(_under_way, "destination")
 
 
 def _in_state(state: str) -> ColumnElement[bool]:

@@ -57,10 +57,10 @@ _NOTED = Statement(
 _STANDING = Listing(
     lambda _, places: select(resource.c.member, resource.c.id, resource.c.version).where(
         resource.c.member.in_([bindparam(f"member{n}") for n in places]),
-        resource.c.type == bindparam("type"),
+        resource.c.type == "Consent",
         resource.c.deleted == 0,
     ),
-    lambda n, member: {f"member{n}": member, "type": "Consent"},
+    "member",
 )
 _PAGE = 64
 _OF_MEMBER = Statement(
@@ -89,15 +89,11 @@ def _any_of(place: int) -> Select[*tuple[Any, ...]]:
     return select(of_member.limit(1).subquery())
 
 
-def _bind(place: int, name: Name) -> dict[str, str]:
-    return {f"type{place}": name[0], f"id{place}": name[1]}
-
-
 def _asking(
     build: Callable[[range], ClauseElement],
 ) -> Callable[[Session, Sequence[Name]], dict[Name, Any]]:
     """Return what reads rows for names: each row begins with its own."""
-    listing = Listing(lambda _, places: build(places), _bind)
+    listing = Listing(lambda _, places: build(places), "type", "id")
 
     def ask(session: Session, names: Sequence[Name]) -> dict[Name, Any]:
         return {

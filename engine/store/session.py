@@ -19,6 +19,8 @@ from engine.store.ids import Ids
 from engine.store.memory import Memory, Recall
 from engine.store.vault import PLAIN, Vault
 
+_IN_ITS_TURN = "what writes is worked out in its turn"
+
 
 class Rows:
     """Hold what a statement gave: rows as tuples, and how many it changed."""
@@ -113,11 +115,8 @@ class Session:
         """Say that something is about to be written: StoreError where we only look (ahead)."""
         if not self.writable:
             raise StoreError("what only reads cannot write")
-        self._not_ahead()
-
-    def _not_ahead(self) -> None:
         if self.reads is not None:
-            raise StoreError("what writes is worked out in its turn")
+            raise StoreError(_IN_ITS_TURN)
 
     @contextmanager
     def reading(self) -> Iterator[Reads]:
@@ -200,7 +199,8 @@ class Session:
     def execute(self, statement: Executable) -> Result[*tuple[Any, ...]]:
         """Run a statement that is built on the way."""
         self.flush()
-        self._not_ahead()  # it writes, or reads what cannot be compared
+        if self.reads is not None:  # it writes, or reads what cannot be compared
+            raise StoreError(_IN_ITS_TURN)
         return self.connection.execute(statement)
 
     def changed(self, statement: Executable) -> int:

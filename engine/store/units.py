@@ -25,13 +25,16 @@ _WAITING = Listing(
     lambda _, places: select(waiting.c.key, waiting.c.unit_id).where(
         waiting.c.key.in_([bindparam(f"key{n}") for n in places])
     ),
-    lambda n, key: {f"key{n}": key},
+    "key",
 )
+_ANY_WAITING = Statement(lambda _: select(waiting.c.key).limit(1))
 _PAGE = 64
 
 
 def _waiting(session: Session, keys: Sequence[str]) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
+    if session.neutral and session.fetch(_ANY_WAITING, {}).first() is None:
+        return found
     for page in batched(keys, _PAGE):
         for key, id in session.fetch(*_WAITING.of(page)):
             found[key] = (*found.get(key, ()), id)
