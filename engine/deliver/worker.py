@@ -21,6 +21,7 @@ from engine.deliver.leases import Lease, Leases
 from engine.deliver.ports import (
     Brief,
     Delivered,
+    Delivery,
     GaveUp,
     Judge,
     Ruled,
@@ -129,6 +130,8 @@ class Worker:
         self._company = Company(settings.patience)
         self._wake = asyncio.Event()
         self._known = store.signal.seen
+        self._more = False
+        self._moving: set[tuple[str, str]] = set()
         self._resting = False
         self._stopping = False
         caps = [destination.retry.cap for destination in destinations.values()]
@@ -180,16 +183,30 @@ class Worker:
             self._resting = False
 
     async def _gather(self) -> None:
-        """Wait a moment for results that are expected at once, so that one turn records them."""
+        """Let results wait a moment for others, and for what is claimed next, to share a turn."""
+        self._resting = True
         while (wait := self._company_awaited()) > 0:
             self._wake.clear()
             await self._woken(wait)
+        self._resting = False
 
     def _company_awaited(self) -> float:
         if self._stopping:
             return 0.0
         under_way, now = sum(self._in_flight.values()), self._clock.monotonic()
-        return self._company.wait(len(self._results), under_way, now)
+        wait = self._company.results(len(self._results), under_way, now)
+        return wait or (0.0 if self._pressing() else self._company.claim(now))
+
+    def _pressing(self) -> bool:
+        """Tell whether anything waits for a turn: news, what is due, or the next of a line."""
+        return (
+            self._more
+            or self._store.signal.seen != self._known
+            or any(
+                result.event != "accept" or _line(result.delivery) in self._moving
+                for result in self._results
+            )
+        )
 
     async def _woken(self, seconds: float | None) -> None:
         if seconds is None or self._wake.is_set():
@@ -216,8 +233,10 @@ class Worker:
         for group in self._groups(turned.tasks):
             self._start(group, since, started)
         withheld = turned.claimed > len(turned.tasks)
-        if turned.left or withheld or turned.claimed >= self._settings.batch:
+        if more := bool(turned.left or withheld or turned.claimed >= self._settings.batch):
             self._wake.set()  # what was withheld makes room, and a full batch promises more
+        due = turned.next_due is not None and turned.next_due <= turned.at
+        self._more = more or due or len(most) < len(self._destinations)
         reopening, waning = self._until_reopening(since), self._leases.until_waning()
         return _least(self._until_due(turned), reopening, waning)
 
@@ -273,6 +292,9 @@ class Worker:
             turn = self._desk.turn(results, most, horizon, waning, foresight)
             turned = await self._write(turn, foresight if self._looks_ahead else None)
             self._offset, self._known = offset, turned.seen
+            self._note_lines(results, turned)
+            if turned.claimed:
+                self._company.claimed(since)
             if foresight is not None and (turned.claimed or turned.left):
                 self._looks_ahead = foresight.asked > 0
             for delivery in waning:
@@ -285,6 +307,12 @@ class Worker:
             for result in results:
                 await self._record_alone(result)
         return None
+
+    def _note_lines(self, results: Sequence[Result], turned: Turned) -> None:
+        """Note the lines that move: whose next was claimed as soon as the one before it ended."""
+        ended = {_line(result.delivery) for result in results}
+        self._moving -= ended
+        self._moving |= ended.intersection(_line(task.delivery) for task in turned.tasks)
 
     def _horizon(self) -> str | None:
         """Return the last instant that can be right, where the wall clock was set back."""
@@ -409,6 +437,10 @@ class Worker:
         for _ in range(LAST_TRIES):
             if not self._results or await self._turn({}) is not None:
                 break
+
+
+def _line(delivery: Delivery) -> tuple[str, str]:
+    return delivery.destination, delivery.member
 
 
 def _parcel(task: Task) -> Parcel:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rig import PATIENCE as LONG
 from rig import Rig, put
 
@@ -45,10 +46,10 @@ class Mailbox:
                 self.came.clear()
                 await self.came.wait()
 
-    def answer(self, count: int) -> None:
+    def answer(self, count: int, status: int = 200) -> None:
         """Answer the first so many."""
         for _ in range(count):
-            self.open.pop(0).set_result(Reply(200))
+            self.open.pop(0).set_result(Reply(status))
 
 
 class Counted(Store):
@@ -108,10 +109,10 @@ async def left_together(rig: Rig, mailbox: Mailbox, count: int) -> list[str]:
     return ids
 
 
-async def patient(rig: Rig) -> None:
+async def patient(rig: Rig, longest: float = PATIENCE.whole) -> None:
     """Wait until a worker waits for a moment."""
     async with asyncio.timeout(LONG):
-        while await rig.rest() > PATIENCE.whole:
+        while await rig.rest() > longest:
             rig.timers.asked.clear()
             await rig.timers.asked.wait()
 
@@ -197,6 +198,77 @@ def test_no_turn_is_made_for_what_a_turn_did_itself(tmp_path: Path) -> None:
     play(tmp_path, acts)
 
 
+async def at_a_pace(rig: Rig, mailbox: Mailbox, *members: str) -> list[str]:
+    """Let a delivery come for each member, one every ten milliseconds; the last is unanswered."""
+    there = rig.destination("hub", "http://hub.example/fhir")
+    rig.start(there, transport=mailbox, settings=Settings(grace=0))
+    ids = []
+    for number, member in enumerate(members):
+        if number:
+            mailbox.answer(1)
+            await rig.until({ids[-1]: "delivered"})
+        rig.advance(0.01)
+        ids.append(rig.enqueue("hub", member))
+        await mailbox.requests(1)
+    return ids
+
+
+def test_a_result_is_recorded_with_what_is_claimed_next_if_that_is_soon(tmp_path: Path) -> None:
+    """Where something came every ten milliseconds, a result shares a turn with what comes next."""
+
+    async def acts(rig: Counting, mailbox: Mailbox) -> None:
+        ids = await at_a_pace(rig, mailbox, "m1", "m2", "m3")
+        before = rig.writes
+        mailbox.answer(1)
+        await patient(rig, PATIENCE.claim)
+        assert (rig.writes, rig.row(ids[-1]).state) == (before, "leased")
+        rig.enqueue("hub", "m4")
+        await mailbox.requests(1)
+        assert (rig.writes, rig.row(ids[-1]).state) == (before + 2, "delivered")
+
+    play(tmp_path, acts)
+
+
+def test_a_result_is_recorded_where_what_was_expected_stays_away(tmp_path: Path) -> None:
+    """It waits no longer than the last ones let wait, and a bit."""
+
+    async def acts(rig: Counting, mailbox: Mailbox) -> None:
+        ids = await at_a_pace(rig, mailbox, "m1", "m2", "m3")
+        mailbox.answer(1)
+        await patient(rig, PATIENCE.claim)
+        rig.advance(0.0126)
+        await rig.until({ids[-1]: "delivered"})
+
+    play(tmp_path, acts)
+
+
+def test_the_next_of_a_line_waits_for_no_company(tmp_path: Path) -> None:
+    """Where the one before it was awaited, a delivery's result is recorded at once."""
+
+    async def acts(rig: Counting, mailbox: Mailbox) -> None:
+        await at_a_pace(rig, mailbox, "m1", "m2", "m3")
+        ids = [rig.enqueue("hub", "m3") for _ in range(3)]
+        for id in ["", *ids]:
+            rig.advance(0.01)
+            mailbox.answer(1)
+            await rig.until({id: "delivered"} if id else {})
+            if id != ids[-1]:
+                await mailbox.requests(1)
+
+    play(tmp_path, acts)
+
+
+def test_a_failure_waits_for_nothing_new(tmp_path: Path) -> None:
+    """Only an arrival is put off: what is to be tried again has its time at once."""
+
+    async def acts(rig: Counting, mailbox: Mailbox) -> None:
+        ids = await at_a_pace(rig, mailbox, "m1", "m2", "m3")
+        mailbox.answer(1, 500)
+        await rig.until({ids[-1]: "waiting"})
+
+    play(tmp_path, acts)
+
+
 def test_what_comes_while_a_turn_is_on_its_way_has_one_at_once(tmp_path: Path) -> None:
     """News of others, right behind a turn's own, is not taken for its own."""
 
@@ -221,21 +293,21 @@ def test_what_comes_while_a_turn_is_on_its_way_has_one_at_once(tmp_path: Path) -
 def test_company_is_expected_as_it_lately_came() -> None:
     """As many are awaited as shared the fuller of the last two turns, of those under way."""
     company = Company()
-    assert company.wait(1, 9, now=0.0) == 0
+    assert company.results(1, 9, now=0.0) == 0
     company.left(4)
-    assert company.wait(1, 0, now=1.0) == 0
-    assert company.wait(2, 9, now=1.0) == PATIENCE.next
-    assert company.wait(4, 9, now=1.0) == 0
+    assert company.results(1, 0, now=1.0) == 0
+    assert company.results(2, 9, now=1.0) == pytest.approx(PATIENCE.next)
+    assert company.results(4, 9, now=1.0) == 0
     company.left(1)
     company.left(1)
-    assert company.wait(1, 9, now=2.0) == 0
+    assert company.results(1, 9, now=2.0) == 0
 
 
 def test_patience_ends() -> None:
     """It ends where nobody comes for a while, and where they come one by one for too long."""
     company = Company()
     company.left(16)
-    assert company.wait(1, 15, now=0.0) > 0
-    assert company.wait(1, 15, now=PATIENCE.next) == 0
-    assert company.wait(2, 14, now=PATIENCE.whole - 0.001) < PATIENCE.next
-    assert company.wait(3, 13, now=PATIENCE.whole) == 0
+    assert company.results(1, 15, now=0.0) > 0
+    assert company.results(1, 15, now=PATIENCE.next) == 0
+    assert 0 < company.results(2, 14, now=PATIENCE.whole - 0.001) < PATIENCE.next
+    assert company.results(3, 13, now=PATIENCE.whole) == 0
