@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from engine.message import Resource
 from engine.project import Project
 from engine.store import MessageRow, Transaction, UnitRow
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Happening:
-    """Hold one accepted message and those of its units that are on record."""
+    """Hold those units of one accepted message that are on record.
 
-    message: MessageRow
+    The message itself, with all that came, is read only for the reaction that looks at it.
+    """
+
     units: tuple[UnitRow, ...]
+    read: Callable[[], MessageRow]
+
+    @cached_property
+    def message(self) -> MessageRow:
+        """Return the message as it was kept."""
+        return self.read()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,11 @@ def on_hold(tx: Transaction, project: Project, delivery: Delivery) -> bool:
         return False
     entity = delivery.envelope["entity"]
     reference = f"{delivery.type}/{entity}"
-    member = tx.crosswalk.current(delivery.member) or delivery.member
+    member, *_ = same = tx.crosswalk.same(delivery.member)
     timer = _due(tx, delivery)
     if timer is not None and not _reacted(tx, project, timer):
         return _found_now(tx, project, member, reference)
-    rows = tx.resources.of_member("DetectedIssue", tx.crosswalk.same(member))
+    rows = tx.resources.of_member("DetectedIssue", same)
     issues = (stored(row) for row in rows if not row.deleted)
     return any(holds(issue) and reference in implicated(issue) for issue in issues)
 

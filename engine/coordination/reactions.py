@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from engine.coordination import (
     consent_end,
@@ -13,9 +14,10 @@ from engine.coordination import (
     review,
 )
 from engine.coordination.happening import Happening, Reaction
+from engine.errors import StoreError
 from engine.message import Unit
 from engine.project import Project
-from engine.store import TimerRow, Transaction, UnitRow
+from engine.store import MessageRow, TimerRow, Transaction, UnitRow
 
 KIND = "react"
 """The kind of timer that a message with something to react to sets."""
@@ -62,12 +64,17 @@ def foresee(tx: Transaction, project: Project, timer: TimerRow) -> None:
 
 def react(tx: Transaction, project: Project, timer: TimerRow) -> None:
     """Run every reaction to one message; the timer names the message."""
-    message = tx.messages.get(timer.body["message"])
-    if message is None:
-        return
-    happening = Happening(message, _units(tx, message.id))
+    message = timer.body["message"]
+    happening = Happening(_units(tx, message), partial(_message, tx, message))
     for reaction in REACTIONS:
         reaction.react(tx, project, happening)
+
+
+def _message(tx: Transaction, id: str) -> MessageRow:
+    found = tx.messages.get(id)
+    if found is None:
+        raise StoreError("a message with units is not on record")
+    return found
 
 
 def _units(tx: Transaction, message: str) -> tuple[UnitRow, ...]:

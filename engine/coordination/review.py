@@ -68,7 +68,7 @@ def foresee(tx: Transaction, project: Project, units: Iterable[UnitRow]) -> None
 def _members_of(tx: Transaction, project: Project, units: Iterable[UnitRow]) -> list[str]:
     types = REVIEWED | project.rules.watched_types
     members = {unit.member for unit in units if unit.type in types and unit.member}
-    return sorted({tx.crosswalk.current(member) or member for member in members})
+    return sorted({tx.crosswalk.same(member)[0] for member in members})
 
 
 def reviewed(
