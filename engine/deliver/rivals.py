@@ -44,11 +44,16 @@ class Rivals:
     def __init__(self, deliveries: Any, claimed: Sequence[Delivery]) -> None:
         self._deliveries = deliveries
         self._versions = {delivery.id: version_of(delivery) for delivery in claimed}
-        there = dict.fromkeys(one.destination for one in claimed if self._versions[one.id])
         self._outdated: frozenset[str] = deliveries.outdated(self._oldest())
-        self._under_way = defaultdict(list)
-        for other in deliveries.under_way(list(there)):
-            self._under_way[other.destination, other.resource].append(other)
+        self._under_way = {
+            (other.destination, other.resource)
+            for other in deliveries.others
+            if other.id not in self._versions
+        }
+        self._beside: dict[tuple[str, str], list[Delivery]] = defaultdict(list)
+        for delivery in claimed:
+            if version := self._versions[delivery.id]:
+                self._beside[delivery.destination, version.reference].append(delivery)
         self._gone: set[str] = set()
 
     def _oldest(self) -> dict[str, int]:
@@ -88,18 +93,18 @@ class Rivals:
         What left before is waited for. Of those claimed at once the oldest goes, unless a newer one
         was tried before.
         """
-        others = self._under_way.get((delivery.destination, version.reference), ())
-        return any(
-            other.id not in self._versions or _goes_first(other, delivery, version.number)
-            for other in others
+        place = (delivery.destination, version.reference)
+        return place in self._under_way or any(
+            self._goes_first(other, delivery, version.number)
+            for other in self._beside[place]
             if other.id != delivery.id and other.id not in self._gone
         )
 
-
-def _goes_first(other: Any, delivery: Delivery, version: int) -> bool:
-    """Tell whether one of two that were claimed at once goes before the other."""
-    if other.version is None:
-        return False
-    if other.version < version:
-        return delivery.attempts <= 1
-    return bool(other.version > version and other.attempts > 1)
+    def _goes_first(self, other: Delivery, delivery: Delivery, number: int) -> bool:
+        """Tell whether one of two that were claimed at once goes before the other."""
+        version = self._versions[other.id]
+        if version is None:
+            return False
+        if version.number < number:
+            return delivery.attempts <= 1
+        return version.number > number and other.attempts > 1

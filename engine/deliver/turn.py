@@ -195,7 +195,8 @@ class Desk:
 
     def _claim(self, transaction: Any, most: Mapping[str, int], foresight: Foresight) -> Turned:
         deliveries, fits = transaction.deliveries, foresight.fitting(transaction)
-        claimed = deliveries.claim(self.name, self.batch, most, self.lease, fits)
+        fronts = deliveries.fronts(tuple(most))
+        claimed = deliveries.claim(self.name, self.batch, most, self.lease, fits, fronts)
         turned = Turned(claimed=len(claimed), left=foresight.left, at=transaction.now)
         rivals = Rivals(deliveries, claimed)
         rulings: list[tuple[Delivery, Ruling]] = []
@@ -211,7 +212,7 @@ class Desk:
             else:
                 rivals.leave(delivery)
         self._record(transaction, rulings)  # together: a judge may look at earlier decisions
-        turned.next_due = deliveries.next_due(tuple(most))
+        turned.next_due = _first(fronts | deliveries.fronts(_destinations(claimed)))
         return turned
 
     def _may_go(self, transaction: Any, delivery: Delivery, rivals: Rivals) -> bool:
@@ -259,6 +260,15 @@ class Desk:
         answer = Answer("again", "D011")
         now = transaction.now
         self.settle(transaction, [self._again(delivery, answer, now, None)])
+
+
+def _destinations(claimed: Iterable[Delivery]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(delivery.destination for delivery in claimed))
+
+
+def _first(fronts: Mapping[str, tuple[str | None, bool]]) -> str | None:
+    """Return when the next delivery to any destination may be claimed."""
+    return min((ready for ready, _ in fronts.values() if ready is not None), default=None)
 
 
 def _report(result: Result) -> tuple[str, int]:

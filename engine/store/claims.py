@@ -15,7 +15,6 @@ from engine.store.delivery_records import DeliveryRecords
 from engine.store.outbox_queries import (
     BEHIND,
     BLOCKED,
-    CURRENT,
     DUE,
     EXTEND,
     FRONTS,
@@ -28,6 +27,7 @@ from engine.store.outbox_queries import (
 )
 from engine.store.rows import DeliveryRow, UnderWay
 from engine.store.session import Session
+from engine.store.standing import STANDING, Name
 
 PAGE = 64
 """Values that one statement names at most."""
@@ -36,6 +36,10 @@ _NOBODY = {"by": None, "until": None}
 
 Fits = Callable[[DeliveryRow], bool]
 """Tell whether a delivery that is due may be claimed now, as it would be once claimed."""
+
+
+Fronts = dict[str, tuple[str | None, bool]]
+"""Of each destination when its next delivery may be claimed, and whether it is blocked."""
 
 
 def everything(_row: DeliveryRow) -> bool:
@@ -49,6 +53,8 @@ class Claims(DeliveryRecords):
     def __init__(self, session: Session, audit: Audits) -> None:
         super().__init__(session)
         self._audit = audit
+        self.others: list[UnderWay] = []
+        """What was on its way already where the last claim took something."""
 
     def claim(
         self,
@@ -57,23 +63,25 @@ class Claims(DeliveryRecords):
         concurrency: Mapping[str, int],
         lease: float,
         fits: Fits = everything,
+        fronts: Fronts | None = None,
     ) -> list[DeliveryRow]:
         """Take up to `limit` deliveries that are due and first of their line, under a lease.
 
         `concurrency` names the destinations to serve and how many leases each may have at once,
         over all workers; the lease ends after `lease` seconds, then another claim may take the
         delivery over. Every claim gives a new fencing token (`fence`). What does not fit is passed
-        over: nothing of it changes.
+        over: nothing of it changes. `fronts` are those of the destinations, if already read.
         """
         until = after(self._session.now, lease)
         claimed: list[DeliveryRow] = []
-        for destination in self._due(tuple(concurrency)):
+        for destination in self._due(fronts or self.fronts(tuple(concurrency))):
             room = limit - len(claimed)
             if room > 0 and self._session.try_lock(f"claim {destination}"):
                 most = concurrency[destination]
                 found = self._first(destination, room, most, {"by": worker, "until": until})
                 claimed += filter(fits, found)
         claimed.sort(key=lambda row: row.id)
+        self.others = self.under_way(list(dict.fromkeys(row.destination for row in claimed)))
         for page in batched([row.id for row in claimed], PAGE):
             statement, which = TAKE.of(page)
             values = {"by": worker, "until": until, "now": self._session.now}
@@ -90,12 +98,12 @@ class Claims(DeliveryRecords):
             )
         return claimed
 
-    def _due(self, destinations: Sequence[str]) -> list[str]:
+    def _due(self, fronts: Fronts) -> list[str]:
         """Return the destinations to which something is due, and that nothing stops."""
         now = self._session.now
         return [
             name
-            for name, (ready, blocked) in self._fronts(destinations).items()
+            for name, (ready, blocked) in fronts.items()
             if ready is not None and ready <= now and not blocked
         ]
 
@@ -121,7 +129,7 @@ class Claims(DeliveryRecords):
         """
         now = self._session.now
         found: list[DeliveryRow] = []
-        for destination in self._due(tuple(rooms)):
+        for destination in self._due(self.fronts(tuple(rooms))):
             count = min(limit - len(found), rooms[destination])
             if count > 0:
                 values = {"destination": destination, "now": now, "count": count}
@@ -144,10 +152,10 @@ class Claims(DeliveryRecords):
 
     def next_due(self, destinations: Sequence[str]) -> str | None:
         """Return the instant at which the next delivery to one of these may be claimed."""
-        fronts = self._fronts(destinations).values()
+        fronts = self.fronts(destinations).values()
         return min((ready for ready, _ in fronts if ready is not None), default=None)
 
-    def _fronts(self, destinations: Sequence[str]) -> dict[str, tuple[str | None, bool]]:
+    def fronts(self, destinations: Sequence[str]) -> Fronts:
         """Return of each destination when its next may be claimed, and whether it is blocked."""
         return {
             page[place]: (ready, bool(blocked))
@@ -158,11 +166,12 @@ class Claims(DeliveryRecords):
 
     def outdated(self, versions: Mapping[str, int]) -> frozenset[str]:
         """Name the resources (`Type/entity`) of which a later version is on record than this."""
+        names = {reference: _name(reference) for reference in versions}
+        standing = self._session.answers.to(STANDING, names.values())
         return frozenset(
-            page[place]
-            for page in batched(versions, PAGE)
-            for place, current in self._session.run(*CURRENT.of(page))
-            if place < len(page) and current > versions[page[place]]
+            reference
+            for reference, version in versions.items()
+            if standing[names[reference]][0] > version
         )
 
     def newer(self, destination: str, reference: str, version: int, link: str = "") -> str | None:
@@ -196,3 +205,8 @@ class Claims(DeliveryRecords):
         self._audit.append(
             f"delivery.{state}", body, message=message, unit=unit, delivery=id, actor=actor
         )
+
+
+def _name(reference: str) -> Name:
+    kind, _, id = reference.partition("/")
+    return kind, id

@@ -16,6 +16,7 @@ from engine.store.database import Insert, Listing, Statement
 from engine.store.memory import ABSENT, REMEMBERED
 from engine.store.rows import LinkRow
 from engine.store.session import Session
+from engine.store.standing import STANDING
 from engine.store.tables import entity, link
 from engine.transform.crosswalk import Key
 
@@ -238,6 +239,7 @@ class Crosswalk:
         answers = self._session.answers
         answers.forget(ENTITY, fresh)
         answers.forget(CURRENT, fresh.values())
+        answers.forget_all(STANDING)
         if self.has_mergers():
             answers.forget_all(KEYS)
         else:

@@ -22,7 +22,7 @@ from sqlalchemy.sql import ClauseElement, ColumnElement
 from engine.deliver.outbox import DELIVERY
 from engine.store.database import Insert, Listing, Statement
 from engine.store.rows import DeliveryRow
-from engine.store.tables import STOPPED, delivery, lane, resource, unit
+from engine.store.tables import STOPPED, delivery, lane, unit
 
 ROW = tuple(delivery.c[name] for name in DeliveryRow.__dataclass_fields__)
 _CLAIMED: dict[str, ColumnElement[Any]] = {
@@ -188,22 +188,6 @@ def _under_way(_insert: Any, places: range) -> ClauseElement:
     )
 
 
-def _current(_insert: Any, places: range) -> ClauseElement:
-    return union_all(
-        *(
-            select(literal_column(str(n)), resource.c.version).where(
-                resource.c.type == bindparam(f"type{n}"), resource.c.id == bindparam(f"entity{n}")
-            )
-            for n in places
-        )
-    )
-
-
-def _type_and_entity(reference: str) -> tuple[str, str]:
-    kind, _, entity = reference.partition("/")
-    return kind, entity
-
-
 def _report() -> ClauseElement:
     return (
         update(delivery)
@@ -279,7 +263,6 @@ WAS_DELIVERED = Statement(
         .limit(1)
     )
 )
-CURRENT = Listing(_current, "type", "entity", split=_type_and_entity)
 
 
 def linked(link: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, or_, select, union_all
+from sqlalchemy import and_, bindparam, or_, select, union_all
 from sqlalchemy.sql import ClauseElement, ColumnElement, Select
 
 from engine.store.answers import Question
@@ -15,7 +15,8 @@ from engine.store.database import Insert, Listing, Statement
 from engine.store.memory import ABSENT, REMEMBERED
 from engine.store.rows import ResourceRow
 from engine.store.session import Session
-from engine.store.tables import history, link, resource
+from engine.store.standing import STANDING
+from engine.store.tables import history, resource
 
 
 def _put(insert: Any) -> ClauseElement:
@@ -44,14 +45,6 @@ _VERSION = Statement(
         history.c.type == bindparam("type"),
         history.c.id == bindparam("id"),
         history.c.version == bindparam("version"),
-    )
-)
-_NOTED = Statement(
-    lambda _: select(
-        select(resource.c.version)
-        .where(resource.c.type == bindparam("type"), resource.c.id == bindparam("id"))
-        .scalar_subquery(),
-        select(func.count()).where(link.c.entity_id == bindparam("id")).scalar_subquery(),
     )
 )
 _STANDING = Listing(
@@ -172,6 +165,7 @@ class Resources:
         session.add(_RENEW, [{**values, "version": version}])
         answers.tell(_NUMBER, name, (*name, version))
         answers.forget(_CURRENT, [name])
+        answers.forget(STANDING, [name])
         answers.forget_all(_has(name[0]))
         return version
 
@@ -236,8 +230,7 @@ class Resources:
 
     def standing(self, type: str, id: str) -> tuple[int, int]:
         """Return the current version (0 where there is none) and how many links point at it."""
-        version, links = self._session.run(_NOTED, {"type": type, "id": id}).one()
-        return version or 0, links
+        return self._session.answers.of(STANDING, (type, id))
 
     def versions(self, type: str, id: str) -> list[ResourceRow]:
         """Return every version, oldest first."""

@@ -258,3 +258,31 @@ def test_reading_queues_nothing(desk: Desk) -> None:
     """What only reads is refused what it would write, also where that would be sent later."""
     with pytest.raises(StoreError):
         desk.store.read(lambda tx: tx.audit.append("test.noted"))
+
+
+def test_what_stands_is_told_anew_after_a_change_of_it(desk: Desk) -> None:
+    """A version that is put and a key that is linked count at once, though asked for before."""
+
+    def work(tx: Transaction) -> list[tuple[int, int]]:
+        found = [tx.resources.standing("CareTeam", "t1")]
+        tx.resources.put("CareTeam", "t1", b"{}", member="m1", system="mercy")
+        found.append(tx.resources.standing("CareTeam", "t1"))
+        tx.crosswalk.link({Key("mercy", "reference", "CareTeam/9"): "t1"}, source="mercy")
+        found.append(tx.resources.standing("CareTeam", "t1"))
+        return found
+
+    assert desk.write(work) == [(0, 0), (1, 0), (1, 1)]
+
+
+def test_what_stands_is_known_of_many_that_were_asked_for_together(desk: Desk) -> None:
+    """Whoever asked which of many are outdated knows what stands of each."""
+
+    def work(tx: Transaction) -> None:
+        for number in range(70):
+            tx.resources.put("CareTeam", f"t{number}", b"{}", member=None, system="mercy")
+        asked = {f"CareTeam/t{number}": number % 2 for number in range(70)}
+        even = {name for name, version in asked.items() if version == 0}
+        assert tx.deliveries.outdated(asked) == even
+        assert {tx.resources.standing("CareTeam", f"t{number}") for number in range(70)} == {(1, 0)}
+
+    desk.write(work)
