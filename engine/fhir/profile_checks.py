@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import fhirpathpy
@@ -15,6 +16,8 @@ from engine.fhir.value_sets import Pair, ValueSets
 
 Check = Callable[[Any, str, "Report"], None]
 """Look at one value (an object, or a primitive), given its path, and report."""
+Matcher = Callable[[Any], bool]
+"""Look at one value and tell."""
 
 
 @dataclass
@@ -48,6 +51,7 @@ class Node:
     children: list[Node] = field(default_factory=list)
     slices: list[Node] = field(default_factory=list)
     compiled: Check | None = None
+    quiet: Matcher | None = None
 
     @property
     def min(self) -> int:
@@ -197,7 +201,7 @@ def _own_checks(node: Node, scope: Scope, is_told: bool) -> Iterator[Check]:
     codes = scope.bound(node)
     if codes is not None:
         yield _bound(codes)
-    targets = _targets(node, scope)
+    targets = targets_of(node, scope)
     if targets:
         yield _targeted(targets)
     for constraint in node.definition.get("constraint", ()):
@@ -214,29 +218,41 @@ def _fixed(fixed: Any) -> Check:
 
 
 def _patterned(pattern: Any) -> Check:
+    holds = matching(pattern)
+
     def check(value: Any, path: str, report: Report) -> None:
-        if not matches(value, pattern):
+        if not holds(value):
             report.add("V022", "The value does not have the pattern", path, _shown(pattern))
 
     return check
 
 
-def matches(value: Any, pattern: Any) -> bool:
-    """Tell whether a value holds everything that a pattern names (ElementDefinition.pattern[x])."""
+def matching(pattern: Any) -> Matcher:
+    """Return what tells whether a value holds all of a pattern (ElementDefinition.pattern[x])."""
     if isinstance(pattern, dict):
-        return isinstance(value, dict) and _holds_all(value, pattern)
+        members = [_holding(name, matching(part)) for name, part in pattern.items()]
+        return both(lambda value: isinstance(value, dict), *members)
     if isinstance(pattern, list):
-        return isinstance(value, list) and all(
-            any(matches(item, part) for item in value) for part in pattern
-        )
-    return bool(value == pattern)
+        parts = [_having(matching(part)) for part in pattern]
+        return both(lambda value: isinstance(value, list), *parts)
+    return lambda value: bool(value == pattern)
 
 
-def _holds_all(value: dict[str, Any], pattern: dict[str, Any]) -> bool:
-    for name, part in pattern.items():
-        if name not in value or not matches(value[name], part):
-            return False
-    return True
+def _holding(name: str, part: Matcher) -> Matcher:
+    return lambda value: name in value and part(value[name])
+
+
+def _having(part: Matcher) -> Matcher:
+    return lambda value: any(map(part, value))
+
+
+def both(*matchers: Matcher) -> Matcher:
+    """Return what tells whether all of some matchers, asked in order, say yes."""
+    return reduce(_two, matchers) if matchers else lambda _: True
+
+
+def _two(first: Matcher, then: Matcher) -> Matcher:
+    return lambda value: first(value) and then(value)
 
 
 def _shown(value: Any) -> str:
@@ -246,7 +262,8 @@ def _shown(value: Any) -> str:
     return ", ".join(map(_shown, value)) if isinstance(value, list) else str(value)
 
 
-def _bound(codes: frozenset[Pair]) -> Check:
+def among(codes: frozenset[Pair]) -> Matcher:
+    """Return what tells whether a code, Coding or CodeableConcept is among some codes."""
     bare = frozenset(code for _, code in codes) | {f"{system}#{code}" for system, code in codes}
 
     def holds(value: Any) -> bool:
@@ -255,6 +272,12 @@ def _bound(codes: frozenset[Pair]) -> Check:
         if isinstance(value, dict) and "coding" in value:
             return any(holds(coding) for coding in value["coding"])
         return isinstance(value, dict) and (value.get("system", ""), value.get("code")) in codes
+
+    return holds
+
+
+def _bound(codes: frozenset[Pair]) -> Check:
+    holds = among(codes)
 
     def check(value: Any, path: str, report: Report) -> None:
         if not holds(value):
@@ -265,7 +288,7 @@ def _bound(codes: frozenset[Pair]) -> Check:
     return check
 
 
-def _targets(node: Node, scope: Scope) -> frozenset[str]:
+def targets_of(node: Node, scope: Scope) -> frozenset[str]:
     """Return the resource types that a Reference is narrowed to, where their names tell."""
     profiles = [
         str(profile)
@@ -318,7 +341,7 @@ def _invariant(constraint: Mapping[str, Any], warn: frozenset[str]) -> Check:
 
 def _member(node: Node, scope: Scope) -> Check:
     """Return the check of one element of an object: how many values, each of them, its slices."""
-    names = _json_names(node, scope)
+    names = json_names(node, scope)
     inner = compile_node(node, scope)
     slices = list(_slices(node, scope))
     least, most, must_support = node.min, node.max, node.must_support
@@ -360,7 +383,8 @@ def _member(node: Node, scope: Scope) -> Check:
     return check
 
 
-def _json_names(node: Node, scope: Scope) -> list[str]:
+def json_names(node: Node, scope: Scope) -> list[str]:
+    """Return under which names the values of an element stand: those of a choice are several."""
     if not node.name.endswith("[x]"):
         return [node.name]
     parent = node.path.rsplit(".", 1)[0]
@@ -386,23 +410,22 @@ def _values(value: Any, names: Sequence[str], path: str) -> Iterator[tuple[Any, 
 
 
 Slice = Callable[[list[tuple[Any, str]], str, Report], list[bool]]
-Matcher = Callable[[Any], bool]
 
 
 def _slices(node: Node, scope: Scope) -> Iterator[Slice]:
+    for inner, is_in, is_told in slices_of(node, scope):
+        yield _slice(inner, is_in, scope, is_told)
+
+
+def slices_of(node: Node, scope: Scope) -> Iterator[tuple[Node, Matcher, bool]]:
+    """Yield each slice whose values can be told, by what, and whether that is all that it fixes."""
     discriminators = (node.definition.get("slicing") or {}).get("discriminator", ())
+    is_told = any(item.get("path") == "$this" for item in discriminators)
     for inner in node.slices:
         matchers = [_matcher(inner, str(item.get("path")), scope) for item in discriminators]
         told = [found for found in matchers if found is not None]
         if matchers and len(told) == len(matchers):
-            is_all = any(item.get("path") == "$this" for item in discriminators)
-            yield _slice(inner, _both(told), scope, is_all)
-
-
-def _both(matchers: Sequence[Matcher]) -> Matcher:
-    if len(matchers) == 1:
-        return matchers[0]
-    return lambda value: all(match(value) for match in matchers)
+            yield inner, both(*told), is_told
 
 
 def _slice(node: Node, is_in: Matcher, scope: Scope, is_told: bool) -> Slice:
@@ -452,18 +475,9 @@ def _expectation(node: Node, scope: Scope) -> Matcher | None:
     if fixed is not None:
         return lambda value: bool(value == fixed)
     if pattern is not None:
-        return lambda value: matches(value, pattern)
+        return matching(pattern)
     codes = scope.bound(node)
-    if codes is None:
-        return None
-    check = _bound(codes)
-
-    def holds(value: Any) -> bool:
-        report = Report("", False, [])
-        check(value, "", report)
-        return not report.problems
-
-    return holds
+    return None if codes is None else among(codes)
 
 
 def _reach(value: Any, steps: Sequence[str]) -> Iterator[Any]:

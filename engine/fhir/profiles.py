@@ -12,6 +12,7 @@ from engine import document
 from engine.diagnostics import Diagnostic, Place, Severity
 from engine.fhir import json
 from engine.fhir.profile_checks import Node, Report, Scope, build, compile_node
+from engine.fhir.profile_quiet import compile_quiet
 from engine.fhir.schema import Version, schema
 from engine.fhir.value_sets import ValueSets
 
@@ -53,6 +54,8 @@ class Profile:
             for parent in self.parents
             for problem in parent.check(resource, must_support=must_support)
         ]
+        if not must_support and compile_quiet(self.root, self.scope)(resource):
+            return problems
         report = Report(self.name, must_support, problems)
         compile_node(self.root, self.scope)(resource, self.type, report)
         return report.problems
