@@ -64,16 +64,17 @@ class Answers:
     def expect(self, question: Question[N, A], names: Iterable[N]) -> None:
         """Say, ahead of a turn, what will be asked in it."""
         if self._session.reads is not None:
-            self._session.reads.note_expected(question, names)
+            self._session.reads.expected.setdefault(question, []).extend(names)
 
     def foresee(self, reads: Iterable[Reads]) -> None:
         """Ask, for all of them together, what was asked ahead of the turn and what was expected."""
-        wanted: dict[Question[Any, Any], dict[Any, None]] = {}
+        wanted: dict[Question[Any, Any], list[Any]] = {}
         for one in reads:
-            for question, names in one.names():
-                wanted.setdefault(question, {}).update(dict.fromkeys(names))
+            for asked in (one.told, one.expected):
+                for question, names in asked.items():
+                    wanted.setdefault(question, []).extend(names)
         for question, names in wanted.items():
-            self.to(question, names)
+            self.to(question, dict.fromkeys(names))
 
     def tell(self, question: Question[N, A], name: N, answer: A) -> None:
         """Say what the answer is now that this transaction has changed it."""
@@ -94,12 +95,12 @@ class Answers:
 
 
 class Reads:
-    """Hold what a look ahead asked the database and was told, and what its turn will ask."""
+    """Hold what a look ahead asked and was `told`, and what its turn is `expected` to ask."""
 
     def __init__(self) -> None:
         self._rows: list[tuple[Statement, Mapping[str, Any], Rows]] = []
-        self._told: dict[Question[Any, Any], dict[Any, Any]] = {}
-        self._expected: dict[Question[Any, Any], list[Any]] = {}
+        self.told: dict[Question[Any, Any], dict[Any, Any]] = {}
+        self.expected: dict[Question[Any, Any], list[Any]] = {}
 
     def note(self, statement: Statement, values: Mapping[str, Any], rows: Rows) -> None:
         """Note one question and its answer."""
@@ -107,21 +108,12 @@ class Reads:
 
     def note_told(self, question: Question[N, A], found: Mapping[N, A]) -> None:
         """Note what was told for some names."""
-        self._told.setdefault(question, {}).update(found)
-
-    def note_expected(self, question: Question[N, A], names: Iterable[N]) -> None:
-        """Note some names for which the turn will ask."""
-        self._expected.setdefault(question, []).extend(names)
-
-    def names(self) -> Iterable[tuple[Question[Any, Any], Iterable[Any]]]:
-        """Yield every question with the names for which the turn will ask it."""
-        yield from self._told.items()
-        yield from self._expected.items()
+        self.told.setdefault(question, {}).update(found)
 
     def same(self, session: Session) -> bool:
         """Tell whether another transaction would be told just the same."""
         return all(
-            session.answers.to(question, told) == told for question, told in self._told.items()
+            session.answers.to(question, told) == told for question, told in self.told.items()
         ) and all(
             list(session.run(statement, values)) == list(rows)
             for statement, values, rows in self._rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
@@ -206,6 +205,8 @@ class Crosswalk:
         fresh = {key: name for key, name in sorted(links.items()) if key not in known}
         if fresh and self._add(fresh, source) < len(fresh):
             known |= self.resolve(fresh)  # another process was quicker
+        if not known:
+            return {}
         current = self._session.answers.to(CURRENT, (links[key] for key in known))
         return {k: name for k, name in known.items() if name != (current[links[k]] or links[k])}
 
@@ -287,7 +288,7 @@ def batched(values: Iterable[T], size: int) -> Iterator[Sequence[T]]:
 
 def _token(value: str) -> str:
     """Return what people search by: an identifier's value, a reference's id."""
-    return re.split(r"[|/]", value)[-1]
+    return value.rpartition("|")[2].rpartition("/")[2]
 
 
 def _link(row: Any) -> LinkRow:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 
 from engine.clock import Clock
 
@@ -19,24 +18,25 @@ class Ids:
         self._clock = clock
         self._lock = threading.Lock()
         self._last = 0
-        self._tails: Iterator[str] = iter(())
+        self._tails: list[str] = []
 
     def new(self) -> str:
         """Return a new id (RFC 9562 section 5.7: milliseconds, a counter, 62 random bits)."""
         stamp = int(self._clock.time() * 1000) << 12
         with self._lock:
-            self._last = stamp = max(stamp, self._last + 1)
-            tail = next(self._tails, None)
-            if tail is None:
+            if stamp <= self._last:
+                stamp = self._last + 1
+            self._last = stamp
+            if not self._tails:
                 self._tails = _tails()
-                tail = next(self._tails)
-        head = f"{stamp >> 12:012x}"
-        return f"{head[:8]}-{head[8:]}-7{stamp & 0xFFF:03x}-{tail}"
+            tail = self._tails.pop()
+        return f"{stamp >> 28:08x}-{stamp >> 12 & 0xFFFF:04x}-7{stamp & 0xFFF:03x}-{tail}"
 
 
-def _tails() -> Iterator[str]:
-    """Yield the random ends of ids, each once."""
+def _tails() -> list[str]:
+    """Return random ends of ids, each for one."""
     drawn = os.urandom(_BLOCK).hex()
-    for start in range(0, len(drawn), 16):
-        tail = drawn[start : start + 16]
-        yield f"{'89ab'[int(tail[0], 16) & 3]}{tail[1:4]}-{tail[4:]}"
+    return [
+        f"{'89ab'[int(drawn[at], 16) & 3]}{drawn[at + 1 : at + 4]}-{drawn[at + 4 : at + 16]}"
+        for at in range(0, len(drawn), 16)
+    ]

@@ -39,7 +39,7 @@ class Memory:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._kept: dict[Hashable, Any] = {}
+        self.kept: dict[Hashable, Any] = {}
         self._joint: dict[Hashable, Any] = {}
         self._beside: dict[Callable[[], Any], Any] = {}
         self._stamp: int | None = None
@@ -58,26 +58,22 @@ class Memory:
 
     def forget(self) -> None:
         """Forget everything: nobody knows under which count it would still hold."""
-        self._kept.clear()
+        self.kept.clear()
         self._joint.clear()
         self._stamp = None
 
     def take(self, recall: Recall, stamp: int) -> None:
         """Take over what a transaction read, now that it is durable; `stamp` is its own count."""
-        if recall.spoilt_all or len(self._kept) + len(recall.fresh) > self._most:
-            self._kept.clear()
+        if recall.spoilt_all or len(self.kept) + len(recall.fresh) > self._most:
+            self.kept.clear()
         for name in recall.spoilt:
-            self._kept.pop(name, None)
-        self._kept.update(recall.fresh)
+            self.kept.pop(name, None)
+        self.kept.update(recall.fresh)
         if recall.changed or len(self._joint) + len(recall.joint) > MOST_JOINT:
             self._joint.clear()
         if not recall.changed:
             self._joint.update(recall.joint)
         self._stamp = stamp
-
-    def get(self, name: Hashable) -> Any:
-        """Return what is kept under a name, or ABSENT."""
-        return self._kept.get(name, ABSENT)
 
     def joint(self, name: Hashable) -> Any:
         """Return what was worked out of several of those things, or ABSENT."""
@@ -89,6 +85,7 @@ class Recall:
 
     def __init__(self, memory: Memory | None = None) -> None:
         self._memory = memory
+        self._known = memory.kept if memory is not None else {}
         self.stamp: int | None = None
         """The count of changes under which this transaction began, where it is known."""
         self.fresh: dict[Hashable, Any] = {}
@@ -110,7 +107,7 @@ class Recall:
             return found
         if self.spoilt_all or name in self.spoilt:
             return ABSENT
-        return self._memory.get(name)
+        return self._known.get(name, ABSENT)
 
     def keep(self, name: Hashable, value: Any) -> None:
         """Remember what was just read, unless this transaction has changed it."""

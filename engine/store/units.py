@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from engine.store.session import Session
 from engine.store.tables import unit, waiting
 
 _FIELDS = tuple(column.name for column in unit.c)
+_fields_of = attrgetter(*_FIELDS)
 _FIXED = frozenset({"id", "message_id", "entry", "type"})
 _ADD = Insert(unit)
 _WAIT = Insert(waiting, repeated=True)
@@ -98,7 +100,7 @@ class Units:
 
     def _values(self, row: UnitRow) -> dict[str, Any]:
         return {
-            **{name: getattr(row, name) for name in _FIELDS},
+            **dict(zip(_FIELDS, _fields_of(row), strict=True)),
             "waiting_on": orjson.dumps(row.waiting_on).decode(),
             "notes": orjson.dumps(row.notes).decode(),
             "changed": row.changed or self._session.now,

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from desk import Desk, accept
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from engine.errors import StoreBusy, StoreError
 from engine.store import Store, Transaction
+from engine.store.database import breaks_transaction, connect, parse_url
 
 
 def count(store: Store) -> int:
@@ -163,6 +165,18 @@ def test_full_disk_fails_the_whole_batch_and_heals(tmp_path: Path) -> None:
 def _limit_pages(tx: Transaction, more: int) -> None:
     now = tx.connection.exec_driver_sql("PRAGMA page_count").scalar_one()
     tx.connection.exec_driver_sql(f"PRAGMA max_page_count={now + more}")
+
+
+def test_failure_to_begin_loses_the_whole_transaction(tmp_path: Path) -> None:
+    """What the driver says where it cannot begin is told as any other failure of the database."""
+    url = parse_url(f"sqlite:///{tmp_path}/begun.db")
+    with connect(url, "write").connect() as connection:
+        driver = connection.connection.dbapi_connection
+        assert driver is not None
+        driver.cursor().execute("BEGIN")
+        with pytest.raises(OperationalError) as caught:
+            connection.begin()
+    assert breaks_transaction(caught.value)
 
 
 def test_lost_connection_fails_once_and_heals(postgresql: str) -> None:
