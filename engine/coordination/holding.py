@@ -9,7 +9,7 @@ from engine.coordination.findings import (
     implicated,
     outcome_of,
 )
-from engine.coordination.reactions import foresee, react, reaction_key
+from engine.coordination.reactions import react, reaction_key
 from engine.coordination.review import REVIEWED, reviewed
 from engine.deliver.ports import Delivery
 from engine.gather import stored
@@ -29,6 +29,8 @@ def on_hold(tx: Transaction, project: Project, delivery: Delivery) -> bool:
     reference = f"{delivery.type}/{entity}"
     member, *_ = same = tx.crosswalk.same(delivery.member)
     timer = _due(tx, delivery)
+    if timer is not None and tx.looks_ahead:
+        reviewed(tx, project, member)  # what the turn will find worked out
     if timer is not None and not _reacted(tx, project, timer):
         return _found_now(tx, project, member, reference)
     rows = tx.resources.of_member("DetectedIssue", same)
@@ -55,8 +57,6 @@ def _reacted(tx: Transaction, project: Project, timer: TimerRow) -> bool:
     """React to a message ahead of its timer; False where it failed before, or others do it."""
     if timer.attempts:
         return False
-    if tx.looks_ahead:
-        foresee(tx, project, timer)
     tx.writes()
     if not tx.timers.take(timer.key):
         return False

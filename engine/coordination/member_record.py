@@ -95,9 +95,12 @@ class _Reading:
         records that were merged since, all have the one id that is current.
         """
         names = self._merged(own)
+        elsewhere = [one for one in own if one.absolute]
+        if not elsewhere:
+            return names
         bases = {base: system for system, base in self.project.naming.bases.items()}
         waiting: dict[Key, list[str]] = {}
-        for one in own:
+        for one in elsewhere:
             for text, found in one.absolute.items():
                 if found.base in bases:
                     key = reference_key(bases[found.base], found.local)

@@ -21,8 +21,8 @@ from engine.transform.crosswalk import IDENTITY_TYPES, Literal, literal
 MOST_BYTES = 4_000_000
 """Of how many bytes of JSON the trees are kept; as trees they take some eight times as many."""
 
-MOST_FOUND = 500
-"""How many records it is kept of what was found: they soon become others."""
+MOST_FOUND = 128
+"""Of how many records it is kept what was found: soon they are others."""
 
 Names = Mapping[str, str]
 """References that are to be read otherwise than they were written."""
