@@ -9,7 +9,7 @@ the same reasons. Where anything differs, or nobody can tell, all is decided and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -101,6 +101,14 @@ def may_stand(tx: Transaction, project: Project, delivery: Delivery) -> bool:
         and noted["project"] == project.fingerprint
         and noted["since"] <= tx.now < noted["until"]
     )
+
+
+def ready(tx: Transaction, deliveries: Iterable[Delivery]) -> None:
+    """Read together, for all of them, what `reaffirmed` asks of each."""
+    noted = [found for one in deliveries if (found := one.envelope.get("grounds")) is not None]
+    named = (target.partition("/") for one in noted for target in one["named"])
+    tx.resources.ready([(kind, id) for kind, _, id in named])
+    tx.decisions.ready([one["decision"] for one in noted])
 
 
 def reaffirmed(tx: Transaction, project: Project, delivery: Delivery) -> Permit | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -20,7 +20,7 @@ from engine.deliver.transport import HttpTransport, Transport
 from engine.deliver.worker import Settings, Worker
 from engine.fhir.json import dumps, loads
 from engine.gather import gather_canonical, renamed
-from engine.grounds import may_stand, reaffirmed
+from engine.grounds import may_stand, ready, reaffirmed
 from engine.message import Resource, Unit
 from engine.metrics import Metrics
 from engine.outreach.transport import MediaTransport
@@ -92,6 +92,10 @@ class Sending:
         """
         stands = may_stand(tx, self.project, delivery)
         return stands and not awaits_review(tx, self.project, delivery)
+
+    def ready(self, tx: Transaction, deliveries: Sequence[Delivery]) -> None:
+        """Read together what is asked of each delivery that is claimed."""
+        ready(tx, deliveries)
 
     def ruled(self, ruling: Ruling) -> None:
         """Count a decision that is recorded."""
@@ -251,5 +255,6 @@ def make_worker(
         gave_up=sending.gave_up,
         ruled=sending.ruled,
         brief=sending.brief,
+        ready=sending.ready,
         settings=settings,
     )

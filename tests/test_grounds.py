@@ -14,7 +14,7 @@ from town import Town, town
 
 from engine.deliver.ports import Permit, Withhold
 from engine.fhir.json import loads
-from engine.grounds import reaffirmed
+from engine.grounds import ready, reaffirmed
 from engine.samples.bundles import sample
 from engine.sending import Sending
 from engine.store import DeliveryRow, Transaction
@@ -116,6 +116,28 @@ def test_only_what_may_be_reaffirmed_is_brief(place: Town) -> None:
     assert brief()
     place.clock.advance(3600)
     assert not brief()
+
+
+def test_what_reaffirming_asks_is_read_together(place: Town) -> None:
+    """For several deliveries what each permit rests on is asked once, and none asks again."""
+    for number in range(3):
+        accept(place, outreach(f"outreach-{number}"))
+
+    def work(tx: Transaction) -> tuple[list[Permit | None], int, list[str]]:
+        rows = [one for one in tx.deliveries.search() if one.type == "Communication"]
+        database: Any = tx.connection.connection.driver_connection
+        asked: list[str] = []
+        database.set_trace_callback(asked.append)
+        ready(tx, rows)
+        together = len(asked)
+        found = [reaffirmed(tx, place.project, row) for row in rows]
+        database.set_trace_callback(None)
+        return found, together, asked[together:]
+
+    found, together, alone = place.store.write(work).result(30)
+    assert len(found) == 3
+    assert None not in found
+    assert (together, alone) == (2, [])
 
 
 # What may happen between acceptance and sending.

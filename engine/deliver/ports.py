@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -110,6 +110,14 @@ Brief = Callable[[Any, Delivery], bool]
 def nothing_is_brief(_transaction: Any, _delivery: Delivery) -> bool:
     """Have everything judged ahead of the turn."""
     return False
+
+
+Ready = Callable[[Any, Sequence[Delivery]], None]
+"""Read together, in the transaction that claims deliveries, what the judge asks about each."""
+
+
+def nothing_to_read(_transaction: Any, _deliveries: Sequence[Delivery]) -> None:
+    """Leave all that to the judge."""
 
 
 Delivered = Callable[[Any, Delivery, str | None], None]

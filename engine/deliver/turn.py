@@ -19,11 +19,13 @@ from engine.deliver.ports import (
     GaveUp,
     Judge,
     Permit,
+    Ready,
     Ruled,
     Ruling,
     Withhold,
     nobody_counts,
     nobody_minds,
+    nothing_to_read,
 )
 from engine.deliver.retry import Random
 from engine.deliver.rivals import Rivals
@@ -112,6 +114,7 @@ class Desk:
     batch: int
     gave_up: GaveUp = nobody_minds
     ruled: Ruled = nobody_counts
+    ready: Ready = nothing_to_read
 
     def conclude(self, delivery: Delivery, answer: Answer, started: str, ended: str) -> Result:
         """Return the result that an answer amounts to under the destination's retry policy."""
@@ -198,6 +201,7 @@ class Desk:
         fronts = deliveries.fronts(tuple(most))
         claimed = deliveries.claim(self.name, self.batch, most, self.lease, fits, fronts)
         turned = Turned(claimed=len(claimed), left=foresight.left, at=transaction.now)
+        self._read_together(transaction, claimed)
         rivals = Rivals(deliveries, claimed)
         rulings: list[tuple[Delivery, Ruling]] = []
         for delivery in claimed:
@@ -214,6 +218,15 @@ class Desk:
         self._record(transaction, rulings)  # together: a judge may look at earlier decisions
         turned.next_due = _first(fronts | deliveries.fronts(_destinations(claimed)))
         return turned
+
+    def _read_together(self, transaction: Any, claimed: Sequence[Delivery]) -> None:
+        """Let what the judge asks be read at once; where that fails it reads it one by one."""
+        try:
+            self.ready(transaction, claimed)
+        except StoreError:
+            raise
+        except Exception as error:
+            _log.error("deliver.not-read-together", error=type(error).__name__)
 
     def _may_go(self, transaction: Any, delivery: Delivery, rivals: Rivals) -> bool:
         """Tell whether no other version of the same resource stands in the way."""

@@ -24,6 +24,7 @@ from engine.deliver.ports import (
     Delivery,
     GaveUp,
     Judge,
+    Ready,
     Ruled,
     Store,
     Timer,
@@ -31,6 +32,7 @@ from engine.deliver.ports import (
     nobody_minds,
     nothing_is_brief,
     nothing_more,
+    nothing_to_read,
 )
 from engine.deliver.request import Parcel, Request, build
 from engine.deliver.retry import Random
@@ -98,6 +100,7 @@ class Worker:
         gave_up: GaveUp = nobody_minds,
         ruled: Ruled = nobody_counts,
         brief: Brief = nothing_is_brief,
+        ready: Ready = nothing_to_read,
         settings: Settings | None = None,
         random: Random = randomness.random,
         timer: Timer | None = None,
@@ -114,6 +117,7 @@ class Worker:
             settings.batch,
             gave_up,
             ruled,
+            ready,
         )
         self._brief = brief
         self._looks_ahead = True

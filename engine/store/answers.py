@@ -61,6 +61,11 @@ class Answers:
                 return found
         return self.to(question, (name,))[name]
 
+    def ready(self, question: Question[N, A], names: Iterable[N]) -> None:
+        """Ask together what will be asked one by one, where the answers are kept."""
+        if self._keep:
+            self.to(question, names)
+
     def expect(self, question: Question[N, A], names: Iterable[N]) -> None:
         """Say, ahead of a turn, what will be asked in it."""
         if self._session.reads is not None:

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
 from sqlalchemy import bindparam, select
 
-from engine.store.database import Insert, Statement
+from engine.store.answers import Question
+from engine.store.crosswalk import batched
+from engine.store.database import Insert, Listing
 from engine.store.rows import DecisionRow
 from engine.store.session import Session
 from engine.store.tables import decision, unit
 
 _ADD = Insert(decision)
-_BY_ID = Statement(lambda _: select(decision).where(decision.c.id == bindparam("id")))
+_BY_ID = Listing(
+    lambda _, places: select(decision).where(
+        decision.c.id.in_([bindparam(f"id{place}") for place in places])
+    ),
+    "id",
+)
+_PAGE = 64
+
+
+def _taken(session: Session, ids: Sequence[str]) -> dict[str, Sequence[Any]]:
+    return {row[0]: row for page in batched(ids, _PAGE) for row in session.fetch(*_BY_ID.of(page))}
+
+
+_TAKEN: Question[str, Sequence[Any] | None] = Question(_taken, None)
+"""A decision as it is stored; none is ever changed."""
 
 
 class Decisions:
@@ -59,8 +75,12 @@ class Decisions:
 
     def get(self, id: str) -> DecisionRow | None:
         """Return a decision by its id."""
-        row = self._session.run(_BY_ID, {"id": id}).first()
+        row = self._session.answers.of(_TAKEN, id)
         return self._decision(row) if row else None
+
+    def ready(self, ids: Iterable[str]) -> None:
+        """Read together decisions that will be got one by one."""
+        self._session.answers.ready(_TAKEN, ids)
 
     def search(
         self,

@@ -232,6 +232,10 @@ class Resources:
         """Return the current version (0 where there is none) and how many links point at it."""
         return self._session.answers.of(STANDING, (type, id))
 
+    def ready(self, names: Iterable[Name]) -> None:
+        """Read together what stands of resources that will be asked for one by one."""
+        self._session.answers.ready(STANDING, names)
+
     def versions(self, type: str, id: str) -> list[ResourceRow]:
         """Return every version, oldest first."""
         query = select(history).where(history.c.type == type, history.c.id == id)

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from engine.deliver.destination import Destination
-from engine.deliver.ports import Delivered, Delivery, Judge, Permit, Ruling, nothing_more
+from engine.deliver.ports import (
+    Delivered,
+    Delivery,
+    Judge,
+    Permit,
+    Ready,
+    Ruling,
+    nothing_more,
+    nothing_to_read,
+)
 from engine.deliver.retry import RetryPolicy
 from engine.deliver.transport import HttpTransport, Transport
 from engine.deliver.worker import Settings, Worker
@@ -96,6 +105,7 @@ class Rig:
         judge: Judge = permit,
         transport: Transport | None = None,
         delivered: Delivered = nothing_more,
+        ready: Ready = nothing_to_read,
         settings: Settings | None = None,
     ) -> Worker:
         """Start a worker on the running loop."""
@@ -106,6 +116,7 @@ class Rig:
             transport or HttpTransport(),
             self.clock,
             delivered=delivered,
+            ready=ready,
             settings=settings,
             random=lambda: 0.0,
             timer=self.timers,

@@ -286,6 +286,20 @@ def test_a_judge_that_crashes_lets_nothing_leave(tmp_path: Path) -> None:
     assert play(tmp_path, always(answer(200)), acts).received == []
 
 
+def test_reading_together_that_crashes_stops_nothing(tmp_path: Path) -> None:
+    """Where what the judge asks cannot be read at once, the judge reads it itself."""
+
+    def crash(_tx: Any, _deliveries: Any) -> None:
+        raise KeyError("a bug")
+
+    async def acts(rig: Rig, server: Scripted) -> None:
+        id = rig.enqueue("hub")
+        rig.start(rig.destination("hub", server.url), ready=crash)
+        await rig.until({id: "delivered"})
+
+    assert len(play(tmp_path, always(answer(200)), acts).received) == 1
+
+
 def test_a_record_that_cannot_be_read_is_no_decision(tmp_path: Path) -> None:
     """Where consents cannot be read nothing is decided and nothing is lost: it is done again."""
     failures = [StoreError("away"), StoreError("away")]
