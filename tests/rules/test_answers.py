@@ -232,6 +232,18 @@ def test_a_change_in_what_it_rests_on_asks_anew(changed: dict[str, Any]) -> None
     assert again(first, registry.asked(message()))
 
 
+def test_two_names_of_one_recipient_are_told_of_once() -> None:
+    """Whom a message and its route both name is ruled on once, and the record says so once."""
+    named: Resource = {"reference": "Organization/2"}
+    plan = {"system": "urn:npi", "value": "2"}
+    people = [PEOPLE[0], {**PEOPLE[1], "identifier": [plan]}]
+    both = message(recipient=[named, {**named, "identifier": plan}])
+    decision = Registry().asked(both, people=people)
+    alone = Registry().asked(message(), people=people)
+    assert (len(decision.recipients), len(alone.recipients)) == (2, 1)
+    assert [one.why for one in decision.considered] == [one.why for one in alone.considered]
+
+
 def test_what_could_not_be_decided_is_never_kept() -> None:
     """A consent that failed to be evaluated for one message may do better for the next."""
     registry = Registry()

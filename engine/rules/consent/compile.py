@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 from zlib import crc32
 
 from engine.fhir.dates import Interval, interval, period
+from engine.fhir.json import dumps
 from engine.rules.consent import authority
 from engine.rules.consent.codings import (
     ACT_CODE,
@@ -146,7 +147,7 @@ def compile_consent(resource: Any, zone: str = "UTC") -> CompiledConsent:
     the consent unable to permit, and `unclear` says why.
     """
     given: Mapping[str, Any] = resource if isinstance(resource, dict) else {}
-    text = repr(given)
+    text = _text(given)
     rules, uris = tuple(_policy_rules(given)), tuple(_policy_uris(given))
     base = _base_effect(given, rules)
     roots = tuple(_roots(given, base, zone))
@@ -183,9 +184,17 @@ def compile_consent(resource: Any, zone: str = "UTC") -> CompiledConsent:
         unclear=_unclear(given, text, base, roots),
         resource=given,
         zone=zone,
-        digest=crc32(text.encode("utf-8", "replace")),
+        digest=crc32(text),
         group_hash=hash(group),
     )
+
+
+def _text(given: Mapping[str, Any]) -> bytes:
+    """Return a Consent as text, even where something stands in it that is no JSON."""
+    try:
+        return dumps(given)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return repr(given).encode("utf-8", "replace")
 
 
 def _versioned(given: Mapping[str, Any]) -> str:
@@ -369,13 +378,13 @@ def _is_part_2(texts: Iterable[str]) -> bool:
 
 
 def _unclear(
-    given: Mapping[str, Any], text: str, base: Effect | None, roots: tuple[Provision, ...]
+    given: Mapping[str, Any], text: bytes, base: Effect | None, roots: tuple[Provision, ...]
 ) -> str | None:
     if given.get("resourceType", "Consent") != "Consent" or not given:
         return "it is no Consent"
     if given.get("implicitRules") or given.get("_implicitRules"):
         return "it follows implicit rules that are not understood here"
-    if "modifierExtension" in text and _has_modifier(given):
+    if b"modifierExtension" in text and _has_modifier(given):
         return "it has a modifier extension that is not understood here"
     if "except" in given:
         return "it is written in an older FHIR version"

@@ -338,7 +338,7 @@ def _basis(kept: Sequence[_Answer], verdict: Verdict, several: bool) -> list[Bas
 
 @dataclass(slots=True)
 class _Trace:
-    """Build the trace when somebody reads it."""
+    """Build the trace when somebody reads it; two names of one recipient are told of once."""
 
     answers: Sequence[_Answer]
     several: bool
@@ -346,8 +346,9 @@ class _Trace:
     def __call__(self) -> list[Considered]:
         if not self.several:
             return self.answers[0].ruling.considered()
-        return [
+        found = [
             entry.towards(answer.recipient.shown)
             for answer in self.answers
             for entry in answer.ruling.considered()
         ]
+        return list(dict.fromkeys(found))
