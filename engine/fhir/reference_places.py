@@ -59,3 +59,16 @@ def _places(types: _Types, made: dict[_Types, dict[str, Any]]) -> Places:
         holds = any(can_hold(version, kind) for version, kind in kinds)
         places[name] = _places(frozenset(kinds), made) if holds else None
     return places
+
+
+@cache
+def bare_names(version: Version, type_name: str) -> frozenset[str]:
+    """Return the names in a type that no Reference can stand under, extensions left aside.
+
+    What an object holds besides may be anything. A type of any resource has no such names.
+    """
+    if type_name == "Resource" or not schema(version).has(type_name):
+        return frozenset()
+    elements = schema(version).type(type_name).elements.values()
+    bare = {one.name for one in elements if not can_hold(version, one.type)}
+    return frozenset(bare | {f"_{one.name}" for one in elements if one.is_primitive})

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from engine.diagnostics import Place
-from engine.fhir.reference_places import can_hold
-from engine.fhir.schema import schema
+from engine.fhir.reference_places import bare_names, can_hold
+from engine.fhir.schema import Element, schema
 from engine.transform.frame import Scope
 from engine.transform.functions import Pair
 from engine.transform.mapping import Direction, other
@@ -230,16 +230,25 @@ class Compiler(Moves):
         }
         others = (*sorted({*names, *coded} - {*holding}), "extension", "modifierExtension")
         with self.source.block("if not plain:"):
-            if holding:
-                there = " or ".join(f"{name!r} in {scope.o}" for name in holding)
-                with self.source.block(f"if {there}:"):
-                    self.source.line(f"run.rewrite({scope.o}, {holding!r}, {scope.spec()})")
+            for name in holding:
+                with self.source.block(f"if {self.may_refer(scope.o, elements[name])}:"):
+                    self.source.line(f"run.rewrite({scope.o}, {(name,)!r}, {scope.spec()})")
             with self.source.block("if run.far:"):
                 self.source.line(f"run.rewrite({scope.o}, {others!r}, {scope.spec()})")
             for step in filter(self.is_any, steps):
                 v = self.source.fresh("v")
                 self.source.line(f"{v} = {scope.s}.get({step.source(self.direction)[0].name!r})")
                 self.one(scope, step, v, "None")
+
+    def may_refer(self, o: str, element: Element) -> str:
+        """Return the test for an element in which a Reference may stand, extensions left aside."""
+        value, there = f"{o}[{element.name!r}]", f"{element.name!r} in {o}"
+        names = bare_names(self.plan.version(self.direction), element.type)
+        if not names:
+            return there
+        bare = self.source.constant(names.issuperset)
+        every = f"all(map({bare}, {value}))" if element.is_list else f"{bare}({value})"
+        return f"{there} and (run.far or not {every})"
 
 
 def compiled(plan: Plan, direction: Direction, pairs: dict[str, Pair]) -> tuple[str, Compiled]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.diagnostics import Place
 
-_BUILTINS = {"len": len, "sorted": sorted}
+_BUILTINS = {"all": all, "len": len, "map": map, "sorted": sorted}
 """All that generated code may call beside its constants."""
 
 

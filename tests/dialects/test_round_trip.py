@@ -13,13 +13,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from strategies import resources
 
 from engine.diagnostics import has_errors
+from engine.fhir.references import iter_references
 from engine.fhir.schema import Version, schema
 from engine.transform.adapter import Adapter, Adapters, load_adapters
+from engine.transform.references import Crosswalk, Reference
 from engine.transform.result import Result
 from engine.validate import validate
 
 Resource = dict[str, Any]
-Take = Callable[[Resource], Result]
+Take = Callable[..., Result]
 
 MAPPINGS = Path(__file__).resolve().parents[2] / "mappings"
 DRAWN, MADE, WANTED = 100, 1300, 1000
@@ -106,3 +108,39 @@ def test_what_goes_out_is_valid(adapter: Adapter, kind: str, start: str) -> None
         if gone.resource is not None and not has_errors(validate(resource, version)):
             problems = [item for item in validate(gone.resource, target) if has_errors([item])]
             assert not [item.text() for item in problems]
+
+
+class _Elsewhere(Crosswalk):
+    """A crosswalk in which everything is called otherwise on the other side."""
+
+    def to_canonical(self, reference: Reference, targets: frozenset[str]) -> Reference:
+        return {**reference, "reference": ELSEWHERE} if "reference" in reference else reference
+
+    to_dialect = to_canonical
+
+
+ELSEWHERE = "Elsewhere/1"
+
+
+@pytest.mark.parametrize(("adapter", "kind", "start"), list(_cases()))
+def test_every_reference_goes_through_the_crosswalk(
+    adapter: Adapter, kind: str, start: str
+) -> None:
+    """Wherever a reference stands, also in identifiers and notes, it is crossed, or stays local."""
+    there, _, version = _ways(adapter, start)
+    crossed = 0
+    for resource in _generated(kind, version)[:DRAWN]:
+        for source in (resource, _unextended(resource)):
+            gone = there(source, _Elsewhere())
+            for path, reference in iter_references(gone.resource or {}):
+                literal = reference.get("reference", ELSEWHERE)
+                assert literal == ELSEWHERE or literal.startswith("#"), path
+                crossed += literal == ELSEWHERE
+    assert crossed > 0
+
+
+def _unextended(node: Any) -> Any:
+    if isinstance(node, dict):
+        kept = ((name, part) for name, part in node.items() if not name.endswith("xtension"))
+        return {name: _unextended(part) for name, part in kept}
+    return [_unextended(part) for part in node] if isinstance(node, list) else node
