@@ -136,7 +136,7 @@ class Worker:
         self._known = store.signal.seen
         self._more = False
         self._moving: set[tuple[str, str]] = set()
-        self._resting = False
+        self._resting = asyncio.Event()
         self._stopping = False
         caps = [destination.retry.cap for destination in destinations.values()]
         self._reach = max([lease, *caps])
@@ -171,28 +171,29 @@ class Worker:
             await self._transport.close()
 
     async def _listen(self) -> None:
+        """Wake the worker while it rests, by news that no turn knew of."""
         signal = self._store.signal
-        seen = self._known
         while True:
-            told = await signal.arrived(seen, HEARTBEAT)
-            seen = signal.seen
-            if not told or (self._resting and seen != self._known):
+            await self._resting.wait()
+            told = await signal.arrived(self._known, HEARTBEAT)
+            if self._resting.is_set() and (signal.seen != self._known or not told):
+                self._resting.clear()
                 self._wake.set()
 
     async def _rest(self, seconds: float | None) -> None:
         """Wait until woken, for `seconds` at most, unless there is news that no turn knew of."""
         if self._store.signal.seen == self._known:
-            self._resting = True
+            self._resting.set()
             await self._woken(seconds)
-            self._resting = False
+            self._resting.clear()
 
     async def _gather(self) -> None:
         """Let results wait a moment for others, and for what is claimed next, to share a turn."""
-        self._resting = True
+        self._resting.set()
         while (wait := self._company_awaited()) > 0:
             self._wake.clear()
             await self._woken(wait)
-        self._resting = False
+        self._resting.clear()
 
     def _company_awaited(self) -> float:
         if self._stopping:
