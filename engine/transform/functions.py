@@ -9,6 +9,11 @@ from typing import Any
 Values = dict[str, Any]
 Arguments = Mapping[str, str]
 Half = Callable[[Values, Arguments], Values]
+Settled = Callable[[Values, Arguments], bool]
+
+
+def _never(values: Values, arguments: Arguments) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,7 @@ class Pair:
     would not restore the original, the adapter remembers the original, so a half may lose. With
     `absent` the halves are asked also where nothing is there: lists come as empty lists. With
     `modifiers` they see to modifier extensions themselves; else the mapping's policy does.
+    `settled` may tell quickly of values that either half would return them just as they are.
     """
 
     name: str
@@ -28,3 +34,4 @@ class Pair:
     to_dialect: Half
     absent: bool = False
     modifiers: bool = False
+    settled: Settled = _never

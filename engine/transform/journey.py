@@ -111,6 +111,11 @@ class Task:
     expression: str = ""
     url: str = ""
 
+    @property
+    def stays(self) -> bool:
+        """Tell whether a function writes what it reads."""
+        return self.reads == self.writes
+
     def asked(self, ends: tuple[End, ...]) -> dict[str, Any]:
         """Return the empty lists that a function is asked with where nothing is there."""
         if self.pair is None or not self.pair.absent:

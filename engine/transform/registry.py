@@ -85,6 +85,20 @@ def _is_added(item: Mapping[str, Any]) -> bool:
     return any(extension.get("url") == ADDED for extension in item.get("extension", ()))
 
 
+def _is_ensured(values: Values, arguments: Arguments) -> bool:
+    """Tell whether the coding is there, and nothing that was added for it."""
+    if not values:
+        return False
+    for name, items in values.items():
+        if name[0] == "_" or not isinstance(items, list):
+            return False
+        if any("extension" in item for item in items if isinstance(item, dict)):
+            return False
+        if not any(_has(item, arguments) for item in items):
+            return False
+    return True
+
+
 _OWN = (
     Pair(
         "open-end",
@@ -111,6 +125,7 @@ _OWN = (
         _unensured,
         _ensured,
         absent=True,
+        settled=_is_ensured,
     ),
 )
 

@@ -9,6 +9,7 @@ from engine.diagnostics import Place
 from engine.transform.beside import Beside
 from engine.transform.carry import carried, read_carried, side_of
 from engine.transform.expressions import evaluate
+from engine.transform.functions import Pair
 from engine.transform.journey import NOTHING, Level, Restored, Spec, Task, Tree, copied, put, take
 from engine.transform.mapping import Fate, other
 from engine.transform.translate import Note, Translator
@@ -160,9 +161,6 @@ class Run(Beside):
     def function(self, task: Task, s: Tree, o: Tree, restored: Restored, spec: Spec) -> None:
         """Run one half of a registered function, remembering what the other would not restore."""
         assert task.pair is not None
-        there, back = task.pair.to_canonical, task.pair.to_dialect
-        if self.direction == "to_dialect":
-            there, back = back, there
         found = ((name, take(s, names)) for name, names, _ in task.reads)
         values = {name: value for name, value in found if value is not None}
         memory = None
@@ -171,22 +169,33 @@ class Run(Beside):
             memory = restored.get(f"{label}#function")
         if not values and not task.pair.absent and memory is None:
             return
-        full = task.asked(task.source)
-        empty = task.asked(task.target)
-        if memory is not None and _full(back(empty | memory, task.arguments)) == values:
-            made = memory
-        else:
-            made = _full(there(full | values, task.arguments))
-            if _full(back(empty | made, task.arguments)) != values:
-                away = "+".join(end.text for end in task.target)
-                self.remember(o, f"{away}#function", values)
-                said = f"The function '{task.pair.name}' changed it; the original is remembered."
-                self.note("T018", said, (spec, f".{task.source[0].text}"), task.place, False)
+        made = values
+        if memory is not None or not (task.stays and task.pair.settled(values, task.arguments)):
+            made = self.changed(task, task.pair, values, memory, o, spec)
         for name, names, text in task.writes:
             value = made.get(name)
             if value is not None:
                 far = task.holds or self.far
                 put(o, names, self.rewritten(value, (spec, f".{text}")) if far else value)
+
+    def changed(
+        self, task: Task, pair: Pair, values: Tree, memory: Any, o: Tree, spec: Spec
+    ) -> Tree:
+        """Return what a function makes of values, or what is remembered of them."""
+        there, back = pair.to_canonical, pair.to_dialect
+        if self.direction == "to_dialect":
+            there, back = back, there
+        full, empty = task.asked(task.source), task.asked(task.target)
+        if memory is not None and _full(back(empty | memory, task.arguments)) == values:
+            remembered: Tree = memory
+            return remembered
+        made = _full(there(full | values, task.arguments))
+        if _full(back(empty | made, task.arguments)) != values:
+            away = "+".join(end.text for end in task.target)
+            self.remember(o, f"{away}#function", values)
+            said = f"The function '{pair.name}' changed it; the original is remembered."
+            self.note("T018", said, (spec, f".{task.source[0].text}"), task.place, False)
+        return made
 
     def expression(self, task: Task, s: Tree, o: Tree, spec: Spec) -> None:
         """Write what an expression finds."""

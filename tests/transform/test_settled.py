@@ -1,0 +1,50 @@
+"""What a function says quickly of values is what its halves would make of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.transform.functions import Pair
+from engine.transform.registry import ADDED, FUNCTIONS
+
+WANTED = {"system": "http://a.example", "code": "assess-plan"}
+CONCEPTS = st.sampled_from(
+    [
+        {"coding": [WANTED]},
+        {"coding": [{"code": "other"}, {**WANTED, "display": "a"}], "text": "a"},
+        {"coding": [{"code": "assess-plan"}]},
+        {"extension": [{"url": ADDED, "valueBoolean": True}], "coding": [WANTED]},
+        {"extension": [{"url": "http://a.example/note"}], "coding": [WANTED]},
+        {"text": "a"},
+    ]
+)
+VALUES = st.fixed_dictionaries(
+    {}, optional={"category": st.lists(CONCEPTS, max_size=3), "_category": st.just([None])}
+)
+
+
+@pytest.mark.parametrize("pair", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_settled_values_stay_as_they_are_both_ways(pair: Pair) -> None:
+    """Where values are settled neither half changes them; no function is content too easily."""
+
+    @settings(max_examples=200, deadline=None)
+    @given(values=VALUES)
+    def check(values: dict[str, Any]) -> None:
+        if pair.settled(values, WANTED):
+            assert pair.to_canonical(values, WANTED) == values
+            assert pair.to_dialect(values, WANTED) == values
+
+    check()
+
+
+def test_a_coding_that_is_there_needs_nothing() -> None:
+    """The usual list, with its coding and nothing added, is settled; without it, it is not."""
+    settled = FUNCTIONS["ensure-coding"].settled
+    assert settled({"category": [{"coding": [WANTED]}]}, WANTED)
+    assert not settled({"category": [{"text": "a"}]}, WANTED)
+    assert not settled({"category": []}, WANTED)
+    assert not settled({}, WANTED)
