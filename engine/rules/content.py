@@ -241,12 +241,12 @@ def form_of(resource: Resource) -> bytes | None:
     Of words it only matters that they are words, so resources of one form bear the same labels,
     whatever they say. None where it is not for the entries alone to say.
     """
-    if "contained" in resource or resource.get("resourceType") not in CARRIERS:
+    kind, meta = resource.get("resourceType"), resource.get("meta")
+    if kind not in CARRIERS or "contained" in resource:
         return None
     told = {path: _unworded(entry) for path, entry in entries(resource)}
-    meta = resource.get("meta")
     security = meta.get("security") if isinstance(meta, dict) else None
-    form = dumps([list(resource), security, told])
+    form = dumps([kind, list(resource), security, told])
     return None if not told or b'"reference":' in form or b'"identifier":' in form else form
 
 

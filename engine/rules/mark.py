@@ -14,6 +14,7 @@ from engine.rules.elements import CARRIERS
 from engine.rules.security_label import (
     RANK,
     Label,
+    ancestors,
     confidentiality,
     labels_in,
 )
@@ -38,7 +39,38 @@ NO_REDISCLOSURE = {
 }
 
 
-def with_marks(
+def marked(
+    sent: Resource,
+    obligations: Sequence[Mapping[str, Any]],
+    kept: Sequence[frozenset[Label]],
+    *,
+    redacted: bool,
+) -> Resource | None:
+    """Return what is sent with its labels and notices, or None where it has no place for one."""
+    duties = [*obligations, *_duties(kept)]
+    sent = _with_marks(sent, duties, kept, redacted=redacted)
+    for duty in duties:
+        if duty["type"] == "notice":
+            if not _bears_notice(str(sent.get("resourceType"))):
+                return None
+            sent = _with_notice(sent, str(duty["code"]))
+    return sent
+
+
+def _duties(kept: Iterable[frozenset[Label]]) -> list[Mapping[str, Any]]:
+    """Return what the law adds: substance use records go with their notice (42 CFR 2.32)."""
+    if not any(map(_of_substance_use, kept)):
+        return []
+    return [{"type": "notice", "code": "42-cfr-part-2"}, {"type": "no-redisclosure"}]
+
+
+@lru_cache(maxsize=4096)
+def _of_substance_use(labels: frozenset[Label]) -> bool:
+    kinds = {code for system, code in labels if system == ACT_CODE}
+    return any("SUD" in ancestors(code) or code == "ETH" for code in kinds)
+
+
+def _with_marks(
     resource: Resource,
     obligations: Iterable[Mapping[str, Any]],
     kept: Sequence[frozenset[Label]],
@@ -50,8 +82,9 @@ def with_marks(
     On a resource that carries content the outside shows only the highest confidentiality of what
     it holds: a sensitivity there would tell what is held back. `kept` are the labels of each part.
     """
-    stated = (resource.get("meta") or {}).get("security") or []
-    security = stated
+    own = resource.get("meta")
+    own = own if isinstance(own, dict) else {}
+    security = stated = own.get("security") or []
     if resource.get("resourceType") in CARRIERS:
         security = _outward(security, kept, redacted=redacted)
     if redacted:
@@ -60,7 +93,7 @@ def with_marks(
         security = _with(security, NO_REDISCLOSURE)
     if security == stated:
         return resource
-    meta = {name: one for name, one in (resource.get("meta") or {}).items() if name != "security"}
+    meta = {name: one for name, one in own.items() if name != "security"}
     if security:
         meta["security"] = security
     return _placed(resource, meta)
@@ -91,12 +124,12 @@ def _with(security: list[Any], mark: Mapping[str, str]) -> list[Any]:
     return security if (mark["system"], mark["code"]) in present else [*security, dict(mark)]
 
 
-def bears_notice(kind: str) -> bool:
+def _bears_notice(kind: str) -> bool:
     """Tell whether a type has a place for a notice (Bundle, Binary and Parameters have none)."""
     return schema("R4").element(f"{kind}.extension") is not None
 
 
-def with_notice(resource: Resource, code: str) -> Resource:
+def _with_notice(resource: Resource, code: str) -> Resource:
     """Return the resource with the words of a notice, once, where its reader sees them."""
     words = NOTICES[code]
     kind = str(resource.get("resourceType"))
@@ -108,7 +141,7 @@ def with_notice(resource: Resource, code: str) -> Resource:
 
 
 def is_notice(entry: Any) -> bool:
-    """Tell whether an entry is a notice that was put there by `with_notice`."""
+    """Tell whether an entry is a notice that was put there by `marked`."""
     if not isinstance(entry, dict):
         return False
     return any(entry[key] in _SAID for key in _SAYING if key in entry)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from engine.message import Resource
-from engine.rules.consent.codings import ACT_CODE
 from engine.rules.consent.policy import DEFAULT, Policy
 from engine.rules.content import Part, element_of, entries, is_content
 from engine.rules.elements import party_names, references_in
-from engine.rules.mark import NOTICES, bears_notice, with_marks, with_notice
+from engine.rules.mark import NOTICES, marked
 from engine.rules.match import matches
-from engine.rules.security_label import INLINE_LABEL, Label, ancestors
+from engine.rules.security_label import INLINE_LABEL
 from engine.rules.sensitivity import SensitivityTable
 from engine.rules.severed import without_strays
 from engine.rules.told import Told, told_by
@@ -71,14 +69,13 @@ def carried_out(
     told: Told, obligations: Sequence[Mapping[str, Any]], policy: Policy = DEFAULT
 ) -> Redaction:
     """Carry out the obligations of a permit on what a resource tells, as `apply`."""
+    resource = told.resource
+    if not obligations and "contained" not in resource:
+        sent = resource if told.marked else marked(resource, (), told.kept, redacted=False)
+        return Redaction(sent, reason=None if sent else "obligation-unknown")
     if any(not _known(obligation) for obligation in obligations):
         return Redaction(None, reason="obligation-unknown")
-    resource, notices = told.resource, told.notices
-    if not obligations and "contained" not in resource:
-        labels = [one for path, one in told.labels.items() if path not in notices]
-        marked = _marked(resource, (), labels, redacted=False)
-        return Redaction(marked, reason=None if marked else "obligation-unknown")
-    found = [part for part in told.parts if part.path not in notices]
+    found = [part for part in told.parts if part.path not in told.notices]
     gone = {part.path for part in found if _is_removed(part, obligations, policy)}
     narrowed = any(obligation["type"] in ("redact", "permit-only") for obligation in obligations)
     if narrowed:
@@ -98,28 +95,10 @@ def carried_out(
     if narrowed:
         # Carried values are text that no label or code explains: none passes a narrowed permit.
         sent = without_carried(sent)
-    marked = _marked(sent, obligations, kept, redacted=bool(gone))
-    if marked is None:
+    sent = marked(sent, obligations, kept, redacted=bool(gone))
+    if sent is None:
         return Redaction(None, reason="obligation-unknown")
-    return Redaction(marked, removed, tuple(f"{root}.{path}" for path in dropped))
-
-
-def _marked(
-    sent: Resource,
-    obligations: Sequence[Mapping[str, Any]],
-    kept: Sequence[frozenset[Label]],
-    *,
-    redacted: bool,
-) -> Resource | None:
-    """Return what is sent with its labels and notices, or None where it has no place for one."""
-    duties = [*obligations, *_duties(kept)]
-    sent = with_marks(sent, duties, kept, redacted=redacted)
-    for duty in duties:
-        if duty["type"] == "notice":
-            if not bears_notice(str(sent.get("resourceType"))):
-                return None
-            sent = with_notice(sent, str(duty["code"]))
-    return sent
+    return Redaction(sent, removed, tuple(f"{root}.{path}" for path in dropped))
 
 
 def _known(obligation: Mapping[str, Any]) -> bool:
@@ -131,19 +110,6 @@ def _known(obligation: Mapping[str, Any]) -> bool:
         case "drop-recipient" | "no-redisclosure":
             return True
     return False
-
-
-def _duties(kept: Iterable[frozenset[Label]]) -> list[Mapping[str, Any]]:
-    """Return what the law adds: substance use records go with their notice (42 CFR 2.32)."""
-    if not any(map(_of_substance_use, kept)):
-        return []
-    return [{"type": "notice", "code": "42-cfr-part-2"}, {"type": "no-redisclosure"}]
-
-
-@lru_cache(maxsize=4096)
-def _of_substance_use(labels: frozenset[Label]) -> bool:
-    kinds = {code for system, code in labels if system == ACT_CODE}
-    return any("SUD" in ancestors(code) or code == "ETH" for code in kinds)
 
 
 def _is_removed(part: Part, obligations: Iterable[Mapping[str, Any]], policy: Policy) -> bool:

@@ -21,24 +21,29 @@ from engine.rules.content import (
     passages,
 )
 from engine.rules.labels import label, labels_called_for
-from engine.rules.mark import is_notice
+from engine.rules.mark import is_notice, marked
 from engine.rules.security_label import Label, resource_labels
 from engine.rules.sensitivity import SensitivityTable
 
 
 class Said(Struct, frozen=True):
-    """Hold the labels of each part by its path, and the paths of those that are legal notices."""
+    """Hold the labels of each part by its path, and the paths of those that are legal notices.
+
+    `kept` are the labels of what is no notice; `marked` says that it bears all marks that it needs
+    where nothing of it is taken out.
+    """
 
     labels: Mapping[str, frozenset[Label]]
     notices: frozenset[str]
+    kept: Sequence[frozenset[Label]]
+    marked: bool
 
 
 class Told:
     """Hold a resource as it came, and its parts under the labels that its codes call for.
 
-    `labels` are those of each part by its path, `notices` the paths of the parts that say only what
-    the law wants said: of one form (`form_of`) they are worked out once. All else is worked out
-    when it is asked for.
+    `labels`, `notices`, `kept` and `marked` are those of `Said`: of one form (`form_of`) they are
+    worked out once. All else is worked out when it is asked for.
     """
 
     def __init__(
@@ -57,14 +62,17 @@ class Told:
         else:
             said = table.once((form, minor), self._said)
         self.labels, self.notices = said.labels, said.notices
+        self.kept, self.marked = said.kept, said.marked
 
     def _said(self) -> Said:
-        notices = [path for path, one in self.passages.items() if is_notice(one.tree)]
+        notices = frozenset(path for path, one in self.passages.items() if is_notice(one.tree))
         if self._is_whole or any(one.references for one in self.passages.values()):
             labels: Mapping[str, frozenset[Label]] = {one.path: one.labels for one in self.parts}
         else:
             labels = entry_labels(self.passages, self._called_for, resource_labels(self.resource))
-        return Said(labels, frozenset(notices))
+        kept = [one for path, one in labels.items() if path not in notices]
+        is_marked = marked(self.resource, (), kept, redacted=False) is self.resource
+        return Said(labels, notices, kept, is_marked)
 
     @property
     def _is_whole(self) -> bool:

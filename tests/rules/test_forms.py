@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from worlds import WORLDS, World
 
 from engine.rules.content import form_of
-from engine.rules.mark import NOTICES
+from engine.rules.mark import NOTICES, marked
+from engine.rules.redact import carried_out
 from engine.rules.security_label import ACT_CODE, INLINE_LABEL
 from engine.rules.sensitivity import SensitivityTable, read_table
 from engine.rules.told import Told, told_by
@@ -51,18 +52,27 @@ def message(make: World) -> Resource:
 
 
 def said(told: Told) -> Any:
-    return told.labels, told.notices, {part.path: part.labels for part in told.parts}
+    sent = carried_out(told, ()).resource
+    return told.labels, told.notices, {part.path: part.labels for part in told.parts}, sent
 
 
 @settings(max_examples=2000)
 @given(WORLDS)
 def test_whatever_came_before_a_resource_says_what_it_says_by_itself(make: World) -> None:
-    """Labels and notices are those that would be found if nothing had been read before."""
+    """Labels, notices and marks are those that would be found if nothing had been read before."""
     library, minor = [make.condition("1")], make.one(True, False)
     for _ in range(4):
         one = message(make)
         anew = told_by(one, library, table=replace(TABLE), minor=minor)
         assert said(told_by(one, library, table=TABLE, minor=minor)) == said(anew)
+
+
+@settings(max_examples=1000)
+@given(WORLDS)
+def test_what_needs_no_mark_goes_as_it_came(make: World) -> None:
+    """What is said to bear its marks is, once marked, still the very same; all else is not."""
+    told = told_by(message(make), [make.condition("1")], table=TABLE)
+    assert told.marked == (marked(told.resource, (), told.kept, redacted=False) == told.resource)
 
 
 def outreach(words: str = "We meet on Friday.", **more: Any) -> Resource:
