@@ -155,7 +155,7 @@ def read_for(
     return dumps(
         [
             kind,
-            [resource.get(name) for name in _NAMING],
+            {name: resource[name] for name in _NAMING if name in resource},
             _category(resource),
             meta.get("security") if isinstance(meta, dict) else None,
             bool(resource.get("output")),
