@@ -17,6 +17,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from engine.fhir.checked import MOMENT, PRIMITIVES, hook
 from engine.fhir.containment import broken_containment
+from engine.fhir.primitives import CHECKS
 from engine.fhir.schema import Element, Schema, Type, Version, schema
 from engine.fhir.struct_checks import attribute_of, check_of
 
@@ -90,6 +91,9 @@ class Decoders:
         invariant of the resource itself binds them together. What only a look at the whole could
         tell (contained resources, siblings of primitives) is not accepted.
         """
+        if not names:
+            holds_more = "contained" in tree or "_id" in tree
+            return not holds_more and ("id" not in tree or CHECKS["id"](tree["id"]))
         part = self._parts.get((tree["resourceType"], names))
         if part is None:
             part = self._part(tree["resourceType"], names)

@@ -141,14 +141,14 @@ def _bad_byte(data: bytes) -> int | None:
 # --- the quick look ------------------------------------------------------------------------
 # Nearly every text is plain: no key twice, no `-0`, not deep. The tree written again with an
 # indent shows it: as many colons as the text (see below), and no line is indented so far that
-# something may begin there which is nested too deep.
+# something may begin there which is nested too deep. What decimals are is of no matter to that.
 
 
 def _is_plain(data: bytes, tree: Any, depth: int) -> bool:
     if not depth or _hides_colons(data) or _NEGATIVE_ZERO.search(data):
         return False
     try:
-        written = orjson.dumps(tree, default=str, option=orjson.OPT_INDENT_2)
+        written = orjson.dumps(tree, default=bool, option=orjson.OPT_INDENT_2)
     except TypeError:  # orjson writes no whole numbers beyond 64 bits and no 255 levels
         return False
     return data.count(b":") == written.count(b":") and b"\n" + b"  " * depth not in written

@@ -228,6 +228,17 @@ def test_hostile_trees_are_refused_without_an_exception(tree: Any) -> None:
     assert has_errors(validate(tree))
 
 
+@pytest.mark.parametrize("id", ["a", "a" * 64, "a" * 65, "a_b", "a\n", "", 5, None, ["a"]])
+def test_where_all_else_is_known_the_id_decides(id: Any) -> None:
+    """A resource of which nothing was written anew is valid if its id is; what is rare is not."""
+    known, tree = decoders("R4"), {**_minimal(), "id": id}
+    assert known.accepts(tree, frozenset()) == (known.refusal(tree) is None)
+    assert known.accepts(tree, frozenset()) == known.accepts(tree, frozenset({"title"}))
+    assert known.accepts(_minimal(), frozenset())
+    assert not known.accepts({**tree, "_id": {"id": "a"}}, frozenset())
+    assert not known.accepts({**tree, "contained": []}, frozenset())
+
+
 @pytest.mark.parametrize(
     ("number", "passes"),
     [
