@@ -81,6 +81,8 @@ def read(reply: Reply, type: str, now: float) -> Answer:
 
 
 def _success(reply: Reply, status: int, type: str, body: Any, issues: Issues) -> Answer:
+    if body is None and "location" not in reply.headers:
+        return Answer("accepted", status=status)
     inner, own = _entry_status(body), _own(reply, type, body)
     if (_failed(issues) and not own) or (inner is not None and not inner.startswith("2")):
         return Answer("refused", "D007", status, issues=issues)

@@ -57,10 +57,12 @@ class Leases:
 
     def _set_alarm(self) -> None:
         """Set the alarm for the lease that ends first: those that begin later end later."""
-        guarded = (lease for lease in self._held.values() if lease.send is not None)
-        left = min(map(self._left, guarded), default=None)
-        loop = asyncio.get_running_loop()
-        self._alarm = None if left is None else loop.call_later(max(0.0, left), self._ring)
+        guarded = (lease.until for lease in self._held.values() if lease.send is not None)
+        first = min(guarded, default=None)
+        call_later = asyncio.get_running_loop().call_later
+        self._alarm = (
+            None if first is None else call_later(max(0.0, self._until(first)), self._ring)
+        )
 
     def _ring(self) -> None:
         for lease in list(self._held.values()):
@@ -78,11 +80,13 @@ class Leases:
 
         `all` renews every lease: after the wall clock was set back none says when it really ends.
         """
+        now = self.clock.monotonic()
+        soon = now + self.seconds * _RENEWED
         found = []
         for lease in self._held.values():
-            if self._left(lease) <= 0:
+            if lease.until <= now:
                 self._cut(lease)
-            elif all or self._left(lease) < self.seconds * _RENEWED:
+            elif all or lease.until < soon:
                 found.append(lease.delivery)
         return found
 
@@ -98,15 +102,15 @@ class Leases:
 
     def ended(self, lease: Lease) -> bool:
         """Tell whether a lease has ended."""
-        return self._left(lease) <= 0
+        return lease.until <= self.clock.monotonic()
 
     def until_waning(self) -> float | None:
         """Return the seconds until the next lease should be renewed, None where there is none."""
-        left = min(map(self._left, self._held.values()), default=None)
-        return None if left is None else max(0.0, left - self.seconds * _RENEWED)
+        first = min((lease.until for lease in self._held.values()), default=None)
+        return None if first is None else max(0.0, self._until(first) - self.seconds * _RENEWED)
 
-    def _left(self, lease: Lease) -> float:
-        return lease.until - self.clock.monotonic()
+    def _until(self, instant: float) -> float:
+        return instant - self.clock.monotonic()
 
     def _cut(self, lease: Lease) -> None:
         lease.until = self.clock.monotonic()

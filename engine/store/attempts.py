@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from sqlalchemy import select
 
 from engine.store.database import Insert
@@ -11,6 +13,7 @@ from engine.store.tables import attempt
 
 _ADD = Insert(attempt, repeated=True)
 _FIELDS = tuple(column.name for column in attempt.c)
+_values = attrgetter(*_FIELDS)
 
 
 class Attempts:
@@ -21,7 +24,7 @@ class Attempts:
 
     def add(self, row: AttemptRow) -> None:
         """Store an attempt; `number` is the fence of the claim under which it was made."""
-        self._session.add(_ADD, [{name: getattr(row, name) for name in _FIELDS}])
+        self._session.add(_ADD, [dict(zip(_FIELDS, _values(row), strict=True))])
 
     def of_delivery(self, delivery: str) -> list[AttemptRow]:
         """Return the attempts of a delivery in order."""
