@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,16 @@ def test_the_table_ends_with_what_was_skipped(folder: Path) -> None:
     told = CliRunner().invoke(build("bench"), ["bench", "--folder", str(folder)])
     assert told.exit_code == 0
     assert "hop.other was skipped: it is not installed" in told.output
+
+
+def test_the_page_tells_what_was_missed(folder: Path) -> None:
+    """A page about a run names the machine, each ratio with its target, and what was left out."""
+    (folder / "slow.py").write_text(BENCHMARK.replace("2.5", "0.5").replace('"hop"', '"leap"'))
+    page = folder / "page.md"
+    asked = ["bench", "--folder", str(folder), "--report", str(page)]
+    assert CliRunner().invoke(build("bench"), asked).exit_code == 0
+    text = page.read_text()
+    assert f"Python {platform.python_version()}" in text
+    assert "| `hop` | 2.5 | >= 1 | met | by hand |" in text
+    assert "| `leap` | 0.5 | >= 1 | **missed** | by hand |" in text
+    assert "- `hop.other`: it is not installed" in text

@@ -7,16 +7,17 @@ import json
 import os
 import platform
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from engine.cli.bench_page import Row, bound, met, page
 from engine.cli.loading import MISUSE
-
-Row = dict[str, Any]
 
 
 def bench(
@@ -27,6 +28,9 @@ def bench(
         Path, typer.Option(help="The folder of benchmarks (in a checkout of Carelane).")
     ] = Path("benchmarks"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page about this run, such as docs/benchmarks.md.")
+    ] = None,
 ) -> None:
     """Run the benchmarks; each prints a ratio against something measured in the same run."""
     files = sorted(file for file in folder.glob("*.py") if not names or file.stem in names)
@@ -36,9 +40,12 @@ def bench(
     made = list(_rows(files))
     rows = [row for row in made if "skipped" not in row]
     skipped = [row for row in made if "skipped" in row]
+    if report is not None:
+        command = " ".join(["carelane bench", *(names or ())])
+        report.write_text(page(rows, skipped, _machine(), command))
     if as_json:
-        report = {"machine": _machine(), "results": rows, "skipped": skipped}
-        print(json.dumps(report, indent=1))
+        told = {"machine": _machine(), "results": rows, "skipped": skipped}
+        print(json.dumps(told, indent=1))
     else:
         _print(rows)
         for row in skipped:
@@ -57,8 +64,10 @@ def _rows(files: list[Path]) -> Iterator[Row]:
 
 def _machine() -> Row:
     return {
+        "day": f"{datetime.now(UTC):%Y-%m-%d}",
+        "carelane": version("carelane"),
         "python": platform.python_version(),
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "processors": os.cpu_count(),
     }
 
@@ -66,8 +75,6 @@ def _machine() -> Row:
 def _print(rows: list[Row]) -> None:
     table = Table("benchmark", "ratio", "target", "against")
     for row in rows:
-        sign = "<=" if row["better"] == "lower" else ">="
-        met = row["ratio"] <= row["target"] if sign == "<=" else row["ratio"] >= row["target"]
-        ratio = f"{row['ratio']:g}" if met else f"[bold]{row['ratio']:g}[/bold] (missed)"
-        table.add_row(row["name"], ratio, f"{sign} {row['target']:g}", row["against"])
+        ratio = f"{row['ratio']:g}" if met(row) else f"[bold]{row['ratio']:g}[/bold] (missed)"
+        table.add_row(row["name"], ratio, bound(row), row["against"])
     Console().print(table)
