@@ -8,9 +8,8 @@ from typing import cast
 
 from engine.clock import Clock
 from engine.config import Config
-from engine.coordination import outreach_sending
+from engine.coordination import holding, outreach_sending
 from engine.coordination.findings import HELD
-from engine.coordination.holding import awaits_review, on_hold
 from engine.coordination.outreach import PREFIX, may_be_planned, media_of
 from engine.coordination.outreach_tasks import Assigner
 from engine.deliver.destination import Destination, Destinations, Interaction
@@ -56,7 +55,7 @@ class Sending:
             return outreach_sending.judge(tx, self.project, delivery)
         if "subscription" in envelope:
             return telling.judge(tx, self.project, delivery)
-        if on_hold(tx, self.project, delivery):
+        if holding.on_hold(tx, self.project, delivery):
             return Withhold(HELD)
         if (standing := reaffirmed(tx, self.project, delivery)) is not None:
             return standing
@@ -91,10 +90,11 @@ class Sending:
         It is not where a review comes first: that is looked at ahead of the turn.
         """
         stands = may_stand(tx, self.project, delivery)
-        return stands and not awaits_review(tx, self.project, delivery)
+        return stands and not holding.awaits_review(tx, self.project, delivery)
 
     def ready(self, tx: Transaction, deliveries: Sequence[Delivery]) -> None:
         """Read together what is asked of each delivery that is claimed."""
+        holding.ready(tx, self.project, deliveries)
         ready(tx, deliveries)
 
     def ruled(self, ruling: Ruling) -> None:

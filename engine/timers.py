@@ -40,22 +40,25 @@ _log = structlog.get_logger(__name__)
 class _Look:
     """Let handlers look ahead of the turn in which they do what is due at `now`.
 
-    What they found they know in the turn where the record is still the same, so no reads are held
-    against it here.
+    What they found they know in the turn where the record is still the same. What they read for it
+    is read in the turn for all of them together.
     """
 
     foresights: Mapping[str, Handler]
     now: str
     most: int
+    _reads: list[Any] = field(default_factory=list)
 
     def look(self, snapshot: Any) -> None:
+        self._reads.clear()
         for timer in snapshot.timers.due(self.now, self.most):
             if foresee := self.foresights.get(timer.kind):
-                with suppress(Exception), snapshot.reading():
+                with suppress(Exception), snapshot.reading() as reads:
                     foresee(snapshot, timer)
+                    self._reads.append(reads)
 
     def reads(self) -> Iterable[Any]:
-        return ()
+        return self._reads
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from engine.coordination.findings import (
     closed_by_a_person,
     finding_id,
@@ -33,9 +35,22 @@ def on_hold(tx: Transaction, project: Project, delivery: Delivery) -> bool:
         reviewed(tx, project, member)  # what the turn will find worked out
     if timer is not None and not _reacted(tx, project, timer):
         return _found_now(tx, project, member, reference)
+    if not tx.resources.has_of_member("DetectedIssue", same):
+        return False
     rows = tx.resources.of_member("DetectedIssue", same)
     issues = (stored(row) for row in rows if not row.deleted)
     return any(holds(issue) and reference in implicated(issue) for issue in issues)
+
+
+def ready(tx: Transaction, project: Project, deliveries: Iterable[Delivery]) -> None:
+    """Read together, for all of them, what `on_hold` asks of each."""
+    concerned = [one for one in deliveries if _may_be_held(project, one)]
+    if not concerned:
+        return
+    tx.timers.ready([reaction_key(one.message_id) for one in concerned])
+    tx.units.ready([one.message_id for one in concerned if _due(tx, one)])
+    members = {id for one in concerned for id in tx.crosswalk.same(one.member)}
+    tx.resources.ready_of_members(sorted(members), "DetectedIssue")
 
 
 def awaits_review(tx: Transaction, project: Project, delivery: Delivery) -> bool:

@@ -63,10 +63,11 @@ _OF_MEMBER = Statement(
         .order_by(resource.c.id)
     )
 )
-_ALL_OF_MEMBER = Statement(
-    lambda _: select(*[column for column in resource.c if column.name != "body"]).where(
-        resource.c.member == bindparam("member")
-    )
+_ALL_OF_MEMBER = Listing(
+    lambda _, places: select(*[column for column in resource.c if column.name != "body"]).where(
+        resource.c.member.in_([bindparam(f"member{n}") for n in places])
+    ),
+    "member",
 )
 
 Name = tuple[str, str]
@@ -113,6 +114,18 @@ _NUMBER: Question[Name, Sequence[Any]] = Question(
 )
 """A resource's type, id and the number of its current version."""
 _any = _asking(lambda places: union_all(*(_any_of(n) for n in places)))
+
+
+def _all_of_members(session: Session, members: Sequence[str]) -> dict[str, list[Sequence[Any]]]:
+    found: dict[str, list[Sequence[Any]]] = {}
+    for page in batched(members, _PAGE):
+        for row in session.fetch(*_ALL_OF_MEMBER.of(page)):
+            found.setdefault(row[4], []).append(row)
+    return found
+
+
+_ALL: Question[str, Sequence[Sequence[Any]]] = Question(_all_of_members, ())
+"""Everything current about a member, the bodies left out."""
 
 
 @cache
@@ -166,7 +179,7 @@ class Resources:
         answers.tell(_NUMBER, name, (*name, version))
         answers.forget(_CURRENT, [name])
         answers.forget(STANDING, [name])
-        answers.forget_all(_has(name[0]))
+        answers.forget_all(_has(name[0]), _ALL)
         return version
 
     def expect(self, names: Iterable[Name]) -> None:
@@ -292,14 +305,23 @@ class Resources:
         """Return everything current about a member, by type and id; the bodies are left out."""
         found: list[ResourceRow] = []
         for member in dict.fromkeys(members):
-            for row in self._session.run(_ALL_OF_MEMBER, {"member": member}):
+            for row in self._session.answers.of(_ALL, member):
                 type_, id_, version, at, of, system, deleted = row
                 found.append(ResourceRow(type_, id_, version, at, of, system, bool(deleted), b""))
         return sorted(found, key=lambda row: (row.type, row.id))
 
+    def ready_of_members(self, members: Iterable[str], type: str) -> None:
+        """Read together what there is about members, and whether any of it is of a type."""
+        listed = list(members)
+        self._session.answers.ready(_ALL, listed)
+        self._session.answers.ready(_has(type), [(type, member) for member in listed])
+
     def current(self, names: Iterable[Name]) -> list[ResourceRow]:
-        """Return the current versions of resources by type and id; those unknown are left out."""
-        found = self._session.answers.to(_CURRENT, names).values()
+        """Return the current versions of resources by type and id; those unknown are left out.
+
+        For what `all_of_member` has told of, so that this is asked once, and not again in a turn.
+        """
+        found = _CURRENT.ask(self._session, list(names)).values()
         return [self._resource(row) for row in found if row is not None]
 
     def of_type(self, type: str, *, after: str = "", limit: int = 100) -> list[ResourceRow]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
 from sqlalchemy import bindparam, select, tuple_, update
 
-from engine.store.database import Insert, Statement
+from engine.store.answers import Question
+from engine.store.crosswalk import batched
+from engine.store.database import Insert, Listing, Statement
 from engine.store.rows import TimerRow
 from engine.store.session import Session
 from engine.store.tables import timer
 
 _FIELDS = tuple(column.name for column in timer.c)
 _ADD = Insert(timer, repeated=True)
-_BY_KEY = Statement(lambda _: select(timer).where(timer.c.key == bindparam("key")))
+_BY_KEY = Listing(
+    lambda _, places: select(timer).where(timer.c.key.in_([bindparam(f"key{n}") for n in places])),
+    "key",
+)
 _TAKE = Statement(
     lambda _: (
         select(timer.c.key)
@@ -54,6 +59,17 @@ _FINISH = Statement(
         .values(state="done", reason=None, changed=bindparam("now"))
     )
 )
+_PAGE = 64
+
+
+def _by_key(session: Session, keys: Sequence[str]) -> dict[str, Sequence[Any]]:
+    return {
+        row[0]: row for page in batched(keys, _PAGE) for row in session.fetch(*_BY_KEY.of(page))
+    }
+
+
+_SET: Question[str, Sequence[Any] | None] = Question(_by_key, None)
+"""The timer of a key."""
 
 
 class Timers:
@@ -64,12 +80,14 @@ class Timers:
 
     def set(self, key: str, kind: str, due: str, body: dict[str, Any] | None = None) -> bool:
         """Set a timer for the instant `due`; False where one of this key was ever set before."""
+        self._session.answers.forget(_SET, [key])
         added = self._session.insert(_ADD, [self._row(key, kind, due, body)])
         self._session.work |= bool(added)
         return bool(added)
 
     def set_first(self, key: str, kind: str, due: str, body: dict[str, Any]) -> None:
         """Set a timer under a key that is known to be new: sent together with other rows."""
+        self._session.answers.forget(_SET, [key])
         self._session.add(_ADD, [self._row(key, kind, due, body)])
         self._session.work = True
 
@@ -80,8 +98,12 @@ class Timers:
 
     def get(self, key: str) -> TimerRow | None:
         """Return a timer by its key."""
-        row = self._session.run(_BY_KEY, {"key": key}).first()
+        row = self._session.answers.of(_SET, key)
         return _timer(row) if row else None
+
+    def ready(self, keys: Iterable[str]) -> None:
+        """Read together timers that will be got one by one."""
+        self._session.answers.ready(_SET, keys)
 
     def is_waiting(self, key: str) -> bool:
         """Tell whether a timer of this key is still to go off."""
@@ -94,7 +116,10 @@ class Timers:
 
     def due(self, now: str, most: int) -> list[TimerRow]:
         """Return the first timers that are due, locked until this transaction ends."""
-        return [_timer(row) for row in self._session.run(_DUE, {"now": now, "most": most})]
+        rows = list(self._session.run(_DUE, {"now": now, "most": most}))
+        for row in rows:
+            self._session.answers.tell(_SET, row[0], row)
+        return [_timer(row) for row in rows]
 
     def next_due(self) -> str | None:
         """Return the instant at which the first waiting timer is due, or None."""
@@ -103,6 +128,7 @@ class Timers:
 
     def finish(self, key: str) -> None:
         """Say that a timer went off and all it meant is done."""
+        self._session.answers.forget(_SET, [key])
         self._session.run(_FINISH, {"which": key, "now": self._session.now})
 
     def cancel(self, key: str) -> bool:
@@ -136,6 +162,7 @@ class Timers:
         return [_timer(row) for row in self._session.run(_WAITING, values)]
 
     def _move(self, key: str, **values: Any) -> bool:
+        self._session.answers.forget(_SET, [key])
         query = update(timer).where(timer.c.key == key, timer.c.state == "waiting")
         return bool(self._session.changed(query.values(changed=self._session.now, **values)))
 

@@ -43,15 +43,26 @@ def _waiting(session: Session, keys: Sequence[str]) -> dict[str, tuple[str, ...]
     return found
 
 
+def _of_messages(session: Session, messages: Sequence[str]) -> dict[str, list[Sequence[Any]]]:
+    found: dict[str, list[Sequence[Any]]] = {}
+    for page in batched(messages, _PAGE):
+        for row in session.fetch(*_OF_MESSAGE.of(page)):
+            found.setdefault(row[1], []).append(row)
+    return found
+
+
+_OF: Question[str, Sequence[Sequence[Any]]] = Question(_of_messages, ())
+"""The units of a message in the order of its entries."""
 _FOR: Question[str, tuple[str, ...]] = Question(_waiting, ())
 """The units that wait for a key."""
 _BY_ID = Statement(lambda _: select(unit).where(unit.c.id == bindparam("id")))
-_OF_MESSAGE = Statement(
-    lambda _: (
+_OF_MESSAGE = Listing(
+    lambda _, places: (
         select(unit)
-        .where(unit.c.message_id == bindparam("message"))
-        .order_by(unit.c.entry, unit.c.id)
-    )
+        .where(unit.c.message_id.in_([bindparam(f"message{n}") for n in places]))
+        .order_by(unit.c.message_id, unit.c.entry, unit.c.id)
+    ),
+    "message",
 )
 _MOVE = Statement(
     lambda _: (
@@ -71,6 +82,7 @@ class Units:
     def add(self, rows: Iterable[UnitRow]) -> None:
         """Store new units; a held one is found again by each key it waits for."""
         listed = list(rows)
+        self._session.answers.forget(_OF, (row.message_id for row in listed))
         self._session.add(_ADD, [self._values(row) for row in listed])
         for row in listed:
             if row.state == "held":
@@ -87,6 +99,7 @@ class Units:
         """
         if row.state not in {t.next for t in UNIT.transitions if t.state == was}:
             raise StoreError(f"a unit cannot go from {was} to {row.state}")
+        self._session.answers.forget(_OF, [row.message_id])
         values = {**self._values(row), "which": row.id, "was": was}
         for name in _FIXED:
             del values[name]
@@ -113,7 +126,11 @@ class Units:
 
     def of_message(self, message: str) -> list[UnitRow]:
         """Return the units of a message in the order of its entries."""
-        return [_unit(row) for row in self._session.run(_OF_MESSAGE, {"message": message})]
+        return [_unit(row) for row in self._session.answers.of(_OF, message)]
+
+    def ready(self, messages: Iterable[str]) -> None:
+        """Read together the units of messages, which will be asked for one by one."""
+        self._session.answers.ready(_OF, messages)
 
     def waiting_for(self, keys: Iterable[str]) -> list[UnitRow]:
         """Return the held units that wait for any of these crosswalk keys, oldest first."""
