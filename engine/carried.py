@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from engine.fhir.json import loads
+from engine.fhir.json import reread
 from engine.message import Resource, Unit
 from engine.project import Project
 from engine.road.facts import Facts
@@ -28,5 +28,5 @@ def with_carried(
         entity = next((e for key in keys if (e := facts.links.entities.get(key))), None)
         row = tx.resources.get(unit.type, entity) if entity else None
         if row is not None and not row.deleted and mentions(row.body):
-            found[f"{unit.type}/{entity}"] = loads(row.body)
+            found[f"{unit.type}/{entity}"] = reread(row.body)
     return replace(facts, before=found) if found else facts

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.fhir.dates import ALWAYS, BEGINNING, END, instants_in, moment
-from engine.fhir.json import loads
+from engine.fhir.json import reread
 from engine.fhir.references import distinct, references_of
 from engine.message import Resource
 from engine.road.facts import ACTOR_TYPES, Facts, targets_of
@@ -86,7 +86,7 @@ def _own_work(
             continue
         entity = links.entities.get(reference_key(system, f"{type_name}/{id}"))
         first = tx.resources.version(type_name, entity, 1) if entity else None
-        if first is not None and first.system == system and is_own_work(loads(first.body)):
+        if first is not None and first.system == system and is_own_work(reread(first.body)):
             reference = f"{type_name}/{entity}"
             told = (name for name in project.config.systems if name != system)
             found[reference] = frozenset(
@@ -266,7 +266,7 @@ def renamed(tx: Transaction, resource: Resource) -> Resource:
 
 def stored(row: ResourceRow) -> Resource:
     """Return a stored resource with the version and instant that the store gave it."""
-    resource: dict[str, Any] = loads(row.body)
+    resource: dict[str, Any] = reread(row.body)
     meta = resource.get("meta")
     kept = meta if isinstance(meta, dict) else {}
     resource["meta"] = {**kept, "versionId": str(row.version), "lastUpdated": row.at}

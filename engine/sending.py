@@ -17,7 +17,7 @@ from engine.deliver.ports import Delivery, Permit, Ruling, Withhold
 from engine.deliver.retry import Poison, RetryPolicy
 from engine.deliver.transport import HttpTransport, Transport
 from engine.deliver.worker import Settings, Worker
-from engine.fhir.json import dumps, loads
+from engine.fhir.json import dumps, reread
 from engine.gather import gather_canonical, renamed
 from engine.grounds import may_stand, ready, reaffirmed
 from engine.message import Resource, Unit
@@ -64,7 +64,7 @@ class Sending:
             return Withhold("record-missing")
         if not self.project.may_guard(delivery.type, row.body):
             return Permit()
-        canonical: Resource = renamed(tx, loads(row.body))
+        canonical: Resource = renamed(tx, reread(row.body))
         if not self.project.guarded(canonical):
             return Permit()
         facts = gather_canonical(tx, self.project, canonical, at=tx.now)

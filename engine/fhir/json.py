@@ -74,6 +74,11 @@ def loads(data: bytes, depth: int = MAX_DEPTH) -> Any:
     return tree
 
 
+def reread(data: bytes) -> Any:
+    """Read what `dumps` wrote, as `loads` does, without looking for what only strangers write."""
+    return _decode_slowly(data) if _NEGATIVE_ZERO.search(data) else _decode(data)
+
+
 def dumps(tree: Any) -> bytes:
     """Write a tree as compact JSON in UTF-8, every number with the text it came with."""
     return _ENCODER.encode(tree)

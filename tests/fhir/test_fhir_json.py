@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.fhir.json import Exact, JSONError, dumps, loads
+from engine.fhir.json import Exact, JSONError, dumps, loads, reread
 
 NUMBERS = [b"72.50", b"1.0e2", b"1E+5", b"-0", b"-0.0", b"0.10", b"123456789012345678901234567890"]
 
@@ -112,6 +112,14 @@ def test_any_tree_goes_round(tree: object, ascii_only: bool) -> None:
     if depth:
         with pytest.raises(JSONError, match="nesting"):
             loads(text, depth - 1)
+
+
+@given(TREES, st.sampled_from([b"-0", b"1.0e2", b"72.50", b"0"]))
+def test_what_was_written_is_reread(tree: object, number: bytes) -> None:
+    """Our own text is read again as the tree that it was, with every number as it was written."""
+    written = dumps([tree, loads(number)])
+    assert reread(written) == [tree, loads(number)]
+    assert dumps(reread(written)) == written
 
 
 @pytest.mark.parametrize("filler", [0, 5000])
