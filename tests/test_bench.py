@@ -12,6 +12,13 @@ from typer.testing import CliRunner
 from engine.cli import build
 
 BENCHMARK = """\
+from __future__ import annotations
+from dataclasses import dataclass
+
+@dataclass
+class Side:
+    name: str
+
 def run():
     row = {"name": "hop", "ratio": 2.5, "target": 1.0, "better": "higher", "against": "by hand"}
     return [row, {"name": "hop.other", "skipped": "it is not installed"}]

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import platform
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -58,6 +59,7 @@ def _rows(files: list[Path]) -> Iterator[Row]:
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # dataclasses look there for their own module
         spec.loader.exec_module(module)
         yield from module.run()
 
