@@ -65,7 +65,9 @@ class Load:
                 if status in ("429", "503"):
                     later = _LATER.search(head)
                     await asyncio.sleep(float(later[1]) if later else 1.0)
-                    continue
+                    if time.perf_counter() < self.until:
+                        continue
+                    break
                 self.seconds.append(time.perf_counter() - started)
                 if status in ("200", "201"):
                     self.acknowledged.append(number)

@@ -26,6 +26,7 @@ PATIENCE = 60.0
 """Seconds without any arrival after which no more are expected."""
 AT_ONCE = 64
 """Requests that the sink takes at once: it answers in no time, only the engine is measured."""
+OUTBOX = 1_000_000
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
@@ -166,7 +167,7 @@ def engine(
     `count` processes take in, by default as many as it chooses itself; a `profile` is of one only.
     """
     port = free_port()
-    config = _config(folder)
+    config = _config(folder, deliver=deliver)
     digest = hashlib.sha256(TOKEN.encode()).hexdigest()
     environ = {
         "CARELANE_STORE": store,
@@ -192,15 +193,19 @@ def engine(
         yield Engine(url, (running,))
 
 
-def _config(folder: Path) -> Path:
-    """Return the config of this repository, with a hub that takes many requests at once."""
+def _config(folder: Path, *, deliver: bool) -> Path:
+    """Return the config of this repository, with a hub that takes many requests at once.
+
+    Where nothing is delivered, its outbox has room for all that is accepted meanwhile.
+    """
     root = HERE.parent
     for name in ("mappings", "profiles", "rules"):
         if (root / name).is_dir() and not (folder / name).exists():
             (folder / name).symlink_to(root / name)
     text = (root / "config.yaml").read_text()
     path = folder / "config.yaml"
-    path.write_text(text.replace("dialect: hrex", f"dialect: hrex\n    concurrency: {AT_ONCE}"))
+    text = text.replace("dialect: hrex", f"dialect: hrex\n    concurrency: {AT_ONCE}")
+    path.write_text(text if deliver else f"{text}\nlimits: {{outbox: {OUTBOX}}}\n")
     return path
 
 
