@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import platform
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from engine.cli import build
+
+SHIPPED = Path(__file__).resolve().parent.parent / "benchmarks"
 
 BENCHMARK = """\
 from __future__ import annotations
@@ -30,6 +33,13 @@ def folder(tmp_path: Path) -> Path:
     """Return a folder with one benchmark of two rows."""
     (tmp_path / "hop.py").write_text(BENCHMARK)
     return tmp_path
+
+
+@pytest.mark.parametrize("file", sorted(SHIPPED.glob("*.py")), ids=lambda file: file.stem)
+def test_every_benchmark_can_be_asked_for_its_rows(file: Path) -> None:
+    """`carelane bench` runs whatever lies in the folder, so each file there defines `run`."""
+    names = {node.name for node in ast.parse(file.read_text()).body if hasattr(node, "name")}
+    assert "run" in names
 
 
 def test_what_was_not_measured_is_told_with_its_reason(folder: Path) -> None:
