@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from engine.ahead import FRESH
 from engine.clock import seconds_between
-from engine.fhir.references import is_reference, references_of
+from engine.fhir.references import references_of, renamed
 from engine.message import Resource
 from engine.rules.finding import Finding
 from engine.transform.crosswalk import IDENTITY_TYPES, Literal, literal
@@ -65,25 +65,11 @@ class Studied:
         """Return the resource as it reads under other names."""
         if names.keys().isdisjoint(self.local) and names.keys().isdisjoint(self.absolute):
             return self
-        return Studied.of(self.version, self.system, _renamed(self.resource, names))
+        return Studied.of(self.version, self.system, renamed(self.resource, names))
 
 
 def _people(literals: Iterable[Literal]) -> frozenset[str]:
     return frozenset(one.local for one in literals if one.type in IDENTITY_TYPES)
-
-
-def _renamed(node: Any, names: Names) -> Any:
-    """Return a tree in which references are written otherwise; the input is not changed."""
-    if isinstance(node, list):
-        return [_renamed(item, names) for item in node]
-    if not isinstance(node, dict):
-        return node
-    made = {name: _renamed(value, names) for name, value in node.items()}
-    written = node.get("reference")
-    named = names.get(written) if isinstance(written, str) else None
-    if named is not None and "resourceType" not in node and is_reference(node):
-        made["reference"] = named
-    return made
 
 
 class Studies:

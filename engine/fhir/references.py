@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, TypeGuard
 
@@ -97,6 +97,22 @@ def literals_in(tree: Any) -> list[str]:
     """
     found = dict.fromkeys(_STATED.findall(dumps(tree).decode()))
     return [loads(one.encode()) if "\\" in one else one[1:-1] for one in found]
+
+
+def renamed(tree: Any, names: Mapping[str, str]) -> Any:
+    """Return a tree whose references read otherwise: `names` has the new literal for the old one.
+
+    The input is not changed.
+    """
+    if isinstance(tree, list):
+        return [renamed(item, names) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    made = {name: renamed(value, names) for name, value in tree.items()}
+    target = made.get("reference")
+    if isinstance(target, str) and target in names:
+        made["reference"] = names[target]
+    return made
 
 
 def distinct(references: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

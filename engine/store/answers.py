@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from engine.store.database import Statement
+    from engine.store.database import Listing, Statement
     from engine.store.session import Rows, Session
 
 N = TypeVar("N", bound=Hashable)
@@ -23,6 +23,18 @@ class Question(Generic[N, A]):
     def __init__(self, ask: Callable[[Session, Sequence[N]], Mapping[N, A]], none: A) -> None:
         self.ask = ask
         self.none = none
+
+
+def rows_of(listing: Listing, place: int) -> Question[str, Sequence[tuple[Any, ...]]]:
+    """Return what asks for all rows of a name, which stands in them at `place`, in their order."""
+
+    def ask(session: Session, names: Sequence[str]) -> dict[str, list[tuple[Any, ...]]]:
+        found: dict[str, list[tuple[Any, ...]]] = {}
+        for row in session.each(listing, names):
+            found.setdefault(row[place], []).append(row)
+        return found
+
+    return Question(ask, ())
 
 
 class Answers:

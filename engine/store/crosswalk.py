@@ -49,7 +49,6 @@ def _known(_insert: Any, places: range) -> ClauseElement:
 
 _RESOLVE = Listing(_resolve, *Key._fields)
 _KNOWN = Listing(_known, "entity")
-_PAGE = 64
 
 _FOUND = Insert(entity, repeated=True)
 _LINK = Insert(link, repeated=True)
@@ -72,26 +71,19 @@ _CURRENT = Listing(
 
 
 def _pointed_at(session: Session, keys: Sequence[Key]) -> dict[Key, str]:
-    found: dict[Key, str] = {}
-    for page in batched(keys, _PAGE):
-        for system, kind, value, name in session.fetch(*_RESOLVE.of(page)):
-            found[Key(system, kind, value)] = name
-    return found
+    rows = session.each(_RESOLVE, keys)
+    return {Key(system, kind, value): name for system, kind, value, name in rows}
 
 
 def _pointing(session: Session, names: Sequence[str]) -> dict[str, tuple[Key, ...]]:
     found: dict[str, tuple[Key, ...]] = {}
-    for page in batched(names, _PAGE):
-        for system, kind, value, name in session.fetch(*_KNOWN.of(page)):
-            found[name] = (*found.get(name, ()), Key(system, kind, value))
+    for system, kind, value, name in session.each(_KNOWN, names):
+        found[name] = (*found.get(name, ()), Key(system, kind, value))
     return found
 
 
 def _standing(session: Session, names: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for page in batched(names, _PAGE):
-        found.update((name, now) for name, now in session.fetch(*_CURRENT.of(page)))
-    return found
+    return dict(session.each(_CURRENT, names))
 
 
 ENTITY: Question[Key, str | None] = Question(_pointed_at, None)

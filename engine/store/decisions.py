@@ -9,7 +9,6 @@ import orjson
 from sqlalchemy import bindparam, select
 
 from engine.store.answers import Question
-from engine.store.crosswalk import batched
 from engine.store.database import Insert, Listing
 from engine.store.rows import DecisionRow
 from engine.store.session import Session
@@ -22,11 +21,10 @@ _BY_ID = Listing(
     ),
     "id",
 )
-_PAGE = 64
 
 
 def _taken(session: Session, ids: Sequence[str]) -> dict[str, Sequence[Any]]:
-    return {row[0]: row for page in batched(ids, _PAGE) for row in session.fetch(*_BY_ID.of(page))}
+    return {row[0]: row for row in session.each(_BY_ID, ids)}
 
 
 _TAKEN: Question[str, Sequence[Any] | None] = Question(_taken, None)

@@ -10,7 +10,6 @@ from sqlalchemy.sql import ClauseElement, Select
 
 from engine.message import Message
 from engine.store.answers import Question
-from engine.store.crosswalk import batched
 from engine.store.database import Insert, Listing, Statement
 from engine.store.rows import Duplicate, MessageRow
 from engine.store.session import Session
@@ -78,7 +77,6 @@ _MADE = Statement(
         .limit(1)
     )
 )
-_PAGE = 64
 
 
 def _heard(by: str) -> Question[tuple[str, str], bool]:
@@ -95,11 +93,7 @@ def _heard(by: str) -> Question[tuple[str, str], bool]:
     listing = Listing(build, "system", "value")
 
     def ask(session: Session, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], bool]:
-        return {
-            (system, value): True
-            for page in batched(names, _PAGE)
-            for system, value in session.fetch(*listing.of(page))
-        }
+        return dict.fromkeys(session.each(listing, names), True)
 
     return Question(ask, False)
 

@@ -9,8 +9,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, or_, select, union_all
 from sqlalchemy.sql import ClauseElement, ColumnElement, Select
 
-from engine.store.answers import Question
-from engine.store.crosswalk import batched
+from engine.store.answers import Question, rows_of
 from engine.store.database import Insert, Listing, Statement
 from engine.store.memory import ABSENT, REMEMBERED
 from engine.store.rows import ResourceRow
@@ -55,7 +54,6 @@ _STANDING = Listing(
     ),
     "member",
 )
-_PAGE = 64
 _OF_MEMBER = Statement(
     lambda _: (
         select(resource)
@@ -90,11 +88,7 @@ def _asking(
     listing = Listing(lambda _, places: build(places), "type", "id")
 
     def ask(session: Session, names: Sequence[Name]) -> dict[Name, Any]:
-        return {
-            (row[0], row[1]): row
-            for page in batched(names, _PAGE)
-            for row in session.fetch(*listing.of(page))
-        }
+        return {(row[0], row[1]): row for row in session.each(listing, names)}
 
     return ask
 
@@ -116,15 +110,7 @@ _NUMBER: Question[Name, Sequence[Any]] = Question(
 _any = _asking(lambda places: union_all(*(_any_of(n) for n in places)))
 
 
-def _all_of_members(session: Session, members: Sequence[str]) -> dict[str, list[Sequence[Any]]]:
-    found: dict[str, list[Sequence[Any]]] = {}
-    for page in batched(members, _PAGE):
-        for row in session.fetch(*_ALL_OF_MEMBER.of(page)):
-            found.setdefault(row[4], []).append(row)
-    return found
-
-
-_ALL: Question[str, Sequence[Sequence[Any]]] = Question(_all_of_members, ())
+_ALL = rows_of(_ALL_OF_MEMBER, 4)
 """Everything current about a member, the bodies left out."""
 
 
@@ -294,11 +280,8 @@ class Resources:
         """
         recall = self._session.recall
         now: dict[str, dict[str, int]] = {member: {} for member in recall.rested}
-        members = sorted(now)
-        for start in range(0, len(members), _PAGE):
-            page = members[start : start + _PAGE]
-            for member, id, version in self._session.run(*_STANDING.of(page)):
-                now[member][id] = version
+        for member, id, version in self._session.each(_STANDING, sorted(now)):
+            now[member][id] = version
         return any(recall.outdated(member, versions) for member, versions in now.items())
 
     def all_of_member(self, members: Sequence[str]) -> list[ResourceRow]:

@@ -14,12 +14,15 @@ from sqlalchemy.exc import DBAPIError
 from engine.clock import Clock
 from engine.errors import StoreError
 from engine.store.answers import Answers, Reads
-from engine.store.database import Insert, Statement
+from engine.store.database import Insert, Listing, Statement
 from engine.store.ids import Ids
 from engine.store.memory import Memory, Recall
 from engine.store.vault import PLAIN, Vault
 
 _IN_ITS_TURN = "what writes is worked out in its turn"
+
+_PAGE = 64
+"""Of how many values a listing is asked at once."""
 
 
 class Rows:
@@ -105,6 +108,11 @@ class Session:
             self.flush(statement.needs)
         prepared = statement.on(self._dialect)
         return self._send(prepared.sql, prepared.bind(values))
+
+    def each(self, listing: Listing, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+        """Yield all that a listing gives for `values`, as `fetch` does; asked page by page."""
+        for start in range(0, len(values), _PAGE):
+            yield from self.fetch(*listing.of(values[start : start + _PAGE]))
 
     @property
     def looks_ahead(self) -> bool:

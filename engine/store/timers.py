@@ -9,7 +9,6 @@ import orjson
 from sqlalchemy import bindparam, select, tuple_, update
 
 from engine.store.answers import Question
-from engine.store.crosswalk import batched
 from engine.store.database import Insert, Listing, Statement
 from engine.store.rows import TimerRow
 from engine.store.session import Session
@@ -59,13 +58,10 @@ _FINISH = Statement(
         .values(state="done", reason=None, changed=bindparam("now"))
     )
 )
-_PAGE = 64
 
 
 def _by_key(session: Session, keys: Sequence[str]) -> dict[str, Sequence[Any]]:
-    return {
-        row[0]: row for page in batched(keys, _PAGE) for row in session.fetch(*_BY_KEY.of(page))
-    }
+    return {row[0]: row for row in session.each(_BY_KEY, keys)}
 
 
 _SET: Question[str, Sequence[Any] | None] = Question(_by_key, None)

@@ -11,8 +11,7 @@ from sqlalchemy import bindparam, delete, literal_column, select, update
 
 from engine.deliver.outbox import UNIT
 from engine.errors import StoreError
-from engine.store.answers import Question
-from engine.store.crosswalk import batched
+from engine.store.answers import Question, rows_of
 from engine.store.database import Insert, Listing, Statement
 from engine.store.rows import UnitRow
 from engine.store.session import Session
@@ -30,29 +29,17 @@ _WAITING = Listing(
     "key",
 )
 _ANY_WAITING = Statement(lambda _: select(waiting.c.key).limit(1))
-_PAGE = 64
 
 
 def _waiting(session: Session, keys: Sequence[str]) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     if session.neutral and session.fetch(_ANY_WAITING, {}).first() is None:
         return found
-    for page in batched(keys, _PAGE):
-        for key, id in session.fetch(*_WAITING.of(page)):
-            found[key] = (*found.get(key, ()), id)
+    for key, id in session.each(_WAITING, keys):
+        found[key] = (*found.get(key, ()), id)
     return found
 
 
-def _of_messages(session: Session, messages: Sequence[str]) -> dict[str, list[Sequence[Any]]]:
-    found: dict[str, list[Sequence[Any]]] = {}
-    for page in batched(messages, _PAGE):
-        for row in session.fetch(*_OF_MESSAGE.of(page)):
-            found.setdefault(row[1], []).append(row)
-    return found
-
-
-_OF: Question[str, Sequence[Sequence[Any]]] = Question(_of_messages, ())
-"""The units of a message in the order of its entries."""
 _FOR: Question[str, tuple[str, ...]] = Question(_waiting, ())
 """The units that wait for a key."""
 _BY_ID = Statement(lambda _: select(unit).where(unit.c.id == bindparam("id")))
@@ -64,6 +51,8 @@ _OF_MESSAGE = Listing(
     ),
     "message",
 )
+_OF = rows_of(_OF_MESSAGE, 1)
+"""The units of a message in the order of its entries."""
 _MOVE = Statement(
     lambda _: (
         update(unit)

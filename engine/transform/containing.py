@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from engine.fhir import references
+
 
 def needed(contained: Any, *trees: Any) -> list[Any] | None:
     """Return the contained resources that some trees refer to, and those that these refer to."""
@@ -21,15 +23,7 @@ def needed(contained: Any, *trees: Any) -> list[Any] | None:
 
 def renamed(tree: Any, turned: Mapping[str, str]) -> Any:
     """Return a tree whose references into `contained` name other ids."""
-    if isinstance(tree, list):
-        return [renamed(item, turned) for item in tree]
-    if not isinstance(tree, dict):
-        return tree
-    made = {name: renamed(value, turned) for name, value in tree.items()}
-    target = made.get("reference")
-    if isinstance(target, str) and target[:1] == "#" and target[1:] in turned:
-        made["reference"] = f"#{turned[target[1:]]}"
-    return made
+    return references.renamed(tree, {f"#{old}": f"#{new}" for old, new in turned.items()})
 
 
 def _names(tree: Any) -> Iterator[str]:
