@@ -98,6 +98,13 @@ def happened(bundle: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def codes(response: Any) -> list[str]:
+    """Return the codes of an OperationOutcome."""
+    outcome = response.json()
+    assert outcome["resourceType"] == "OperationOutcome"
+    return [issue["details"]["coding"][0]["code"] for issue in outcome["issue"]]
+
+
 Endpoint = Callable[[Call], int | None]
 _PLAYED: dict[int, tuple[bytes, dict[str, Any]]] = {}
 
@@ -251,4 +258,14 @@ def subscription(system: str, **changes: Any) -> dict[str, Any]:
     return resource
 
 
-__all__ = ["SECRET", "TOKENS", "Call", "Lane", "happened", "lane", "project", "subscription"]
+__all__ = [
+    "SECRET",
+    "TOKENS",
+    "Call",
+    "Lane",
+    "codes",
+    "happened",
+    "lane",
+    "project",
+    "subscription",
+]

@@ -21,6 +21,7 @@ from town import REPOSITORY, Town, environment
 
 from engine.coordination.handlers import handlers
 from engine.fhir.json import loads
+from engine.outreach.recipients import PARTICIPATION_MODE, PREFERRED_MEDIUM
 from engine.project import load
 from engine.samples.bundles import sample
 from engine.sending import Sending, make_worker
@@ -35,6 +36,12 @@ ADDRESSES = {
     "phone": [{"system": "phone", "value": "+1 515 555 0117"}],
     "meeting": [{"system": "phone", "value": "+1 515 555 0117"}],
 }
+FAX, MAIL, PHONE = ADDRESSES["fax"], ADDRESSES["mail"], ADDRESSES["phone"]
+DANA, LAKESIDE, PRAIRIE = (
+    "RelatedPerson/dana",
+    "Organization/org-lakeside",
+    "Organization/org-prairie",
+)
 
 
 def free_port() -> int:
@@ -241,3 +248,42 @@ def outreach(*recipients: str, id: str = "outreach-9", **more: Any) -> dict[str,
     resource["recipient"] = [{"reference": one} for one in recipients]
     resource |= more
     return resource
+
+
+def prefers(medium: str) -> dict[str, Any]:
+    """Return what a record says of a preferred medium."""
+    codes = {"fax": "FAXWRIT", "mail": "EMAILWRIT", "phone": "PHONE", "meeting": "FACE"}
+    coding = {"system": PARTICIPATION_MODE, "code": codes[medium]}
+    return {"extension": [{"url": PREFERRED_MEDIUM, "valueCodeableConcept": {"coding": [coding]}}]}
+
+
+def ready_for(place: Place, medium: str) -> str:
+    """Let the world be such that `medium` is the one to choose; return the recipient."""
+    if medium == "fhir":
+        introduce(place, {})
+        return PRAIRIE
+    introduce(place, {"dana": ADDRESSES[medium]}, dana=prefers(medium))
+    return DANA
+
+
+def went_out(place: Place, mailbox: Mailbox) -> dict[str, int]:
+    """Count what went out by each medium."""
+    codes = [task["code"]["coding"][0]["code"] for task in place.current("Task")]
+    return {
+        "fhir": len(place.told()),
+        "fax": len(place.faxes()),
+        "mail": len(mailbox.got),
+        "phone": codes.count("call"),
+        "meeting": codes.count("meeting"),
+    }
+
+
+def communication(place: Place) -> dict[str, Any]:
+    """Return the only Communication as it stands."""
+    (found,) = place.current("Communication")
+    return found
+
+
+def codes_of(resource: dict[str, Any]) -> list[str]:
+    """Return the codes of the media that a Communication names."""
+    return [one["coding"][0]["code"] for one in resource.get("medium", [])]
