@@ -97,6 +97,7 @@ def may_stand(tx: Transaction, project: Project, delivery: Delivery) -> bool:
     noted = delivery.envelope.get("grounds")
     return (
         noted is not None
+        and not tx.recall.changed  # whoever shares this commit counts only once it is made
         and noted["changes"] == tx.recall.stamp
         and noted["project"] == project.fingerprint
         and noted["since"] <= tx.now < noted["until"]

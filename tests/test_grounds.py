@@ -13,7 +13,7 @@ import pytest
 from town import Town, town
 
 from engine.deliver.ports import Permit, Withhold
-from engine.fhir.json import loads
+from engine.fhir.json import dumps, loads
 from engine.grounds import ready, reaffirmed
 from engine.samples.bundles import sample
 from engine.sending import Sending
@@ -57,12 +57,18 @@ def waiting(tx: Transaction) -> DeliveryRow:
 
 
 def judged(
-    place: Town, delivery: DeliveryRow | None = None
+    place: Town,
+    delivery: DeliveryRow | None = None,
+    before: Callable[[Transaction], object] = lambda _tx: None,
 ) -> tuple[Permit | None, Permit | Withhold]:
-    """Return what is reaffirmed, and what deciding from the start says in the same transaction."""
+    """Return what is reaffirmed, and what deciding from the start says in the same transaction.
+
+    `before` happens ahead of both, in that transaction too.
+    """
     afresh = Sending(replace(place.project))  # its files are not known: nothing is reaffirmed
 
     def work(tx: Transaction) -> tuple[Permit | None, Permit | Withhold]:
+        before(tx)
         row = delivery or waiting(tx)
         return reaffirmed(tx, place.project, row), afresh.judge(tx, row)
 
@@ -245,6 +251,20 @@ def test_what_is_decided_again_counts(
     place.deliver()
     row = place.store.read(waiting)
     assert (row.state, row.reason) == (state, reason)
+
+
+def test_a_revocation_in_the_same_commit_counts(place: Town) -> None:
+    """What a commit wrote before the turn that shares it is a change, though not counted yet."""
+    accept(place, outreach())
+
+    def revoke(tx: Transaction) -> None:
+        for row in tx.resources.of_type("Consent"):
+            body = dumps({**loads(row.body), "status": "inactive"})
+            tx.resources.put("Consent", row.id, body, member=row.member, system=row.system)
+
+    standing, afresh = judged(place, before=revoke)
+    assert isinstance(afresh, Withhold)
+    assert standing is None
 
 
 def test_a_name_learnt_meanwhile_is_written(place: Town) -> None:
