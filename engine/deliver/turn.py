@@ -216,7 +216,9 @@ class Desk:
             else:
                 rivals.leave(delivery)
         self._record(transaction, rulings)  # together: a judge may look at earlier decisions
-        turned.next_due = _first(fronts | deliveries.fronts(_destinations(claimed)))
+        if claimed:  # whatever was decided may have put something out, or let something go
+            fronts = deliveries.fronts(tuple(most))
+        turned.next_due = _first(fronts)
         return turned
 
     def _read_together(self, transaction: Any, claimed: Sequence[Delivery]) -> None:
@@ -273,10 +275,6 @@ class Desk:
         answer = Answer("again", "D011")
         now = transaction.now
         self.settle(transaction, [self._again(delivery, answer, now, None)])
-
-
-def _destinations(claimed: Iterable[Delivery]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(delivery.destination for delivery in claimed))
 
 
 def _first(fronts: Mapping[str, tuple[str | None, bool]]) -> str | None:

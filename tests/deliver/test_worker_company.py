@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 from rig import PATIENCE as LONG
-from rig import Rig, put
+from rig import Rig, permit, put
 
 from engine.deliver.answer import Reply
 from engine.deliver.company import PATIENCE, Company
 from engine.deliver.destination import Destination
+from engine.deliver.ports import Delivery, Permit
 from engine.deliver.request import Request
 from engine.deliver.worker import Settings, Worker
 from engine.store import Store
@@ -194,6 +195,23 @@ def test_no_turn_is_made_for_what_a_turn_did_itself(tmp_path: Path) -> None:
             await rig.rest()
             assert rig.writes == before + 3, "its acceptance, and two turns"
         under_way.set_result(Reply(200))
+
+    play(tmp_path, acts)
+
+
+def test_what_a_judge_puts_out_leaves_at_once(tmp_path: Path) -> None:
+    """What a turn itself gives another destination needs no news to be found due."""
+
+    async def acts(rig: Counting, mailbox: Mailbox) -> None:
+        def judge(tx: Any, delivery: Delivery) -> Permit:
+            if delivery.destination == "hub":
+                put(tx, "consequence", "mercy", "m1")
+            return permit(tx, delivery)
+
+        places = [rig.destination(name, f"http://{name}.example/fhir") for name in ("hub", "mercy")]
+        rig.start(*places, judge=judge, transport=mailbox, settings=Settings(grace=0))
+        rig.enqueue("hub", "m1")
+        await mailbox.requests(2)
 
     play(tmp_path, acts)
 
