@@ -79,12 +79,12 @@ def _member(node: Node, scope: Scope) -> Matcher | None:
     if not (looks or slices or least) and most is None:
         return None
     inner = both(*looks)
+    may_be_absent = not least and not any(found.min for found, _, _ in slices_of(node, scope))
     if len(names) > 1:
         every = frozenset(names) | {f"_{name}" for name in names}
-        return lambda value: isinstance(value, dict) and every.isdisjoint(value) and not least
+        return lambda value: may_be_absent and isinstance(value, dict) and every.isdisjoint(value)
     closed = bool(slices) and (node.definition.get("slicing") or {}).get("rules") == "closed"
     name, beside = names[0], f"_{names[0]}"
-    may_be_absent = not least and not any(found.min for found, _, _ in slices_of(node, scope))
 
     def is_quiet(value: Any) -> bool:
         if not isinstance(value, dict) or beside in value:

@@ -99,6 +99,20 @@ def test_whom_the_quick_look_contents_the_check_contents(
         assert told(node, scope, tree) == []
 
 
+def test_a_slice_that_must_be_there_is_missed_of_a_choice_as_well() -> None:
+    """Where no variant of a choice is there, the slice of it that a profile asks for is missing."""
+    scope = Scope(schema("R4"), ValueSets())
+    sliced = {"discriminator": [{"type": "pattern", "path": "$this"}]}
+    lead = {"min": 1, "patternCodeableConcept": LEAD}
+    path = "Observation.value[x]"
+    elements = [{"path": path, "slicing": sliced}, {"path": path, "id": f"{path}:lead", **lead}]
+    node, refused = build("Observation", elements, scope)
+    assert refused == []
+    for tree in ({"resourceType": "Observation"}, {"valueString": "a"}):
+        assert len(told(node, scope, tree)) == 1
+        assert not compile_quiet(node, scope)(tree)
+
+
 @pytest.fixture(scope="module")
 def shipped() -> Profiles:
     """Return the profiles that the project ships."""
