@@ -169,8 +169,8 @@ class Run(Beside):
             memory = restored.get(f"{label}#function")
         if not values and not task.pair.absent and memory is None:
             return
-        made = values
-        if memory is not None or not (task.stays and task.pair.settled(values, task.arguments)):
+        made, full = values, task.asked(task.source) | values
+        if memory is not None or not (task.stays and task.pair.settled(full, task.arguments)):
             made = self.changed(task, task.pair, values, memory, o, spec)
         for name, names, text in task.writes:
             value = made.get(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from engine.transform.functions import Pair
 from engine.transform.registry import ADDED, FUNCTIONS
+
+from makings import adapter, mapping  # isort: skip
 
 WANTED = {"system": "http://a.example", "code": "assess-plan"}
 CONCEPTS = st.sampled_from(
@@ -48,3 +51,15 @@ def test_a_coding_that_is_there_needs_nothing() -> None:
     assert not settled({"category": [{"text": "a"}]}, WANTED)
     assert not settled({"category": []}, WANTED)
     assert not settled({}, WANTED)
+
+
+def test_what_is_absent_beside_settled_values_is_not_settled(tmp_path: Path) -> None:
+    """A function that is asked also where nothing is answers for each of its elements."""
+    said = ", ".join(f'{name}: "{value}"' for name, value in WANTED.items())
+    ends = "with: [reasonCode], to: [category, reasonCode]"
+    rule = f"{{function: ensure-coding, arguments: {{{said}}}, {ends}}}"
+    made = adapter(tmp_path, mapping({"category": rule, "reasonCode": None}))
+    result = made.to_dialect({"resourceType": "CareTeam", "category": [{"coding": [WANTED]}]})
+    assert result.resource is not None
+    assert result.resource["category"] == [{"coding": [WANTED]}]
+    assert [one["coding"] for one in result.resource["reasonCode"]] == [[WANTED]]
