@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from desk import accept
@@ -38,19 +39,6 @@ def test_all_that_wait_leave_together() -> None:
     assert company_of(ManualClock(), LONG, 1, 2, 3).leave() == [1, 2, 3]
 
 
-def test_who_is_alone_waits_for_nobody() -> None:
-    """The first, and whoever was alone twice, leaves at once."""
-    company = company_of(ManualClock(), LONG)
-    assert [joined(company, number) for number in range(3)] == [[0], [1], [2]]
-
-
-def test_nobody_is_waited_for_once_all_have_come() -> None:
-    """As many as last time are enough: the wait of half a minute is not begun."""
-    company = company_of(ManualClock(), LONG, 1, 2)
-    company.leave()
-    assert joined(company, 3, 4) == [3, 4]
-
-
 class Scripted(Company[int]):
     """Is joined by one more whenever it has waited two seconds for somebody, as often as told."""
 
@@ -65,6 +53,21 @@ class Scripted(Company[int]):
             if self.more:
                 self.more -= 1
                 self._waiting.append(0)
+
+
+def test_who_is_alone_waits_for_nobody() -> None:
+    """The first, and whoever was alone twice, leaves at once."""
+    company = Scripted(0, LONG)
+    assert [joined(company, number) for number in range(3)] == [[0], [1], [2]]
+    assert company.clock.monotonic() == 0.0
+
+
+def test_nobody_is_waited_for_once_all_have_come() -> None:
+    """As many as last time are enough: the wait is not begun."""
+    company = Scripted(0, LONG)
+    joined(company, 1, 2)
+    assert joined(company, 3, 4) == [3, 4]
+    assert company.clock.monotonic() == 0.0
 
 
 def test_fuller_of_two_companies_counts() -> None:
@@ -154,4 +157,6 @@ def test_closing_waits_for_nobody(store_url: str) -> None:
     with Store.open(store_url, patience=LONG) as store:
         together(store)
         alone = store.write(accept)
+        closing = time.monotonic()
     assert alone.result(0)
+    assert time.monotonic() - closing < LONG.next
