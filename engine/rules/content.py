@@ -239,7 +239,8 @@ def form_of(resource: Resource) -> bytes | None:
     """Return as JSON all that says which labels the entries of a carrier bear.
 
     Of words it only matters that they are words, so resources of one form bear the same labels,
-    whatever they say. None where it is not for the entries alone to say.
+    whatever they say. None where it is not for the entries alone to say, and where it would be too
+    long to be kept (documents stand in it whole).
     """
     kind, meta = resource.get("resourceType"), resource.get("meta")
     if kind not in CARRIERS or "contained" in resource:
@@ -247,7 +248,12 @@ def form_of(resource: Resource) -> bytes | None:
     told = {path: _unworded(entry) for path, entry in entries(resource)}
     security = meta.get("security") if isinstance(meta, dict) else None
     form = dumps([kind, list(resource), security, told])
-    return None if not told or b'"reference":' in form or b'"identifier":' in form else form
+    if not told or len(form) > _LONGEST_FORM:
+        return None
+    return None if b'"reference":' in form or b'"identifier":' in form else form
+
+
+_LONGEST_FORM = 8_000
 
 
 def _unworded(entry: Any) -> Any:

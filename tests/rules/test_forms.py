@@ -115,6 +115,14 @@ def test_where_others_have_a_say_there_is_no_form(resource: Resource) -> None:
     assert form_of(resource) is None
 
 
+def test_a_document_makes_no_form() -> None:
+    """What is kept of each form is little: nobody keeps the documents that messages bring."""
+    attached = {"contentType": "text/plain", "data": "QUFB" * 1_000}
+    assert form_of(outreach(note=[{"text": "x"}], topic={"text": "y" * 1_000})) is not None
+    two = [{"contentAttachment": attached}, {"contentAttachment": attached}]
+    assert form_of(outreach(payload=two)) is None
+
+
 def test_another_age_and_another_table_are_asked_anew() -> None:
     """A minor's confidential services have labels of their own; so has a project's own table."""
     resource = outreach(reasonCode=[{"coding": [{"system": ICD, "code": "Z30.9"}]}])
