@@ -50,8 +50,8 @@ class Answers:
         self._kept: dict[Question[Any, Any], dict[Any, Any]] = {}
 
     def to(self, question: Question[N, A], names: Iterable[N]) -> dict[N, A]:
-        """Return the answer for each name."""
-        listed = list(names)
+        """Return the answer for each name; each is asked for once, however often it is named."""
+        listed = dict.fromkeys(names)
         if not listed:
             return {}
         kept = self._kept.setdefault(question, {}) if self._keep else {}
@@ -91,7 +91,7 @@ class Answers:
                 for question, names in asked.items():
                     wanted.setdefault(question, []).extend(names)
         for question, names in wanted.items():
-            self.to(question, dict.fromkeys(names))
+            self.to(question, names)
 
     def tell(self, question: Question[N, A], name: N, answer: A) -> None:
         """Say what the answer is now that this transaction has changed it."""

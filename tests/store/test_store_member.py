@@ -113,3 +113,15 @@ def test_what_a_transaction_changes_of_units_it_sees(desk: Desk) -> None:
     assert desk.write(changing) == ["held", "routed", "accepted"]
     first, _ = desk.store.read(lambda tx: tx.units.of_message(message))
     assert first.id == id
+
+
+def test_units_are_told_once_of_a_message_that_is_named_twice(desk: Desk) -> None:
+    """However many messages are named in between: they are asked for page by page."""
+    message, id = desk.unit()
+    others = [desk.unit()[0] for _ in range(64)]
+
+    def told(tx: Transaction) -> list[str]:
+        tx.units.ready([message, *others, message])
+        return [row.id for row in tx.units.of_message(message)]
+
+    assert desk.write(told) == [id]
