@@ -65,9 +65,10 @@ def _places(types: _Types, made: dict[_Types, dict[str, Any]]) -> Places:
 def bare_names(version: Version, type_name: str) -> frozenset[str]:
     """Return the names in a type that no Reference can stand under, extensions left aside.
 
-    What an object holds besides may be anything. A type of any resource has no such names.
+    What an object holds besides may be anything. A Reference itself, and a type of any resource,
+    have no such names.
     """
-    if type_name == "Resource" or not schema(version).has(type_name):
+    if type_name in ("Reference", "Resource") or not schema(version).has(type_name):
         return frozenset()
     elements = schema(version).type(type_name).elements.values()
     bare = {one.name for one in elements if not can_hold(version, one.type)}

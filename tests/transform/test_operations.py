@@ -268,6 +268,28 @@ def test_every_reference_goes_through_the_crosswalk(carried: bool, tmp_path: Pat
     assert made.to_dialect(gone.resource, _Town()).resource == REFERRING
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"subject": {"reference": "Patient/1"}},
+        {"encounter": {"reference": "Encounter/1", "type": "Encounter", "display": "x"}},
+        {"reasonReference": [{"reference": "Condition/1"}, {"display": "x"}]},
+        {"participant": [{"member": {"reference": "Patient/1"}}]},
+        {"identifier": [{"value": "1", "assigner": {"reference": "Organization/1"}}]},
+        {"contained": [{"resourceType": "Goal", "subject": {"reference": "Patient/1"}}]},
+    ],
+    ids=lambda parts: next(iter(parts)),
+)
+def test_a_reference_that_is_copied_goes_through_the_crosswalk(
+    parts: dict[str, object], tmp_path: Path
+) -> None:
+    """Wherever it stands in what is taken whole, also where no extension is anywhere."""
+    made = adapter(tmp_path, mapping())
+    gone = made.to_canonical(_team(**parts), _Town())
+    assert dumps(gone.resource).count(b"/c-1") == 1
+    assert made.to_dialect(gone.resource or {}, _Town()).resource == _team(**parts)
+
+
 def test_an_unknown_reference_is_named_with_its_path(tmp_path: Path) -> None:
     """What the crosswalk does not know is collected with path and key, and stops the resource."""
     made = adapter(tmp_path, mapping(_member("{ref: [Patient, Practitioner]}")))
