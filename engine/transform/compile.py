@@ -32,7 +32,7 @@ class Compiler(Moves):
         root = self.plan.root
         self.source.line(f"# {self.direction}, generated from the mapping; do not edit")
         with self.source.block(f"def {self.direction}(s, run):"):
-            self.source.line("plain = not run.deep")
+            self.opening()
             path = root.path(self.direction)
             scope = self.object(root, "s", "None", path, (), is_root=True)
             self.source.line(f"return {scope}")
@@ -46,9 +46,13 @@ class Compiler(Moves):
     def recursive(self, block: Block) -> None:
         name = self.blocks[id(block)]
         with self.source.block(f"def {name}(s, run, at):"):
-            self.source.line("plain = not run.deep")
+            self.opening()
             out = self.object(block, "s", "at", "", ())
             self.source.line(f"return {out}")
+
+    def opening(self) -> None:
+        """Write what every function looks at again and again."""
+        self.source.line("plain, far, crossed = not run.deep, run.far, run.crossed")
 
     def object(
         self,
@@ -64,7 +68,7 @@ class Compiler(Moves):
         scope = Scope(s, o, r, base, pattern, pairs)
         steps = [step for step in block.steps if step.source(self.direction)]
         others = [step for step in block.steps if not step.source(self.direction)]
-        self.source.line(f"{o} = {s}.copy()")
+        self.source.line(f"{o} = {{**{s}}}")
         taken = {step: self.taken(scope, step) for step in steps if not self.is_passive(step)}
         constants = self.constants_read(scope) if is_root else []
         level = self.source.constant(self.level(block, steps, others, constants))
@@ -131,7 +135,7 @@ class Compiler(Moves):
                     chain = f"({chain}.get({name!r}) or NOTHING)"
                 self.source.line(f"{v} = {chain}.get({end.name!r}){where}")
             elif self.in_place(step):
-                self.source.line(f"{v} = {scope.s}.get({first!r}){where}")
+                self.source.line(f"{v} = {self.read(scope.s, first)}{where}")
             else:
                 self.source.line(f"{v} = {scope.o}.pop({first!r}, None){where}")
             names.append(v)
@@ -233,11 +237,12 @@ class Compiler(Moves):
             for name in holding:
                 with self.source.block(f"if {self.may_refer(scope.o, elements[name])}:"):
                     self.source.line(f"run.rewrite({scope.o}, {(name,)!r}, {scope.spec()})")
-            with self.source.block("if run.far:"):
+            with self.source.block("if far:"):
                 self.source.line(f"run.rewrite({scope.o}, {others!r}, {scope.spec()})")
             for step in filter(self.is_any, steps):
                 v = self.source.fresh("v")
-                self.source.line(f"{v} = {scope.s}.get({step.source(self.direction)[0].name!r})")
+                read = self.read(scope.s, step.source(self.direction)[0].name)
+                self.source.line(f"{v} = {read}")
                 self.one(scope, step, v, "None")
 
     def may_refer(self, o: str, element: Element) -> str:
@@ -248,7 +253,7 @@ class Compiler(Moves):
             return there
         bare = self.source.constant(names.issuperset)
         every = f"all(map({bare}, {value}))" if element.is_list else f"{bare}({value})"
-        return f"{there} and (run.far or not {every})"
+        return f"{there} and (far or not {every})"
 
 
 def compiled(plan: Plan, direction: Direction, pairs: dict[str, Pair]) -> tuple[str, Compiled]:

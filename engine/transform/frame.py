@@ -192,6 +192,10 @@ class Frame(ABC):
             and not source[0].element.is_list
         )
 
+    def read(self, s: str, name: str) -> str:
+        """Return the source of an element's value, or None; most are absent, which `in` tells."""
+        return f"{s}[{name!r}] if {name!r} in {s} else None"
+
     def write(self, scope: Scope, target: End, value: str) -> None:
         if len(target.names) == 1:
             self.source.line(f"{scope.o}[{target.name!r}] = {value}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from engine.diagnostics import Diagnostic, Place, Severity
@@ -92,7 +94,7 @@ def sides(ends: tuple[End, ...]) -> tuple[Side, ...]:
     return tuple((".".join(path), path, end.text) for path, end in names)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Task:
     """Hold what a rare step needs at run time: its ends by name, its place, its function.
 
@@ -111,13 +113,22 @@ class Task:
     expression: str = ""
     url: str = ""
 
-    @property
+    @cached_property
     def stays(self) -> bool:
         """Tell whether a function writes what it reads."""
         return self.reads == self.writes
 
-    def asked(self, ends: tuple[End, ...]) -> dict[str, Any]:
+    @cached_property
+    def nothing_read(self) -> Mapping[str, Any]:
         """Return the empty lists that a function is asked with where nothing is there."""
+        return self._nothing(self.source)
+
+    @cached_property
+    def nothing_written(self) -> Mapping[str, Any]:
+        """Return the same for the way back."""
+        return self._nothing(self.target)
+
+    def _nothing(self, ends: tuple[End, ...]) -> dict[str, Any]:
         if self.pair is None or not self.pair.absent:
             return {}
         return {end.text: [] for end in ends if end.element.is_list}
@@ -127,8 +138,10 @@ class Journey:
     """Collect diagnostics and unresolved references, and take references across.
 
     `deep` says that references change on the way, `far` that extensions may hold some, `foreign`
-    that another dialect wrote what is brought to this one. `kept`
-    stays true as long as what no step writes itself is as it was, but for where references point.
+    that another dialect wrote what is brought to this one. `crossed` tells, by the types that a
+    reference may point to, what literals became that decided alone: generated code looks there
+    first. `kept` stays true as long as what no step writes itself is as it was, but for where
+    references point.
     """
 
     __slots__ = (
@@ -165,7 +178,7 @@ class Journey:
         self.foreign = False
         self.kept = True
         self.codecs = codecs
-        self.crossed: dict[frozenset[str], dict[Any, str]] = {}
+        self.crossed: dict[frozenset[str], dict[Any, str]] = defaultdict(dict)
         self.diagnostics: list[Diagnostic] = []
         self.unresolved: list[Unresolved] = []
 
@@ -187,16 +200,6 @@ class Journey:
             Diagnostic(code, message, severity, place, path_of(spec), remedy=remedy, table=table)
         )
 
-    def crossings(self, targets: frozenset[str]) -> dict[Any, str]:
-        """Return what references to these types became, by the literal that decided alone.
-
-        Generated code looks here first: each is worked out once for one resource.
-        """
-        known = self.crossed.get(targets)
-        if known is None:
-            known = self.crossed[targets] = {}
-        return known
-
     def reference(self, reference: Tree, targets: frozenset[str], spec: Spec, place: Place) -> Tree:
         """Take one reference through the crosswalk, noting a type that does not belong there."""
         literal = reference.get("reference")
@@ -207,7 +210,7 @@ class Journey:
         if not self.deep or is_local(reference):
             return reference
         if bare and fits and literal is not None and (known := self.pointing(literal)):
-            self.crossings(targets)[literal] = known
+            self.crossed[targets][literal] = known
             return {**reference, "reference": known}
         if not bare:
             reference = self.within(reference, spec)
@@ -220,7 +223,7 @@ class Journey:
         literal_now = found.get("reference")
         if bare and is_pointer(literal_now) and _stands_alike(found, reference):
             if fits:
-                self.crossings(targets)[literal] = literal_now
+                self.crossed[targets][literal] = literal_now
         elif not _points_elsewhere(found, reference):
             self.kept = False
         return found

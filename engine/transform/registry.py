@@ -92,9 +92,12 @@ def _is_ensured(values: Values, arguments: Arguments) -> bool:
     for name, items in values.items():
         if name[0] == "_" or not isinstance(items, list):
             return False
-        if any("extension" in item for item in items if isinstance(item, dict)):
-            return False
-        if not any(_has(item, arguments) for item in items):
+        there = False
+        for item in items:
+            if isinstance(item, dict) and "extension" in item:
+                return False
+            there = there or _has(item, arguments)
+        if not there:
             return False
     return True
 

@@ -161,15 +161,18 @@ class Run(Beside):
     def function(self, task: Task, s: Tree, o: Tree, restored: Restored, spec: Spec) -> None:
         """Run one half of a registered function, remembering what the other would not restore."""
         assert task.pair is not None
-        found = ((name, take(s, names)) for name, names, _ in task.reads)
-        values = {name: value for name, value in found if value is not None}
+        values: Tree = {}
+        for name, names, _ in task.reads:
+            value = take(s, names) if names[1:] else s.get(name)
+            if value is not None:
+                values[name] = value
         memory = None
         if restored:
             label = "+".join(end.text for end in task.source)
             memory = restored.get(f"{label}#function")
         if not values and not task.pair.absent and memory is None:
             return
-        made, full = values, task.asked(task.source) | values
+        made, full = values, {**task.nothing_read, **values}
         if memory is not None or not (task.stays and task.pair.settled(full, task.arguments)):
             made = self.changed(task, task.pair, values, memory, o, spec)
         for name, names, text in task.writes:
@@ -185,12 +188,12 @@ class Run(Beside):
         there, back = pair.to_canonical, pair.to_dialect
         if self.direction == "to_dialect":
             there, back = back, there
-        full, empty = task.asked(task.source), task.asked(task.target)
-        if memory is not None and _full(back(empty | memory, task.arguments)) == values:
+        full, empty = task.nothing_read, task.nothing_written
+        if memory is not None and _full(back({**empty, **memory}, task.arguments)) == values:
             remembered: Tree = memory
             return remembered
-        made = _full(there(full | values, task.arguments))
-        if _full(back(empty | made, task.arguments)) != values:
+        made = _full(there({**full, **values}, task.arguments))
+        if _full(back({**empty, **made}, task.arguments)) != values:
             away = "+".join(end.text for end in task.target)
             self.remember(o, f"{away}#function", values)
             said = f"The function '{pair.name}' changed it; the original is remembered."

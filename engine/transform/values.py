@@ -120,7 +120,7 @@ class Values(Frame):
             return v
         version = self.plan.version(self.direction)
         holds = can_hold(version, step.source(self.direction)[0].element.type)
-        near = "plain" if holds else "plain or not run.far"
+        near = "plain" if holds else "plain or not far"
         return f"({v} if {near} else run.rewritten({v}, {at}))"
 
     def inline(
@@ -160,7 +160,8 @@ class Values(Frame):
     def refer(self, scope: Scope, step: Step, v: str) -> None:
         """Write the crossing of references that stay where they are.
 
-        Where identities are the same on both sides only the types are looked at.
+        Where identities are the same on both sides only the types are looked at; where any type
+        may be, nothing is, and this is not asked for.
         """
         end = step.target(self.direction)[0]
         many = end.element.is_list
@@ -168,34 +169,42 @@ class Values(Frame):
         at = scope.spec(f".{end.text}[]", v, x) if many else scope.spec(f".{end.text}")
         call = self.referring(step, x, at)
         starts = self.starts(step)
+        if starts is None:
+            self.crossing(scope, step, v, x, call)
+            return
         with self.source.block("if plain:"):
-            if starts and many:
+            if many:
                 with (
                     self.source.block(f"for {x} in {v}:"),
                     self.source.block(f"if not {starts(x)}:"),
                 ):
                     self.source.line(call)
-            elif starts:
+            else:
                 with self.source.block(f"if not {starts(x)}:"):
                     self.source.line(call)
         with self.source.block("else:"):
-            known, items = self.source.fresh("k"), self.source.fresh("l")
-            self.source.line(f"{known} = run.crossings({self.source.constant(self.targets(step))})")
-            if not many:
-                self.write(scope, end, self.crossed_one(x, known, call))
-                return
-            self.source.line(f"{items} = []")
-            with self.source.block(f"for {x} in {v}:"):
-                self.source.line(f"{items}.append({self.crossed_one(x, known, call)})")
-            self.write(scope, end, items)
+            self.crossing(scope, step, v, x, call)
+
+    def crossing(self, scope: Scope, step: Step, v: str, x: str, call: str) -> None:
+        """Write what a Reference, or each of a list, becomes on the other side."""
+        end = step.target(self.direction)[0]
+        known, items = self.source.fresh("k"), self.source.fresh("l")
+        self.source.line(f"{known} = crossed[{self.source.constant(self.targets(step))}]")
+        if x == v:
+            self.write(scope, end, self.crossed_one(x, known, call))
+            return
+        self.source.line(f"{items} = []")
+        with self.source.block(f"for {x} in {v}:"):
+            self.source.line(f"{items}.append({self.crossed_one(x, known, call)})")
+        self.write(scope, end, items)
 
     def crossed_one(self, x: str, known: str, call: str) -> str:
         """Write the crossing of one reference, by what is known of its literal if that is all."""
         literal, y = self.source.fresh("t"), self.source.fresh("y")
-        self.source.line(f"{literal} = {x}.get('reference')")
+        self.source.line(f"{literal} = {self.read(x, 'reference')}")
         bare = f"(len({x}) == 1 or (len({x}) == 2 and 'display' in {x}))"
         with self.source.block(f"if {literal} in {known} and {bare}:"):
-            self.source.line(f"{y} = {x}.copy()")
+            self.source.line(f"{y} = {{**{x}}}")
             self.source.line(f"{y}['reference'] = {known}[{literal}]")
         with self.source.block("else:"):
             self.source.line(f"{y} = {call}")
