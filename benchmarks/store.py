@@ -81,7 +81,9 @@ def _cost(store: Store, name: str) -> float:
     _windowed(store, [_acceptance(f"{name}-{n}", n) for n in range(COUNT)], 16)
     done = 0
     while done < COUNT:
-        claimed = store.write(lambda tx: tx.deliveries.claim("bench", 64, {"hub": 64}, 60)).result()
+        claimed = (
+            store.write(lambda tx: tx.deliveries.claim("bench", 64, {"hub": 64}, 60)).result().rows
+        )
         assert claimed
         _windowed(store, [_report(row) for row in claimed], 16)
         done += len(claimed)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -39,17 +40,18 @@ def version_of(delivery: Delivery) -> Version | None:
 
 
 class Rivals:
-    """Know what stands in the way of what one turn has claimed, asked for all of it at once."""
+    """Know what stands in the way of what one turn has claimed, asked for all of it at once.
 
-    def __init__(self, deliveries: Any, claimed: Sequence[Delivery]) -> None:
+    `others` names by destination and resource what was on its way before.
+    """
+
+    def __init__(
+        self, deliveries: Any, claimed: Sequence[Delivery], others: AbstractSet[tuple[str, str]]
+    ) -> None:
         self._deliveries = deliveries
         self._versions = {delivery.id: version_of(delivery) for delivery in claimed}
         self._outdated: frozenset[str] = deliveries.outdated(self._oldest())
-        self._under_way = {
-            (other.destination, other.resource)
-            for other in deliveries.others
-            if other.id not in self._versions
-        }
+        self._under_way = others
         self._beside: dict[tuple[str, str], list[Delivery]] = defaultdict(list)
         for delivery in claimed:
             if version := self._versions[delivery.id]:

@@ -29,7 +29,6 @@ from engine.deliver.ports import (
 )
 from engine.deliver.retry import Random
 from engine.deliver.rivals import Rivals
-from engine.errors import StoreError
 
 _log = structlog.get_logger(__name__)
 
@@ -199,10 +198,11 @@ class Desk:
     def _claim(self, transaction: Any, most: Mapping[str, int], foresight: Foresight) -> Turned:
         deliveries, fits = transaction.deliveries, foresight.fitting(transaction)
         fronts = deliveries.fronts(tuple(most))
-        claimed = deliveries.claim(self.name, self.batch, most, self.lease, fits, fronts)
+        found = deliveries.claim(self.name, self.batch, most, self.lease, fits, fronts)
+        claimed = found.rows
         turned = Turned(claimed=len(claimed), left=foresight.left, at=transaction.now)
         self._read_together(transaction, claimed)
-        rivals = Rivals(deliveries, claimed)
+        rivals = Rivals(deliveries, claimed, found.others)
         rulings: list[tuple[Delivery, Ruling]] = []
         for delivery in claimed:
             verdict = None
@@ -218,16 +218,16 @@ class Desk:
         self._record(transaction, rulings)  # together: a judge may look at earlier decisions
         if claimed:  # whatever was decided may have put something out, or let something go
             fronts = deliveries.fronts(tuple(most))
-        turned.next_due = _first(fronts)
+        turned.next_due = fronts.next_due()
         return turned
 
     def _read_together(self, transaction: Any, claimed: Sequence[Delivery]) -> None:
         """Let what the judge asks be read at once; where that fails it reads it one by one."""
         try:
             self.ready(transaction, claimed)
-        except StoreError:
-            raise
         except Exception as error:
+            if transaction.spoilt_by(error):
+                raise
             _log.error("deliver.not-read-together", error=type(error).__name__)
 
     def _may_go(self, transaction: Any, delivery: Delivery, rivals: Rivals) -> bool:
@@ -248,9 +248,9 @@ class Desk:
         """Ask the judge and do what keeps it back; None where it could not be decided."""
         try:
             verdict = judge(transaction, delivery)
-        except StoreError:
-            raise
         except Exception as error:
+            if transaction.spoilt_by(error):
+                raise
             _log.error("deliver.judge-failed", delivery=delivery.id, error=type(error).__name__)
             self._undecided(transaction, delivery)
             return None
@@ -275,11 +275,6 @@ class Desk:
         answer = Answer("again", "D011")
         now = transaction.now
         self.settle(transaction, [self._again(delivery, answer, now, None)])
-
-
-def _first(fronts: Mapping[str, tuple[str | None, bool]]) -> str | None:
-    """Return when the next delivery to any destination may be claimed."""
-    return min((ready for ready, _ in fronts.values() if ready is not None), default=None)
 
 
 def _report(result: Result) -> tuple[str, int]:

@@ -16,7 +16,6 @@ from engine.store.rows import (
     ResourceRow,
     SubscriptionRow,
     TimerRow,
-    UnderWay,
     UnitRow,
     WatchRow,
 )
@@ -42,7 +41,6 @@ __all__ = [
     "SubscriptionRow",
     "TimerRow",
     "Transaction",
-    "UnderWay",
     "UnitRow",
     "Vault",
     "WatchRow",

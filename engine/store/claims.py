@@ -6,7 +6,8 @@ once in a turn and not for each delivery.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from engine.clock import after
 from engine.store.audits import Audits
@@ -25,7 +26,7 @@ from engine.store.outbox_queries import (
     UNDER_WAY,
     linked,
 )
-from engine.store.rows import DeliveryRow, UnderWay
+from engine.store.rows import DeliveryRow
 from engine.store.session import Session
 from engine.store.standing import STANDING, Name
 
@@ -38,8 +39,34 @@ Fits = Callable[[DeliveryRow], bool]
 """Tell whether a delivery that is due may be claimed now, as it would be once claimed."""
 
 
-Fronts = dict[str, tuple[str | None, bool]]
-"""Of each destination when its next delivery may be claimed, and whether it is blocked."""
+@dataclass(frozen=True, slots=True)
+class Fronts:
+    """Hold of each destination when its next delivery may be claimed, and whether it is blocked."""
+
+    of: Mapping[str, tuple[str | None, bool]]
+
+    def due(self, now: str) -> list[str]:
+        """Return the destinations to which something is due, and that nothing stops."""
+        return [
+            name
+            for name, (ready, blocked) in self.of.items()
+            if ready is not None and ready <= now and not blocked
+        ]
+
+    def next_due(self) -> str | None:
+        """Return when the next delivery to any of them may be claimed, None where none waits."""
+        return min((ready for ready, _ in self.of.values() if ready is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Hold what a claim took, oldest first, and what was on its way there already.
+
+    `others` names that by destination and resource (`Type/entity`).
+    """
+
+    rows: list[DeliveryRow]
+    others: frozenset[tuple[str, str]]
 
 
 def everything(_row: DeliveryRow) -> bool:
@@ -53,8 +80,6 @@ class Claims(DeliveryRecords):
     def __init__(self, session: Session, audit: Audits) -> None:
         super().__init__(session)
         self._audit = audit
-        self.others: list[UnderWay] = []
-        """What was on its way already where the last claim took something."""
 
     def claim(
         self,
@@ -64,7 +89,7 @@ class Claims(DeliveryRecords):
         lease: float,
         fits: Fits = everything,
         fronts: Fronts | None = None,
-    ) -> list[DeliveryRow]:
+    ) -> Claimed:
         """Take up to `limit` deliveries that are due and first of their line, under a lease.
 
         `concurrency` names the destinations to serve and how many leases each may have at once,
@@ -73,15 +98,19 @@ class Claims(DeliveryRecords):
         over: nothing of it changes. `fronts` are those of the destinations, if already read.
         """
         until = after(self._session.now, lease)
+        if fronts is None:
+            fronts = self.fronts(tuple(concurrency))
         claimed: list[DeliveryRow] = []
-        for destination in self._due(fronts or self.fronts(tuple(concurrency))):
+        shared: list[str] = []
+        for destination in fronts.due(self._session.now):
             room = limit - len(claimed)
             if room > 0 and self._session.try_lock(f"claim {destination}"):
-                most = concurrency[destination]
-                found = self._first(destination, room, most, {"by": worker, "until": until})
-                claimed += filter(fits, found)
+                leased, counted = self._leased(destination)
+                count = min(room, concurrency[destination] - counted)
+                claimed += filter(fits, self._first(destination, count, worker, until))
+                shared += [destination] if leased else []
         claimed.sort(key=lambda row: row.id)
-        self.others = self.under_way(list(dict.fromkeys(row.destination for row in claimed)))
+        others = self._under_way(shared, {row.id for row in claimed}) if claimed else frozenset()
         for page in batched([row.id for row in claimed], PAGE):
             statement, which = TAKE.of(page)
             values = {"by": worker, "until": until, "now": self._session.now}
@@ -96,28 +125,32 @@ class Claims(DeliveryRecords):
                 fence=row.fence,
                 until=until,
             )
-        return claimed
+        return Claimed(claimed, others)
 
-    def _due(self, fronts: Fronts) -> list[str]:
-        """Return the destinations to which something is due, and that nothing stops."""
-        now = self._session.now
-        return [
-            name
-            for name, (ready, blocked) in fronts.items()
-            if ready is not None and ready <= now and not blocked
-        ]
-
-    def _first(
-        self, destination: str, room: int, most: int, lease: Mapping[str, str]
-    ) -> list[DeliveryRow]:
-        """Return what is due longest as it is once claimed, locked until the transaction ends."""
+    def _leased(self, destination: str) -> tuple[int, int]:
+        """Return how many leases there are, and how many of them have not ended."""
         values = {"destination": destination, "now": self._session.now}
-        taken: int = self._session.run(LEASED, values).scalar_one()
-        count = min(room, most - taken)
+        leased, counted = self._session.run(LEASED, values).one()
+        return leased, counted
+
+    def _first(self, destination: str, count: int, worker: str, until: str) -> list[DeliveryRow]:
+        """Return what is due longest as it is once claimed, locked until the transaction ends."""
         if count <= 0:
             return []
-        rows = self._session.run(DUE, {**values, **lease, "count": count})
+        place = {"destination": destination, "now": self._session.now, "count": count}
+        rows = self._session.run(DUE, {**place, "by": worker, "until": until})
         return [self._delivery(row) for row in rows]
+
+    def _under_way(
+        self, destinations: Sequence[str], claimed: Collection[str]
+    ) -> frozenset[tuple[str, str]]:
+        """Return what is on its way to these destinations, besides what was claimed now."""
+        return frozenset(
+            (destination, resource)
+            for page in batched(destinations, PAGE)
+            for id, destination, resource in self._session.run(*UNDER_WAY.of(page))
+            if id not in claimed
+        )
 
     def next_in_line(
         self, limit: int, rooms: Mapping[str, int], leaving: Sequence[tuple[str, str]] = ()
@@ -129,7 +162,7 @@ class Claims(DeliveryRecords):
         """
         now = self._session.now
         found: list[DeliveryRow] = []
-        for destination in self._due(self.fronts(tuple(rooms))):
+        for destination in self.fronts(tuple(rooms)).due(now):
             count = min(limit - len(found), rooms[destination])
             if count > 0:
                 values = {"destination": destination, "now": now, "count": count}
@@ -150,19 +183,16 @@ class Claims(DeliveryRecords):
         """Name the destinations that a dead letter stops altogether."""
         return frozenset(self._session.run(BLOCKED, {}).scalars())
 
-    def next_due(self, destinations: Sequence[str]) -> str | None:
-        """Return the instant at which the next delivery to one of these may be claimed."""
-        fronts = self.fronts(destinations).values()
-        return min((ready for ready, _ in fronts if ready is not None), default=None)
-
     def fronts(self, destinations: Sequence[str]) -> Fronts:
         """Return of each destination when its next may be claimed, and whether it is blocked."""
-        return {
-            page[place]: (ready, bool(blocked))
-            for page in batched(destinations, PAGE)
-            for place, ready, blocked in self._session.run(*FRONTS.of(page))
-            if place < len(page)
-        }
+        return Fronts(
+            {
+                page[place]: (ready, bool(blocked))
+                for page in batched(destinations, PAGE)
+                for place, ready, blocked in self._session.run(*FRONTS.of(page))
+                if place < len(page)
+            }
+        )
 
     def outdated(self, versions: Mapping[str, int]) -> frozenset[str]:
         """Name the resources (`Type/entity`) of which a later version is on record than this."""
@@ -182,14 +212,6 @@ class Claims(DeliveryRecords):
         values = {"destination": destination, "reference": reference, "version": version}
         found: str | None = self._session.run(NEWER, values | {"link": linked(link)}).scalar()
         return found
-
-    def under_way(self, destinations: Sequence[str]) -> list[UnderWay]:
-        """Return the versions of resources that are on their way to these destinations."""
-        return [
-            UnderWay(*row)
-            for page in batched(destinations, PAGE)
-            for row in self._session.run(*UNDER_WAY.of(page))
-        ]
 
     def _record(
         self,

@@ -302,6 +302,15 @@ def breaks_transaction(error: BaseException) -> bool:
     return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
 
 
+def spoils_transaction(error: BaseException, dialect: Dialect) -> bool:
+    """Tell whether nothing can be committed any more after this error.
+
+    PostgreSQL refuses all that follows a statement that failed.
+    """
+    failed = isinstance(error, DBAPIError) and dialect.name == "postgresql"
+    return failed or breaks_transaction(error)
+
+
 def may_repeat(error: BaseException) -> bool:
     """Tell whether the database asks to do the same transaction again."""
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _RETRIED

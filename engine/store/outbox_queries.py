@@ -8,6 +8,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    case,
     exists,
     func,
     literal_column,
@@ -171,13 +172,7 @@ def _front(place: int) -> Select[Any]:
 
 def _under_way(_insert: Any, places: range) -> ClauseElement:
     return (
-        select(
-            delivery.c.id,
-            delivery.c.destination,
-            unit.c.resource,
-            unit.c.version,
-            delivery.c.attempts,
-        )
+        select(delivery.c.id, delivery.c.destination, unit.c.resource)
         .join(unit, unit.c.id == delivery.c.unit_id)
         .where(
             _among(delivery.c.destination, "destination", places),
@@ -226,10 +221,9 @@ BEHIND = Listing(_behind, "destination", "member")
 FRONTS = Listing(lambda _, places: union_all(*map(_front, places)), "destination")
 REPORT = Statement(lambda _: _report())
 LEASED = Statement(
-    lambda _: select(func.count()).where(
-        delivery.c.destination == bindparam("destination"),
-        delivery.c.lease_until > bindparam("now"),
-    )
+    lambda _: select(
+        func.count(), func.count(case((delivery.c.lease_until > bindparam("now"), _ONE)))
+    ).where(delivery.c.destination == bindparam("destination"), delivery.c.lease_until.is_not(None))
 )
 STANDING = Statement(
     lambda _: select(func.count()).select_from(

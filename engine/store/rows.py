@@ -158,17 +158,6 @@ class DeliveryRow:
 
 
 @dataclass(frozen=True, slots=True)
-class UnderWay:
-    """Hold which version of which resource (`Type/entity`) a leased delivery takes along."""
-
-    id: str
-    destination: str
-    resource: str
-    version: int | None
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
 class AttemptRow:
     """Hold one try to send; `outcome` is a code, `note` says more without payload values."""
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from engine.clock import Clock
 from engine.errors import StoreError
 from engine.store.answers import Answers, Reads
-from engine.store.database import Insert, Listing, Statement
+from engine.store.database import Insert, Listing, Statement, spoils_transaction
 from engine.store.ids import Ids
 from engine.store.memory import Memory, Recall
 from engine.store.vault import PLAIN, Vault
@@ -113,6 +113,10 @@ class Session:
         """Yield all that a listing gives for `values`, as `fetch` does; asked page by page."""
         for start in range(0, len(values), _PAGE):
             yield from self.fetch(*listing.of(values[start : start + _PAGE]))
+
+    def spoilt_by(self, error: BaseException) -> bool:
+        """Tell whether this transaction is lost with an error, so that it must be told of it."""
+        return isinstance(error, StoreError) or spoils_transaction(error, self._dialect)
 
     @property
     def looks_ahead(self) -> bool:

@@ -23,7 +23,7 @@ def rows(tmp_path: Path) -> Iterator[list[DeliveryRow]]:
     with Store.open(f"sqlite:///{tmp_path / 'record.db'}") as store:
         for member in ("m1", "m2"):
             store.write(lambda tx, m=member: put(tx, m, "hub", m)).result(30)
-        yield store.write(lambda tx: tx.deliveries.claim("w", 2, {"hub": 2}, 30)).result(30)
+        yield store.write(lambda tx: tx.deliveries.claim("w", 2, {"hub": 2}, 30)).result(30).rows
 
 
 async def send(leases: Leases, held: Sequence[Lease]) -> str:

@@ -157,7 +157,7 @@ def test_what_a_dead_worker_held_is_free_after_one_lease(tmp_path: Path) -> None
     async def acts(rig: Rig, server: Scripted) -> None:
         id = version(rig, "m1", 1)
         claim = rig.store.write(lambda tx: tx.deliveries.claim("gone", 1, {"hub": 1}, 10))
-        assert [row.id for row in claim.result()] == [id]
+        assert [row.id for row in claim.result().rows] == [id]
         rig.advance(10.1)
         rig.start(rig.destination("hub", server.url, timeout=300.0, concurrency=1))
         await rig.until({id: "delivered"})
@@ -187,7 +187,7 @@ def test_versions_that_a_dead_worker_tried_and_not_go_newest_first(tmp_path: Pat
         old, new = version(rig, "m1", 1), version(rig, "m2", 2)
         rig.store.write(lambda tx: tx.deliveries.withhold(old, "asked")).result()
         claim = rig.store.write(lambda tx: tx.deliveries.claim("gone", 1, {"hub": 1}, 10))
-        assert [row.id for row in claim.result()] == [new]
+        assert [row.id for row in claim.result().rows] == [new]
         rig.store.write(lambda tx: tx.deliveries.release(old, "ann")).result()
         rig.advance(10.1)
         rig.start(rig.destination("hub", server.url))

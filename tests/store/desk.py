@@ -36,7 +36,7 @@ class Desk:
     def claim(self, limit: int = 10, worker: str = "w", **most: int) -> list[DeliveryRow]:
         """Claim for `hub` under a lease of 30 seconds."""
         most = most or {"hub": 100}
-        return self.write(lambda tx: tx.deliveries.claim(worker, limit, most, 30))
+        return self.write(lambda tx: tx.deliveries.claim(worker, limit, most, 30)).rows
 
 
 def accept(tx: Transaction, **known: Any) -> str:

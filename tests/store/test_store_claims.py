@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from desk import Desk, add_unit
 
-from engine.store import DeliveryRow, NewDelivery, Transaction, UnderWay
+from engine.store import DeliveryRow, NewDelivery, Transaction
+from engine.store.claims import Claimed
 from engine.testing import ManualClock
 
 
@@ -68,7 +69,7 @@ def test_what_does_not_fit_is_passed_over_unchanged(desk: Desk) -> None:
         shown.append((row.id, row.fence, row.attempts, row.state))
         return row.id == second.id
 
-    claimed = desk.write(lambda tx: tx.deliveries.claim("w", 10, {"hub": 10}, 30, fits))
+    claimed = desk.write(lambda tx: tx.deliveries.claim("w", 10, {"hub": 10}, 30, fits)).rows
     assert [row.id for row in claimed] == [second.id]
     assert shown == [(first.id, 1, 1, "leased"), (second.id, 1, 1, "leased")]
     (row,) = desk.claim()
@@ -90,13 +91,34 @@ def test_later_versions_are_asked_for_all_at_once(desk: Desk) -> None:
     assert not desk.store.read(lambda tx: tx.deliveries.outdated({}))
 
 
-def test_what_is_under_way_is_known_by_destination(desk: Desk) -> None:
-    """Versions on their way count where they go to, and only while they are under way."""
-    desk.enqueue("m1")
-    desk.enqueue("m1", "mercy")
-    (row,) = desk.claim()
-    expected = [UnderWay(row.id, "hub", "CareTeam/t1", None, 1)]
-    assert desk.store.read(lambda tx: tx.deliveries.under_way(["hub", "mercy"])) == expected
-    assert desk.store.read(lambda tx: tx.deliveries.under_way(["mercy"])) == []
-    desk.write(lambda tx: tx.deliveries.complete(row.id, row.fence))
-    assert desk.store.read(lambda tx: tx.deliveries.under_way(["hub"])) == []
+def test_a_claim_tells_what_is_on_its_way_to_the_same_destination(desk: Desk) -> None:
+    """What was under way there before counts, and neither what is claimed now nor what arrived."""
+    for member, destination in (("m1", "hub"), ("m2", "mercy"), ("m3", "hub"), ("m4", "hub")):
+        desk.enqueue(member, destination)
+    first = claim(desk, 1)
+    assert first.others == frozenset()
+    assert claim(desk, 1, "mercy").others == frozenset()
+    second = claim(desk, 1)
+    assert second.others == {("hub", "CareTeam/t1")}
+    reports = [report(row) for row in (*first.rows, *second.rows)]
+    desk.write(lambda tx: tx.deliveries.complete_all(reports))
+    assert claim(desk, 1).others == frozenset()
+
+
+def test_what_nobody_took_over_is_still_on_its_way(desk: Desk, clock: ManualClock) -> None:
+    """A lease that ended counts until its delivery is claimed again; none is its own rival."""
+    for member in ("m1", "m2"):
+        desk.enqueue(member)
+    claim(desk, 1)
+    clock.advance(31)
+    (late,) = claim(desk, 1).rows  # what is due longest: the one that never left
+    assert (late.member, late.fence) == ("m2", 1)
+    again = claim(desk, 1)
+    assert [(row.member, row.fence) for row in again.rows] == [("m1", 2)]
+    assert again.others == {("hub", "CareTeam/t1")}
+    clock.advance(31)
+    assert claim(desk, 2).others == frozenset()
+
+
+def claim(desk: Desk, limit: int, destination: str = "hub") -> Claimed:
+    return desk.write(lambda tx: tx.deliveries.claim("w", limit, {destination: 10}, 30))

@@ -71,7 +71,7 @@ def test_retry_waits_until_it_is_due_and_keeps_its_place(desk: Desk, clock: Manu
     due = after(clock.now(), 60)
     assert desk.write(lambda tx: tx.deliveries.retry(row.id, row.fence, due, "http-503"))
     assert desk.claim() == []
-    assert desk.store.read(lambda tx: tx.deliveries.next_due(["hub", "mercy"])) == due
+    assert desk.store.read(lambda tx: tx.deliveries.fronts(["hub", "mercy"]).next_due()) == due
     clock.advance(60)
     (again,) = desk.claim()
     assert (again.id, again.attempts, again.fence) == (first.id, 2, 2)
@@ -312,7 +312,7 @@ def test_two_workers_never_hold_the_same_delivery(store_url: str) -> None:
             for _ in range(20)
             for store in (one, two)
         ]
-        got = [row.id for claim in claims for row in claim.result(30)]
+        got = [row.id for claim in claims for row in claim.result(30).rows]
     assert len(got) == len(set(got)) == 30
 
 
