@@ -9,13 +9,13 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
 from fhir.resources.R4B.communication import Communication
+from msgspec.structs import replace
 
 from engine.fhir.json import dumps, loads
 from engine.gather import gather
@@ -94,8 +94,8 @@ def _environment() -> dict[str, str]:
 
 def _facts(project: Project, store: Store, body: bytes) -> Facts:
     """Return what the record tells about a message, as at its acceptance."""
-    resource = loads(body)
-    return store.read(lambda tx: gather(tx, project, "mercy", [resource], at=tx.now))
+    units = _submission(body).units
+    return store.read(lambda tx: gather(tx, project, "mercy", units, at=tx.now))
 
 
 def _recorded(project: Project, folder: Path) -> Store:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from engine.fhir.json import reread
 from engine.message import Resource, Unit
 from engine.project import Project
 from engine.road.facts import Facts
+from engine.road.identify import own_keys
 from engine.store import Transaction
 from engine.transform.home import mentions
 
@@ -24,7 +26,7 @@ def with_carried(
     for unit in units:
         if unit.type not in project.adapted_types or unit.type in project.sibling_types:
             continue
-        keys = project.naming.own_keys(system, unit.source)
+        keys = own_keys(unit, system, project.naming)
         entity = next((e for key in keys if (e := facts.links.entities.get(key))), None)
         row = tx.resources.get(unit.type, entity) if entity else None
         if row is not None and not row.deleted and mentions(row.body):

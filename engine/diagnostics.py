@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.codes import (
     Code,
@@ -56,8 +58,7 @@ class Severity(StrEnum):
     INFORMATION = "information"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(Struct, frozen=True, order=True):
     """Point into a file that a person wrote; line and column count from 1."""
 
     file: str
@@ -68,8 +69,7 @@ class Place:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(Struct, frozen=True):
     """Describe one problem to the person who can mend it.
 
     `message` is one sentence and never holds a payload value. `place` points into a file of
@@ -120,9 +120,14 @@ class Diagnostic:
                 "line": self.place.line,
                 "column": self.place.column,
             }
-        for name in ("path", "expected", "remedy", "table"):
-            if value := getattr(self, name):
-                out[name] = value
+        if self.path:
+            out["path"] = self.path
+        if self.expected:
+            out["expected"] = self.expected
+        if self.remedy:
+            out["remedy"] = self.remedy
+        if self.table:
+            out["table"] = self.table
         return out
 
     def issue(self) -> dict[str, Any]:

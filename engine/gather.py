@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec.structs import replace
 
 from engine.fhir.dates import ALWAYS, BEGINNING, END, instants_in, moment
 from engine.fhir.json import reread
 from engine.fhir.references import distinct, references_of
-from engine.message import Resource
+from engine.message import Resource, Unit
 from engine.road.facts import ACTOR_TYPES, Facts, targets_of
+from engine.road.identify import own_keys
 from engine.rules.own_work import TYPES as WORK
 from engine.rules.own_work import is_own_work
 from engine.store.memory import REMEMBERED
@@ -33,33 +36,27 @@ def gather(
     tx: Transaction,
     project: Project,
     system: str,
-    resources: Sequence[Resource],
+    units: Sequence[Unit],
     *,
     at: str,
-    extended: bool = True,
 ) -> Facts:
-    """Read what the resources of one message, written by `system`, refer to.
-
-    `extended` is false where it is known that no extension stands anywhere in them.
-    """
-    own = [key for one in resources for key in project.naming.own_keys(system, one)]
-    around = _around(tx, own, _referred(project, system, resources, extended))
-    own_work = _own_work(tx, project, system, resources, around.links)
-    if not any(project.guarded(resource) for resource in resources):
+    """Read what the units of one message, sent by `system`, refer to."""
+    own = [key for unit in units for key in own_keys(unit, system, project.naming)]
+    around = _around(tx, own, _referred(project, system, units))
+    own_work = _own_work(tx, project, system, units, around.links)
+    if not any(project.guarded(unit.source) for unit in units):
         return Facts(at, around.links, own_work=own_work)
     facts = _judgeable(tx, at, around.links, around.targets)
     return replace(facts, own_work=own_work) if own_work else facts
 
 
-def asking(
-    tx: Transaction, project: Project, system: str, resources: Sequence[Resource]
-) -> Iterator[None]:
+def asking(tx: Transaction, project: Project, system: str, units: Sequence[Unit]) -> Iterator[None]:
     """Say, round by round, what will be asked about the resources of a message themselves.
 
     Those they refer to are mostly remembered; the resources themselves differ for each message, so
     it is worth while to ask about those of many messages together (`engine.ahead`).
     """
-    own = [key for one in resources for key in project.naming.own_keys(system, one)]
+    own = [key for unit in units for key in own_keys(unit, system, project.naming)]
     tx.crosswalk.expect_asked(own)
     yield
     entities = tx.crosswalk.resolve(own)
@@ -73,15 +70,15 @@ def asking(
 
 
 def _own_work(
-    tx: Transaction, project: Project, system: str, resources: Sequence[Resource], links: Links
+    tx: Transaction, project: Project, system: str, units: Sequence[Unit], links: Links
 ) -> dict[str, frozenset[str]]:
     """Return what the acting system reports of the work that the engine wrote for its people."""
     coordination = project.config.coordination
     if coordination is None or coordination.acting != system:
         return {}
     found: dict[str, frozenset[str]] = {}
-    for resource in resources:
-        type_name, id = resource["resourceType"], resource.get("id")
+    for unit in units:
+        type_name, id = unit.type, unit.source.get("id")
         if type_name not in WORK or not isinstance(id, str):
             continue
         entity = links.entities.get(reference_key(system, f"{type_name}/{id}"))
@@ -113,13 +110,11 @@ def gather_canonical(
     return _judgeable(tx, at, links, targets)
 
 
-def _referred(
-    project: Project, system: str, resources: Iterable[Resource], extended: bool
-) -> tuple[Key, ...]:
-    """Return the keys of whom resources refer to, and of the systems' organizations, each once."""
+def _referred(project: Project, system: str, units: Iterable[Unit]) -> tuple[Key, ...]:
+    """Return the keys of whom units refer to, and of the systems' organizations, each once."""
     keys: dict[Key, None] = dict.fromkeys(project.organization_keys())
-    for resource in resources:
-        for reference in distinct(references_of(resource, extended=extended)):
+    for unit in units:
+        for reference in distinct(references_of(unit.source, extended=unit.extended)):
             for key in project.naming.reference_keys(system, reference):
                 keys[key] = None
     return tuple(keys)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
 from functools import partial
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.carried import with_carried
 from engine.clock import Clock, after
@@ -24,6 +26,7 @@ from engine.pressure import Pressure
 from engine.project import Project
 from engine.releasing import release_waiting
 from engine.road.entries import Answer, Submission, answer, split
+from engine.road.identify import with_keys
 from engine.road.pipeline import Travelled, run
 from engine.road.reply import message_reply
 from engine.road.trip import Trip
@@ -31,8 +34,7 @@ from engine.store import Ahead, Store, Transaction
 from engine.wholes import with_wholes
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """Hold what a system sent: `key` is its Idempotency-Key header, `asked` the interaction."""
 
     system: str
@@ -42,8 +44,7 @@ class Arrival:
     correlation: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """Hold the answer, the message id it is kept under, and whether it is a repeat's.
 
     `units` tells type and state of each resource, `decisions` verdict and code of each decision.
@@ -78,10 +79,11 @@ class Intake:
         return future
 
     def _count(self, arrival: Arrival, started: float, done: Future[Accepted]) -> None:
-        if done.cancelled() or done.exception() is not None:
+        try:
+            accepted = done.result()
+        except Exception:
             self.metrics.received.labels(arrival.system, "failed").inc()
             return
-        accepted = done.result()
         self.metrics.accepting.observe(self._clock.monotonic() - started)
         self.metrics.received.labels(arrival.system, accepted.state).inc()
         for type_name, state in accepted.units:
@@ -100,10 +102,10 @@ class Intake:
         submission = split(parsed.tree, parsed.extended)
         if isinstance(submission, Reject):
             return self._refuse(arrival, submission.status, submission.diagnostics)
+        units = with_keys(submission.units, arrival.system, project.naming)
+        submission = replace(submission, units=units)
         self._pressure.yields(
-            leg.destination
-            for unit in submission.units
-            for leg in project.legs(arrival.system, unit.type)
+            leg.destination for unit in units for leg in project.legs(arrival.system, unit.type)
         )
         message = Message(
             "",
@@ -116,7 +118,7 @@ class Intake:
         )
         ahead = Ahead(
             lambda tx: _ahead(tx, project, message, submission),
-            lambda tx: asking(tx, project, message.system, _sources(submission)),
+            lambda tx: asking(tx, project, message.system, units),
         )
         return self._store.write(
             lambda tx: _accept(tx, project, message, submission, arrival.correlation, ahead), ahead
@@ -203,17 +205,11 @@ def _accept(
     )
 
 
-def _sources(submission: Submission) -> list[Resource]:
-    return [unit.source for unit in submission.units]
-
-
 def _travelled(
     tx: Transaction, project: Project, message: Message, submission: Submission
 ) -> Travelled:
     """Let a submission travel the road with what is on record; nothing is written."""
-    resources = _sources(submission)
-    extended = any(unit.extended for unit in submission.units)
-    facts = gather(tx, project, message.system, resources, at=tx.now, extended=extended)
+    facts = gather(tx, project, message.system, submission.units, at=tx.now)
     facts = with_wholes(tx, project, message, submission.units, facts)
     facts = with_carried(tx, project, message.system, submission.units, facts)
     return replace(run(submission, Trip(project, facts, message.system)), facts=facts)

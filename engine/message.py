@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct, field
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from engine.diagnostics import Diagnostic
     from engine.rules.decision import Decision
+    from engine.transform.crosswalk import Key
 
 Resource = dict[str, Any]
 """A FHIR resource as a tree of dict, list, str, int, bool, None and exact decimals."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """Hold one submission as it arrived.
 
     `system` names the sender, `interaction` is what was asked (`bundle`, `create CareTeam`,
@@ -33,8 +34,7 @@ class Message:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """Hold what is to be delivered to one destination: the resource in that system's dialect.
 
     `link` is the local reference under which the destination will know it, `mapping` the name,
@@ -55,8 +55,7 @@ class Draft:
     settled: bool = False
 
 
-@dataclass(frozen=True)
-class Unit:
+class Unit(Struct, frozen=True):
     """Hold one resource of a message on its way.
 
     `entry` is its index in the Bundle (0 for a lone resource), `where` the FHIRPath of the resource
@@ -67,7 +66,8 @@ class Unit:
     elements of `canonical` that are not those of `source`, which was valid (None: any may differ);
     `extended` says whether an extension may stand anywhere in it. `sibling` is what its system
     calls one of several resources that are one entity; of those in one message `borne` names the
-    entry of the one that bears the whole.
+    entry of the one that bears the whole. `keys` are what points at `source`, which never changes
+    (None: not worked out yet).
     """
 
     entry: int
@@ -88,17 +88,16 @@ class Unit:
     extended: bool = True
     sibling: str = ""
     borne: int | None = None
+    keys: Sequence[Key] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Next:
+class Next(Struct, frozen=True):
     """Let the unit pass to the next stage."""
 
     unit: Unit
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """Park the unit with a reason; it is released when what it waits for is there, never lost.
 
     `reason` is a code (`crosswalk-unknown`, `consent-withdrawn`), `waiting_on` the crosswalk keys
@@ -112,8 +111,7 @@ class Hold:
     claims: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(Struct, frozen=True):
     """Refuse the unit; `status` is the HTTP status that says so."""
 
     unit: Unit

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
+
 from engine.diagnostics import Diagnostic, did_you_mean
 from engine.fhir import json
 from engine.fhir.references import contained_cycle
@@ -27,8 +29,7 @@ class Limits:
     entries: int = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(Struct, frozen=True):
     """Hold the tree of a body, or why there is none and the HTTP status that says so.
 
     `extended` says whether an extension may stand anywhere in it.

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from msgspec import structs
+
 from engine.config import Config, load_config
 from engine.config.kinds import Tree
 from engine.coordination.notification_templates import FOLDER, load_templates
@@ -412,6 +414,6 @@ def _policy(tree: Tree | None, base: Mapping[str, Any]) -> tuple[Policy, list[Di
 
 def _placed(problems: Iterable[Diagnostic], tree: Tree, prefix: str) -> list[Diagnostic]:
     return [
-        replace(problem, place=tree.place_of((problem.path or "").removeprefix(prefix)))
+        structs.replace(problem, place=tree.place_of((problem.path or "").removeprefix(prefix)))
         for problem in problems
     ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
+
+from msgspec.structs import replace
 
 from engine.clock import after
 from engine.fhir.dates import BEGINNING, END, Interval, moment

@@ -47,8 +47,7 @@ def release(tx: Transaction, project: Project, row: UnitRow) -> bool:
     if is_produced(message):
         travelled = produce_again(tx, project, message, row.entry)
     else:
-        sources = [unit.source for unit in submission.units]
-        facts = gather(tx, project, message.system, sources, at=tx.now)
+        facts = gather(tx, project, message.system, submission.units, at=tx.now)
         facts = with_wholes(tx, project, message, submission.units, facts)
         facts = with_carried(tx, project, message.system, submission.units, facts)
         travelled = run_again(submission, row.entry, Trip(project, facts, message.system))

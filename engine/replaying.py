@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import structs
+
 from engine.carried import with_carried
 from engine.fhir.json import dumps
 from engine.fhir.profiles import Profiles
@@ -156,8 +158,7 @@ def _change(
 
 
 def _run(tx: Transaction, stored: Stored, row: UnitRow, project: Project) -> Outcome:
-    sources = [unit.source for unit in stored.submission.units]
-    facts = gather(tx, project, stored.message.system, sources, at=tx.now)
+    facts = gather(tx, project, stored.message.system, stored.submission.units, at=tx.now)
     facts = with_wholes(tx, project, stored.message, stored.submission.units, facts)
     facts = with_carried(tx, project, stored.message.system, stored.submission.units, facts)
     trip = Trip(project, facts, stored.message.system)
@@ -216,5 +217,5 @@ def deliver_again(tx: Transaction, change: Change, by: str) -> int:
         for draft in outcome.unit.drafts
         if sent.get((draft.destination, draft.link)) != dumps(draft.resource)
     )
-    unit = replace(outcome.unit, drafts=drafts)
+    unit = structs.replace(outcome.unit, drafts=drafts)
     return send_again(tx, message, Next(unit), row, by)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
-from engine.changing import changed
 from engine.diagnostics import Diagnostic, Severity
 from engine.message import Hold, Next, Outcome, Reject, Unit
 from engine.road.identify import member_of
@@ -37,7 +36,7 @@ def canonicalise(unit: Unit, trip: Trip) -> Outcome:
     written = result.changed(unit.source)
     extended = unit.extended or (written != frozenset() and result.may_extend())
     return Next(
-        changed(
+        replace(
             unit,
             canonical=canonical,
             member=member,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from engine.diagnostics import Diagnostic, Severity, has_errors
 from engine.message import Next, Outcome, Reject, Resource, Unit

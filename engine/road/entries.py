@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from engine.diagnostics import Diagnostic, Severity, operation_outcome
 from engine.message import Hold, Next, Outcome, Reject, Resource, Unit
@@ -15,8 +16,7 @@ _WHOLE = frozenset({"transaction"})
 _REQUEST_URL = re.compile(r"(?P<type>[A-Z][A-Za-z]{2,40})(?:/(?P<id>[A-Za-z0-9\-._]+))?(?:\?.*)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(Struct, frozen=True):
     """Hold what was sent as Units; `refused` are entries that cannot become one.
 
     `whole` says that all entries stand or fall together; `kind` is the Bundle type, or None for a
@@ -140,8 +140,7 @@ def transaction_refused(outcomes: Sequence[Outcome]) -> list[Outcome]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """Hold what a sender is told: HTTP status, body and the Location of a lone resource."""
 
     status: int

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
-from engine.changing import changed
+from msgspec import Struct, field
+from msgspec.structs import replace
+
 from engine.fhir.references import literals_in
 from engine.message import Resource, Unit
 from engine.transform.crosswalk import Links, literal
@@ -25,16 +26,14 @@ ACTOR_TYPES = frozenset(
 """The types that a consent decision looks up: who someone is, belongs to, or has signed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(Struct, frozen=True):
     """Hold a canonical resource as it is on record, and the system that wrote it last."""
 
     resource: Resource
     system: str
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """Hold the stored world as one message sees it.
 
     `at` is the instant of the decision (RFC 3339); `consents` maps a member's canonical id to the
@@ -86,7 +85,7 @@ class Facts:
                 before = consents.get(member) or self.consents.get(member, ())
                 others = (known for known in before if known.get("id") != unit.entity)
                 consents[member] = [*others, _unversioned(canonical)]
-        return changed(
+        return replace(
             self,
             consents={**self.consents, **consents} if consents else self.consents,
             supporting={**self.supporting, **supporting} if supporting else self.supporting,
@@ -95,7 +94,7 @@ class Facts:
 
     def joined(self, other: Facts) -> Facts:
         """Return what is known here or there."""
-        return changed(
+        return replace(
             self,
             links=self.links.including(other.links.entities),
             consents={**self.consents, **other.consents},
@@ -104,8 +103,7 @@ class Facts:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """Be the library of what the facts tell to one resource (`engine.rules.content.Library`)."""
 
     facts: Facts

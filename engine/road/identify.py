@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from engine.changing import changed
+from msgspec import Struct
+from msgspec.structs import replace
+
 from engine.diagnostics import Diagnostic
 from engine.fhir.json import dumps
 from engine.message import Hold, Next, Outcome, Resource, Unit
@@ -29,13 +30,22 @@ NO_SEAMS: Mapping[str, Seam] = MappingProxyType({})
 _MEMBER_ELEMENTS = ("subject", "patient", "for", "beneficiary", "individual")
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(Struct, frozen=True):
     """Hold what a message's entries turned out to be: `local` their names, `links` new links."""
 
     units: tuple[Outcome, ...]
     local: Mapping[str, str]
     links: Mapping[Key, str]
+
+
+def with_keys(units: Iterable[Unit], system: str, naming: Naming) -> tuple[Unit, ...]:
+    """Return units that know what points at them: it is asked for at every step."""
+    return tuple([replace(unit, keys=naming.own_keys(system, unit.source)) for unit in units])
+
+
+def own_keys(unit: Unit, system: str, naming: Naming) -> Sequence[Key]:
+    """Return what points at a unit that came from `system`."""
+    return naming.own_keys(system, unit.source) if unit.keys is None else unit.keys
 
 
 def identify_units(
@@ -56,9 +66,9 @@ def identify_units(
     local: dict[str, str] = {}
     found: dict[Key, str] = {}
     for unit in units:
-        keys = naming.own_keys(system, unit.source)
+        keys = own_keys(unit, system, naming)
         known = identify(keys, entities, keys[0] if keys else _fallback(system, unit))
-        named = changed(unit, entity=known.entity)
+        named = replace(unit, entity=known.entity)
         if known.conflict:
             outcomes.append(_conflict(named, known))
             continue
@@ -83,7 +93,7 @@ def _with_siblings(
     for unit in units:
         if unit.type not in seams:
             continue
-        keys = naming.own_keys(system, unit.source)
+        keys = [*own_keys(unit, system, naming)]
         if not isinstance(unit.source.get("id"), str):
             keys.append(_fallback(system, unit))
         known = identify_sibling(keys, entities, seams[unit.type], unit.source, crosswalk)

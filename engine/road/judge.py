@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
-from engine.changing import changed
 from engine.message import Next, Outcome, Reject, Resource, Unit
 from engine.road.addressees import legs_of
 from engine.road.facts import Facts
@@ -34,7 +33,7 @@ def judge(unit: Unit, trip: Trip) -> Outcome:
             problem = decision.diagnostic().at(unit.where)
             record = decision.record(destination)
             return Reject(replace(unit, refusal=record, decisions=decisions), 403, (problem,))
-    return Next(changed(unit, decisions=decisions))
+    return Next(replace(unit, decisions=decisions))
 
 
 def decision_for(canonical: Resource, member: str | None, destination: str, trip: Trip) -> Decision:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from engine.changing import changed
+from msgspec.structs import replace
+
 from engine.message import Draft, Hold, Next, Outcome, Reject, Unit
 from engine.road.addressees import legs_of
 from engine.road.route import draft_for, is_left_out
@@ -30,7 +31,7 @@ def route(unit: Unit, trip: Trip) -> Outcome:
             return made
     if left_out and not drafts:
         return left_out[0]
-    return Next(changed(unit, drafts=tuple(drafts)))
+    return Next(replace(unit, drafts=tuple(drafts)))
 
 
 def drafts_for(

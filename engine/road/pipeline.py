@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-from engine.changing import changed
+from msgspec import Struct
+from msgspec.structs import replace
+
 from engine.message import Next, Outcome, Reject, Unit
 from engine.road.admit import admit
 from engine.road.canonicalise import canonicalise
@@ -38,7 +39,7 @@ def run_again(submission: Submission, entry: int, trip: Trip) -> Travelled:
     known = trip.facts.links.known
     local = {name: to for name, to in names.local.items() if to.partition("/")[2] in known}
     unit = next(o for o in names.units if o.unit.entry == entry)
-    trip = trip.with_facts(changed(trip.facts, local=local))
+    trip = trip.with_facts(replace(trip.facts, local=local))
     outcomes = _whole(_through((*ARRIVING, *UNDERSTANDING), [unit], trip), trip)
     outcomes = _through(LEAVING, outcomes, trip)
     kept = {o.unit.entity for o in outcomes if not isinstance(o, Reject)}
@@ -60,8 +61,7 @@ ALL_TYPES = _Not()
 OTHER_TYPES = _Not(IDENTITY_TYPES)
 
 
-@dataclass(frozen=True, slots=True)
-class Travelled:
+class Travelled(Struct, frozen=True):
     """Hold what became of a message: one outcome for each unit, and the links it taught.
 
     `facts` is what was on record before it, where that is known.
@@ -128,7 +128,7 @@ def _identities(outcomes: Sequence[Outcome], trip: Trip) -> tuple[list[Outcome],
             for key in _names_abroad(outcome.unit, trip)
         }
         links = trip.facts.links.including(told)
-        known = trip.with_facts(changed(trip.facts, links=links))
+        known = trip.with_facts(replace(trip.facts, links=links))
         done = _through(LEAVING, outcomes, known, IDENTITY_TYPES)
         stopped = {
             after.unit.entity
@@ -185,7 +185,7 @@ def _announced(outcomes: Sequence[Outcome]) -> dict[Key, str]:
 
 
 def _named(facts: Facts, names: Names) -> Facts:
-    return changed(facts, links=facts.links.including(names.links), local=names.local)
+    return replace(facts, links=facts.links.including(names.links), local=names.local)
 
 
 def _merge(before: Sequence[Outcome], after: Sequence[Outcome]) -> list[Outcome]:

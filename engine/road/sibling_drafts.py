@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import structs
+
 from engine.message import Draft, Hold, Reject, Resource, Unit
 from engine.road.judge import decision_for
 from engine.road.route import redacted, written
@@ -96,7 +98,7 @@ def _standing(
         made = written(unit, resource, destination, decision, trip, id)
         if not isinstance(made, Draft):
             return made
-        drafts.append(replace(made, sibling=True, notes=(*made.notes, *notes)))
+        drafts.append(structs.replace(made, sibling=True, notes=(*made.notes, *notes)))
         notes = ()
     return drafts
 
@@ -163,7 +165,7 @@ def _parting(
 ) -> tuple[Decision | None, Draft | Hold | Reject | None]:
     """Write a sibling that left, under a decision of its own; None where there is no permit."""
     resource = seam.resource(part, unit.entity)
-    alone = replace(unit, canonical=resource, decisions={}, written=None, extended=True)
+    alone = structs.replace(unit, canonical=resource, decisions={}, written=None, extended=True)
     decision = None
     if trip.project.guarded(resource):
         decision = decision_for(resource, unit.member, destination, trip)
@@ -174,7 +176,7 @@ def _parting(
         return decision, None
     made = written(alone, told, destination, decision, trip, id)
     if isinstance(made, Draft):
-        made = replace(made, sibling=True, parting=True)
+        made = structs.replace(made, sibling=True, parting=True)
     return decision, made
 
 
@@ -199,7 +201,7 @@ def _told_before(
     seam: Seam, before: _Named, unit: Unit, destination: str, trip: Trip
 ) -> dict[str, Resource]:
     """Return what the version on record says to the destination, by the sibling's id."""
-    alone = replace(unit, written=None, extended=True)
+    alone = structs.replace(unit, written=None, extended=True)
     known = known_at(seam, unit.entity, destination, trip.facts.links)
     found: dict[str, Resource] = {}
     for id, part in zip(before.ids, before.whole.parts, strict=True):
@@ -216,7 +218,9 @@ def _settled(
     same = [before.get(str(draft.resource["id"])) == draft.resource for draft in drafts]
     if all(same):
         return drafts
-    return [replace(draft, settled=is_same) for draft, is_same in zip(drafts, same, strict=True)]
+    return [
+        structs.replace(draft, settled=is_same) for draft, is_same in zip(drafts, same, strict=True)
+    ]
 
 
 def chosen(drafts: Sequence[Draft], link: str) -> Draft | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from engine.message import Resource
 from engine.rules.told import Told, told_by
@@ -14,19 +15,14 @@ if TYPE_CHECKING:
     from engine.transform.crosswalk import SystemCrosswalk
 
 
-@dataclass(frozen=True, slots=True)
-class Trip:
+class Trip(Struct, frozen=True, eq=False):
     """Hold what is the same for all units of one message; a stage only reads it."""
 
     project: Project
     facts: Facts
     system: str
-    _crosswalks: dict[str, SystemCrosswalk] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
-    _told: dict[tuple[int, bool], Told] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _crosswalks: dict[str, SystemCrosswalk] = field(default_factory=dict)
+    _told: dict[tuple[int, bool], Told] = field(default_factory=dict)
 
     def with_facts(self, facts: Facts) -> Trip:
         """Return the trip with other facts, and so with nothing that was worked out from these."""

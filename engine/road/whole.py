@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from msgspec import structs
+
 from engine.diagnostics import Diagnostic, has_errors
 from engine.message import Hold, Next, Outcome, Reject, Resource, Unit
 from engine.road.conform import check_canonical
@@ -57,7 +59,7 @@ def _like(outcome: Outcome, bearers: dict[int, Outcome]) -> Outcome:
         case Hold(reason=reason, diagnostics=problems, waiting_on=waiting):
             return Hold(unit, reason, problems, waiting)
         case Next(unit=bearer) if not bearer.drafts:
-            return Next(replace(unit, borne=None))
+            return Next(structs.replace(unit, borne=None))
         case _:
             return outcome
 
@@ -82,7 +84,7 @@ def _made(seam: Seam, base: Whole, units: Sequence[Unit], trip: Trip) -> list[Ou
     made = seam.put_together(Whole(tuple(parts), base.rest), units[0].entity)
     if has_errors(made.notes):
         return [Reject(one, 422, _placed(made.notes, one)) for one in units]
-    bearer = replace(
+    bearer = structs.replace(
         units[0],
         canonical=made.resource,
         member=member_of(made.resource),
@@ -90,7 +92,7 @@ def _made(seam: Seam, base: Whole, units: Sequence[Unit], trip: Trip) -> list[Ou
         written=None,
         extended=True,
     )
-    borne = [replace(one, canonical=None, borne=bearer.entry) for one in units[1:]]
+    borne = [structs.replace(one, canonical=None, borne=bearer.entry) for one in units[1:]]
     return [check_canonical(bearer, trip), *map(Next, borne)]
 
 
@@ -157,4 +159,4 @@ def _reminded(unit: Unit, trip: Trip) -> Unit:
         canonical = seam.reminded(canonical, recorded.resource)
     if canonical is unit.canonical:
         return unit
-    return replace(unit, canonical=canonical, written=None, extended=True)
+    return structs.replace(unit, canonical=canonical, written=None, extended=True)

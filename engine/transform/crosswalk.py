@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
+
+from msgspec import Struct, field
 
 from engine.message import Resource
 from engine.transform.references import Unresolved
@@ -61,8 +62,7 @@ class Key(NamedTuple):
         return self.value.partition("/" if self.kind == "reference" else "|")[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(Struct, frozen=True):
     """Hold the parts of a literal reference."""
 
     base: str | None
@@ -120,8 +120,7 @@ def new_entity(key: Key) -> str:
     return hashlib.sha256(str(key).encode()).hexdigest()[:32]
 
 
-@dataclass(frozen=True, slots=True)
-class Naming:
+class Naming(Struct, frozen=True, eq=False):
     """Say how the identifiers of a project name things.
 
     `shared` holds the identifier systems that prove identity (NPI, member ids, record numbers);
@@ -130,9 +129,7 @@ class Naming:
 
     shared: frozenset[str]
     bases: Mapping[str, str]
-    _read: dict[tuple[str, str], tuple[Key, ...]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    _read: dict[tuple[str, str], tuple[Key, ...]] = field(default_factory=dict)
 
     def identifiers(self, type_name: str, resource: Resource) -> Iterator[Key]:
         """Yield the keys of the identifiers that prove who or what the resource is."""
@@ -159,10 +156,10 @@ class Naming:
         target = reference.get("reference")
         keys = self._target_keys(system, target) if isinstance(target, str) else ()
         identifier = reference.get("identifier")
-        type_name = keys[0].type if keys else reference.get("type")
-        if not isinstance(type_name, str) or not self._proves(identifier):
+        if identifier is None or not self._proves(identifier):
             return keys
-        key = identifier_key(type_name, identifier)
+        type_name = keys[0].type if keys else reference.get("type")
+        key = identifier_key(type_name, identifier) if isinstance(type_name, str) else None
         return (*keys, key) if key else keys
 
     def _target_keys(self, system: str, target: str) -> tuple[Key, ...]:
@@ -191,8 +188,7 @@ class Naming:
         return Key("", "absolute", f"{found.base}/{found.local}")
 
 
-@dataclass(frozen=True, slots=True)
-class Links:
+class Links(Struct, frozen=True):
     """Hold the links read for one message.
 
     `entities` maps a key to the entity it points at; `known` maps an entity to all keys that point
@@ -212,8 +208,7 @@ class Links:
         return Links({**self.entities, **found}, known)
 
 
-@dataclass(frozen=True, slots=True)
-class Identified:
+class Identified(Struct, frozen=True):
     """Say which entity a resource is; `conflict` lists the entities where keys disagree."""
 
     entity: str
@@ -230,8 +225,7 @@ def identify(keys: Sequence[Key], entities: Mapping[Key, str], fallback: Key) ->
     return Identified(entity, {key: entity for key in keys if key not in entities})
 
 
-@dataclass(frozen=True, slots=True)
-class SystemCrosswalk:
+class SystemCrosswalk(Struct, frozen=True, eq=False):
     """Rewrite references between one system and canonical (`engine.transform.references`).
 
     `local` maps what the entries of the message at hand are called (fullUrl, `Type/id`) to their
@@ -243,8 +237,8 @@ class SystemCrosswalk:
     links: Links
     local: Mapping[str, str] = field(default_factory=dict)
     siblings: frozenset[str] = frozenset()
-    _arriving: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
-    _leaving: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _arriving: dict[str, str] = field(default_factory=dict)
+    _leaving: dict[str, str] = field(default_factory=dict)
 
     def to_canonical(
         self, reference: dict[str, Any], targets: frozenset[str]

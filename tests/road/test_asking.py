@@ -39,8 +39,8 @@ def plan(id: str) -> dict[str, Any]:
 
 
 def gathered(place: Town, tx: Transaction, resource: dict[str, Any]) -> Facts:
-    facts = gather(tx, place.project, "mercy", [resource], at=tx.now)
     unit = Unit(0, "CarePlan", "CarePlan", resource)
+    facts = gather(tx, place.project, "mercy", [unit], at=tx.now)
     return with_carried(tx, place.project, "mercy", [unit], facts)
 
 
@@ -52,7 +52,8 @@ def test_nothing_is_left_to_ask_of_a_resource_itself(place: Town, id: str) -> No
     def read(tx: Transaction, *, together: bool) -> tuple[Statements, Facts]:
         gathered(place, tx, plan("another"))  # so that the people are remembered
         if together:
-            says = Ahead(lambda _: None, lambda tx: asking(tx, place.project, "mercy", [resource]))
+            units = [Unit(0, "CarePlan", "CarePlan", resource)]
+            says = Ahead(lambda _: None, lambda tx: asking(tx, place.project, "mercy", units))
             ask_together(tx, [says])
         statements: Statements = []
         driver = tx.connection.connection.dbapi_connection

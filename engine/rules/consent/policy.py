@@ -9,6 +9,8 @@ from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from msgspec import structs
+
 from engine.diagnostics import Diagnostic, did_you_mean
 from engine.rules.consent.codings import Key
 
@@ -145,7 +147,7 @@ def category_problems(switches: Mapping[str, Any], path: str) -> Iterable[Diagno
         name = str(key).replace("-", "_")
         found = _problems(name, value) if name in PER_CATEGORY else [_not_per_category(name)]
         for problem in found:
-            yield replace(problem, path=f"{path}.{key}")
+            yield structs.replace(problem, path=f"{path}.{key}")
 
 
 def _not_per_category(key: str) -> Diagnostic:
@@ -169,7 +171,7 @@ def _category_problems(value: object) -> Iterable[Diagnostic]:
             yield from category_problems(switches, path)
         else:
             problem = _wrong("by_category", "a mapping of switches for each category", None)
-            yield replace(problem, path=path)
+            yield structs.replace(problem, path=path)
 
 
 def _problems(key: str, value: object) -> Iterable[Diagnostic]:
