@@ -154,20 +154,26 @@ def _reason(outcome: Outcome) -> str | None:
             return None
 
 
-def _notes(outcome: Outcome) -> Iterable[dict[str, Any]]:
-    """Yield what was noted on the way, of adapters with mapping and version (the loss record)."""
-    yield from _noted(outcome.unit.notes, outcome.unit.mapping)
-    for draft in outcome.unit.drafts:
+def _notes(outcome: Outcome) -> list[dict[str, Any]]:
+    """Return what was noted on the way, of adapters with mapping and version (the loss record)."""
+    unit = outcome.unit
+    notes = _noted(unit.notes, unit.mapping)
+    for draft in unit.drafts:
         for note in _noted(draft.notes, draft.mapping):
-            yield {**note, "destination": draft.destination}
+            notes.append({**note, "destination": draft.destination})
     if not isinstance(outcome, Next):
-        yield from _noted(outcome.diagnostics, outcome.unit.mapping)
+        notes += _noted(outcome.diagnostics, unit.mapping)
+    return notes
 
 
-def _noted(problems: Iterable[Diagnostic], mapping: str) -> Iterable[dict[str, Any]]:
+def _noted(problems: Iterable[Diagnostic], mapping: str) -> list[dict[str, Any]]:
+    noted = []
     for problem in problems:
-        noted = problem.to_json()
-        yield {**noted, "mapping": mapping} if problem.code.startswith("T") else noted
+        said = problem.to_json()
+        if problem.code[0] == "T":
+            said["mapping"] = mapping
+        noted.append(said)
+    return noted
 
 
 def send_again(tx: Transaction, message: Message, outcome: Next, row: UnitRow, by: str) -> int:

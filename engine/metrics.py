@@ -33,34 +33,45 @@ class Queue(Protocol):
     def oldest(self) -> str: ...
 
 
+class Tally:
+    """Count under labels; the figure that stands under them is looked up once."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._figures: dict[tuple[str, ...], Counter] = {}
+
+    def labels(self, *values: str) -> Counter:
+        """Return the figure under these labels, the same one each time."""
+        known = self._figures.get(values)
+        if known is None:
+            known = self._figures[values] = self._counter.labels(*values)
+        return known
+
+
 class Metrics:
     """Count what passes; labels are names of systems, types, states and codes, never of people."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.received = Counter(
+        self.received = self._tally(
             "carelane_messages_received",
             "Submissions, by sending system and what became of them",
             ("system", "state"),
-            registry=self.registry,
         )
-        self.units = Counter(
+        self.units = self._tally(
             "carelane_units",
             "Resources of submissions, by type and what became of them",
             ("type", "state"),
-            registry=self.registry,
         )
-        self.decided = Counter(
+        self.decided = self._tally(
             "carelane_decisions",
             "Consent decisions, by moment (accepting, sending), verdict and code",
             ("moment", "decision", "code"),
-            registry=self.registry,
         )
-        self.delivered = Counter(
+        self.delivered = self._tally(
             "carelane_deliveries_delivered",
             "Deliveries that arrived, by destination",
             ("destination",),
-            registry=self.registry,
         )
         self.accepting = Histogram(
             "carelane_accept_seconds",
@@ -68,6 +79,9 @@ class Metrics:
             registry=self.registry,
             buckets=_SECONDS,
         )
+
+    def _tally(self, name: str, said: str, labels: tuple[str, ...]) -> Tally:
+        return Tally(Counter(name, said, labels, registry=self.registry))
 
     def samples(self) -> Iterable[Sample]:
         """Yield every figure as it stands; all of them can be added to those of other processes."""

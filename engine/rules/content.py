@@ -258,8 +258,8 @@ _LONGEST_FORM = 8_000
 
 def _unworded(entry: Any) -> Any:
     """Return an entry with nothing in place of its words: no number, date or legal notice."""
-    words = entry.get("contentString") if isinstance(entry, dict) else None
-    if not isinstance(words, str) or " " not in words or is_notice(entry):
+    words = entry.get("contentString") if type(entry) is dict else None
+    if type(words) is not str or " " not in words or is_notice(entry):
         return entry
     return {**entry, "contentString": " "}
 

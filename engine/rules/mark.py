@@ -142,9 +142,11 @@ def _with_notice(resource: Resource, code: str) -> Resource:
 
 def is_notice(entry: Any) -> bool:
     """Tell whether an entry is a notice that was put there by `marked`."""
-    if not isinstance(entry, dict):
-        return False
-    return any(entry[key] in _SAID for key in _SAYING if key in entry)
+    if isinstance(entry, dict):
+        for key in _SAYING:
+            if key in entry and entry[key] in _SAID:
+                return True
+    return False
 
 
 _SAYING = ("contentString", "text", "valueString")
