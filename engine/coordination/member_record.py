@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.coordination.studies import Names, Studied, Studies, Version
+from engine.fhir.references import literals_stated
 from engine.gather import stored
 from engine.message import Resource
 from engine.project import Project
@@ -49,18 +50,48 @@ def record_of(
 
     With `studies`, what is known is not decoded again: then nobody may change the resources.
     """
-    reading = _Reading(tx, project, studies if studies is not None else Studies())
-    own = reading.of_member(member)
-    names = reading.names_in(own)
-    own = [one.naming(names) for one in own]
-    people, names_of_people = reading.people_of(own)
-    by_type: dict[str, list[Resource]] = {}
-    for one in own:
-        by_type.setdefault(one.version.type, []).append(one.resource)
-    every = [*own, *people]
-    systems = {f"{one.version.type}/{one.version.id}": one.system for one in every}
-    stamp = reading.stamp(member, every, {**names_of_people, **names})
-    return MemberRecord(member, by_type, [one.resource for one in people], systems, stamp)
+    return _Reading(tx, project, studies if studies is not None else Studies()).record(member)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Hold a record that was read, with all that it rests on but for the people it names.
+
+    People, their links and all mergers are counted in `changes` (`Recall.stamp`); `heads` are the
+    current versions about the member, `links` what references into somebody's server meant.
+    """
+
+    project: Project
+    changes: int
+    heads: Sequence[Sequence[object]]
+    links: Mapping[Key, str | None]
+    record: MemberRecord
+
+    def holds(self, tx: Transaction, project: Project, heads: Sequence[Sequence[object]]) -> bool:
+        """Tell whether it would read the same now."""
+        if self.project is not project or self.changes != tx.recall.stamp or self.heads != heads:
+            return False
+        now = tx.crosswalk.resolve(self.links)
+        return all(now.get(key) == name for key, name in self.links.items())
+
+
+def known_record(tx: Transaction, project: Project, member: str, studies: Studies) -> MemberRecord:
+    """Return what `record_of` would, read once for all who look while nothing of it changes.
+
+    Where this transaction has changed who is who, or wrote any of it, it is read anew.
+    """
+    changes = tx.recall.stamp
+    if changes is None or tx.recall.changed:
+        return record_of(tx, project, member, studies)
+    heads = tx.resources.heads_of_member(tx.crosswalk.same(member))
+    known: _Known | None = studies.record(member)
+    if known is not None and known.holds(tx, project, heads):
+        return known.record
+    reading = _Reading(tx, project, studies)
+    record = reading.record(member)
+    if record.stamp is not None:
+        studies.keep_record(member, _Known(project, changes, heads, reading.links, record))
+    return record
 
 
 class _Reading:
@@ -70,6 +101,22 @@ class _Reading:
         self.tx = tx
         self.project = project
         self.studies = studies
+        self.links: dict[Key, str | None] = {}
+        """What the references into somebody's server mean that were asked for."""
+
+    def record(self, member: str) -> MemberRecord:
+        """Return the record of a member."""
+        own = self.of_member(member)
+        names = self.names_in(own)
+        own = [one.naming(names) for one in own]
+        people, names_of_people = self.people_of(own)
+        by_type: dict[str, list[Resource]] = {}
+        for one in own:
+            by_type.setdefault(one.version.type, []).append(one.resource)
+        every = [*own, *people]
+        systems = {f"{one.version.type}/{one.version.id}": one.system for one in every}
+        stamp = self.stamp(member, every, {**names_of_people, **names})
+        return MemberRecord(member, by_type, [one.resource for one in people], systems, stamp)
 
     def of_member(self, member: str) -> list[Studied]:
         """Return everything current about a member, by type and id."""
@@ -83,7 +130,8 @@ class _Reading:
 
     def _study(self, row: ResourceRow) -> Studied:
         """Decode one version; what this transaction wrote itself may be taken back: not kept."""
-        studied = Studied.of(_version(row), row.system, stored(row))
+        texts = literals_stated(row.body)
+        studied = Studied.of(_version(row), row.system, stored(row), texts)
         if row.at != self.tx.now:
             self.studies.keep(studied, len(row.body))
         return studied
@@ -105,7 +153,9 @@ class _Reading:
                 if found.base in bases:
                     key = reference_key(bases[found.base], found.local)
                     waiting.setdefault(key, []).append(text)
-        for key, entity in self.tx.crosswalk.resolve(waiting).items():
+        linked = self.tx.crosswalk.resolve(waiting)
+        self.links = {key: linked.get(key) for key in waiting}
+        for key, entity in linked.items():
             names |= dict.fromkeys(waiting[key], f"{key.type}/{entity}")
         return names
 

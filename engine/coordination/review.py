@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engine.coordination.findings import keep_findings, outcome_of
-from engine.coordination.member_record import MemberRecord, record_of
+from engine.coordination.member_record import MemberRecord, known_record
 from engine.coordination.studies import Studies
 from engine.message import Resource
 from engine.project import Project
@@ -79,7 +79,7 @@ def reviewed(
     What was found of the very same record a moment ago is not worked out again.
     """
     studies, at = tx.recall.beside(Studies), tx.now
-    record = record_of(tx, project, member, studies)
+    record = known_record(tx, project, member, studies)
     find = partial(findings_of, project, record)
     return record, studies.findings(record.stamp, project, at, find)
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from engine.ahead import FRESH
 from engine.clock import seconds_between
-from engine.fhir.references import references_of, renamed
+from engine.fhir.references import literals_in, renamed
 from engine.message import Resource
 from engine.rules.finding import Finding
 from engine.transform.crosswalk import IDENTITY_TYPES, Literal, literal
@@ -22,7 +22,7 @@ MOST_BYTES = 4_000_000
 """Of how many bytes of JSON the trees are kept; as trees they take some eight times as many."""
 
 MOST_FOUND = 128
-"""Of how many records it is kept what was found: soon they are others."""
+"""Of how many records it is kept how they read, and what was found: soon they are others."""
 
 Names = Mapping[str, str]
 """References that are to be read otherwise than they were written."""
@@ -53,10 +53,9 @@ class Studied:
     people: frozenset[str]
 
     @classmethod
-    def of(cls, version: Version, system: str, resource: Resource) -> Studied:
-        """Read what a resource refers to, in one walk."""
-        texts = dict.fromkeys(one.get("reference") for one in references_of(resource))
-        read = {text: found for text in texts if isinstance(text, str) and (found := literal(text))}
+    def of(cls, version: Version, system: str, resource: Resource, texts: Iterable[str]) -> Studied:
+        """Sort what a resource refers to; `texts` are its literals."""
+        read = {text: found for text in texts if (found := literal(text))}
         local = {text: found for text, found in read.items() if found.base is None}
         absolute = {text: found for text, found in read.items() if found.base is not None}
         return cls(version, system, resource, local, absolute, _people(local.values()))
@@ -65,7 +64,8 @@ class Studied:
         """Return the resource as it reads under other names."""
         if names.keys().isdisjoint(self.local) and names.keys().isdisjoint(self.absolute):
             return self
-        return Studied.of(self.version, self.system, renamed(self.resource, names))
+        resource = renamed(self.resource, names)
+        return Studied.of(self.version, self.system, resource, literals_in(resource))
 
 
 def _people(literals: Iterable[Literal]) -> frozenset[str]:
@@ -80,6 +80,7 @@ class Studies:
         self._held = 0
         self._studied: dict[tuple[str, str], tuple[Studied, int]] = {}
         self._found: dict[Hashable, tuple[object, str, Sequence[Finding]]] = {}
+        self._records: dict[str, Any] = {}
 
     def get(self, version: Version) -> Studied | None:
         """Return a version that was studied before."""
@@ -94,10 +95,21 @@ class Studies:
         self._held += size
         while self._held > self._most:
             self._drop(next(iter(self._studied)))
+            self._records.clear()  # they hold the trees that are to make room
 
     def _drop(self, name: tuple[str, str]) -> None:
         _, size = self._studied.pop(name, (None, 0))
         self._held -= size
+
+    def record(self, member: str) -> Any | None:
+        """Return what was kept of a member's record; whether it still holds is for who kept it."""
+        return self._records.get(member)
+
+    def keep_record(self, member: str, record: object) -> None:
+        """Keep a member's record, with what tells whether it still holds."""
+        if len(self._records) >= MOST_FOUND:
+            self._records.clear()
+        self._records[member] = record
 
     def findings(
         self, stamp: Hashable, project: object, at: str, find: Callable[[str], Sequence[Finding]]

@@ -18,7 +18,7 @@ _RELATIVE = re.compile(
 )
 _ABSOLUTE = re.compile(r"https?://[^\s?#]+/" + _RELATIVE.pattern)
 _URN = re.compile(r"urn:(?:uuid|oid):\S+")
-_STATED = re.compile(r'"reference":("[^"\\]*(?:\\.[^"\\]*)*")')
+_STATED = re.compile(r'"reference"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")')
 _CONDITIONAL = re.compile(r"([A-Z][A-Za-z]{1,63})\?(\S+)")
 
 _REFERENCE_KEYS = frozenset({"id", "extension", "reference", "type", "identifier", "display"})
@@ -95,7 +95,12 @@ def literals_in(tree: Any) -> list[str]:
     They are found in the text of the tree: much faster than looking at each of its parts. Any other
     text under the name `reference` counts as well.
     """
-    found = dict.fromkeys(_STATED.findall(dumps(tree).decode()))
+    return literals_stated(dumps(tree))
+
+
+def literals_stated(text: bytes) -> list[str]:
+    """Return what `literals_in` finds in a tree, given as `dumps` wrote it."""
+    found = dict.fromkeys(_STATED.findall(text.decode()))
     return [loads(one.encode()) if "\\" in one else one[1:-1] for one in found]
 
 

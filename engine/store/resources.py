@@ -287,11 +287,14 @@ class Resources:
     def all_of_member(self, members: Sequence[str]) -> list[ResourceRow]:
         """Return everything current about a member, by type and id; the bodies are left out."""
         found: list[ResourceRow] = []
-        for member in dict.fromkeys(members):
-            for row in self._session.answers.of(_ALL, member):
-                type_, id_, version, at, of, system, deleted = row
+        for rows in self.heads_of_member(members):
+            for type_, id_, version, at, of, system, deleted in rows:
                 found.append(ResourceRow(type_, id_, version, at, of, system, bool(deleted), b""))
         return sorted(found, key=lambda row: (row.type, row.id))
+
+    def heads_of_member(self, members: Sequence[str]) -> list[Sequence[Any]]:
+        """Return what `all_of_member` is made of: while it is equal, so is that."""
+        return [self._session.answers.of(_ALL, member) for member in dict.fromkeys(members)]
 
     def ready_of_members(self, members: Iterable[str], type: str) -> None:
         """Read together what there is about members, and whether any of it is of a type."""

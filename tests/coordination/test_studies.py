@@ -83,7 +83,7 @@ def test_what_is_known_already_changes_no_review(steps: list[str]) -> None:
 def kept() -> Studies:
     """Return studies that hold one plan."""
     studies = Studies(most=100)
-    studies.keep(Studied.of(PLAN, "mercy", {"resourceType": "CarePlan", "id": "1"}), 60)
+    studies.keep(Studied.of(PLAN, "mercy", {"resourceType": "CarePlan", "id": "1"}, ()), 60)
     return studies
 
 
@@ -97,9 +97,9 @@ def test_only_the_very_version_is_known(kept: Studies) -> None:
 def test_what_is_kept_is_bounded(kept: Studies) -> None:
     """What came first makes room; a new version takes the place of the one before it."""
     newer, other = PLAN._replace(number=2), PLAN._replace(id="2")
-    kept.keep(Studied.of(newer, "mercy", {"resourceType": "CarePlan", "id": "1"}), 60)
+    kept.keep(Studied.of(newer, "mercy", {"resourceType": "CarePlan", "id": "1"}, ()), 60)
     assert kept.get(newer) is not None
-    kept.keep(Studied.of(other, "mercy", {"resourceType": "CarePlan", "id": "2"}), 60)
+    kept.keep(Studied.of(other, "mercy", {"resourceType": "CarePlan", "id": "2"}, ()), 60)
     assert (kept.get(newer), kept.get(other) is not None) == (None, True)
 
 
