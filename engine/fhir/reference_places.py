@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
-from types import MappingProxyType
+from types import GenericAlias
 from typing import Any
 
-from engine.fhir.schema import Version, schema
+import msgspec
+from msgspec import UNSET, UnsetType
 
-Places = Mapping[str, Any]
-"""By the name of each element of an object: the Places in its values, or None where no Reference
-can stand in them. A name that is missing here belongs to no FHIR version: look everywhere."""
+from engine.fhir.schema import Element, Version, schema
 
-_Types = frozenset[tuple[Version, str]]
+
+class Looked:
+    """Be the type of values that are looked into for References."""
+
+
+LOOKED = Looked()
+_Kinds = frozenset[tuple[Version, str]]
 _VERSIONS: tuple[Version, ...] = ("R4", "R5")
-EVERYWHERE: Places = MappingProxyType({})
 
 
 @cache
@@ -38,27 +41,53 @@ def _can_hold(version: Version, type_name: str, seen: frozenset[str]) -> bool:
 
 
 @cache
-def places_in(type_name: str) -> Places:
-    """Return where References can stand in a type of resource, in any FHIR version."""
-    known = frozenset((one, type_name) for one in _VERSIONS if type_name in schema(one).resources)
-    return _places(known, {})
+def places_in(type_name: str) -> Any:
+    """Return a struct of a type of resource, in any FHIR version, where References can stand.
+
+    Fitting a resource to it asks `dec_hook` for a Looked of each value that is a Reference or may
+    be any resource, and passes over all in which no Reference can stand. What has an element that
+    is in no FHIR version, or of another shape, does not fit. None where no version has the type.
+    """
+    kinds = frozenset((one, type_name) for one in _VERSIONS if type_name in schema(one).resources)
+    if not kinds:
+        return None
+    struct = _struct(kinds, frozenset())
+    msgspec.convert({}, struct)  # msgspec builds on first use: before other threads have it
+    return struct
 
 
-def _places(types: _Types, made: dict[_Types, dict[str, Any]]) -> Places:
-    """Return the places of an object that is of one of some types, which may hold themselves."""
-    if not types or any(name == "Resource" for _, name in types):
-        return EVERYWHERE
-    if types in made:
-        return made[types]
-    places = made[types] = {}
-    inner: dict[str, set[tuple[Version, str]]] = {}
-    for version, type_name in types:
+def _struct(kinds: _Kinds, around: frozenset[_Kinds]) -> Any:
+    """Return what objects fit that are of one of some types; Looked where that is no use."""
+    if kinds in around or any(_looks_like_reference(*kind) for kind in kinds):
+        return Looked
+    elements: dict[str, list[tuple[Version, Element]]] = {}
+    for version, type_name in kinds:
         for name, element in schema(version).type(type_name).elements.items():
-            inner.setdefault(name, set()).add((version, element.type))
-    for name, kinds in inner.items():
-        holds = any(can_hold(version, kind) for version, kind in kinds)
-        places[name] = _places(frozenset(kinds), made) if holds else None
-    return places
+            elements.setdefault(name, []).append((version, element))
+    fields = [(name, _field(found, around | {kinds}), UNSET) for name, found in elements.items()]
+    if any(schema(version).type(name).kind == "resource" for version, name in kinds):
+        fields.append(("resourceType", Any, UNSET))
+    return msgspec.defstruct("Places", fields, forbid_unknown_fields=True, kw_only=True, gc=False)
+
+
+def _field(found: list[tuple[Version, Element]], around: frozenset[_Kinds]) -> Any:
+    """Return the type of an element as it is in some FHIR versions."""
+    if not any(can_hold(version, element.type) for version, element in found):
+        return Any
+    lists = {element.is_list for _, element in found}
+    if len(lists) > 1:
+        return Looked | UnsetType
+    inner = _struct(frozenset((version, element.type) for version, element in found), around)
+    return (GenericAlias(list, (inner,)) if True in lists else inner) | UnsetType
+
+
+def _looks_like_reference(version: Version, type_name: str) -> bool:
+    """Tell whether an object of a type may have the shape of a Reference, or any shape."""
+    if type_name in ("Reference", "Resource") or not schema(version).has(type_name):
+        return True
+    found = schema(version).type(type_name)
+    named = found.elements.get("identifier")
+    return found.kind != "resource" and named is not None and not named.is_list
 
 
 @cache

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, TypeGuard
 
+import msgspec
+
 from engine.fhir.json import dumps, loads
 from engine.fhir.primitives import MAX_STRING
-from engine.fhir.reference_places import EVERYWHERE, Places, places_in
+from engine.fhir.reference_places import LOOKED, Looked, places_in
 
 Pair = tuple[str, str]
 
@@ -21,6 +23,7 @@ _URN = re.compile(r"urn:(?:uuid|oid):\S+")
 _STATED = re.compile(r'"reference"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")')
 _CONDITIONAL = re.compile(r"([A-Z][A-Za-z]{1,63})\?(\S+)")
 
+_is_bare = frozenset({"reference", "display"}).issuperset
 _REFERENCE_KEYS = frozenset({"id", "extension", "reference", "type", "identifier", "display"})
 
 
@@ -53,26 +56,36 @@ def references_of(resource: dict[str, Any], *, extended: bool = True) -> list[di
     only those elements are looked into of which FHIR says that a Reference can stand in them.
     """
     found: list[dict[str, Any]] = []
-    if extended:
+    places = None if extended else places_in(str(resource.get("resourceType")))
+    if places is None or not _fits(resource, places, found):
+        found.clear()
         _collect(resource, found)
-    else:
-        _collect_at(resource, places_in(str(resource.get("resourceType"))), found)
     return found
 
 
-def _collect_at(node: dict[str, Any], places: Places, found: list[dict[str, Any]]) -> None:
-    may_refer = "reference" in node or "identifier" in node
-    if may_refer and "resourceType" not in node and is_reference(node):
-        found.append(node)
-    for name, value in node.items():
-        kind = type(value)
-        if kind is not dict and kind is not list:
-            continue
-        inner = places.get(name, EVERYWHERE)
-        if inner is not None:
-            for item in value if kind is list else (value,):
-                if type(item) is dict:
-                    _collect_at(item, inner, found)
+def _fits(resource: dict[str, Any], places: Any, found: list[dict[str, Any]]) -> bool:
+    """Look where FHIR says that References can stand; tell whether nothing stands elsewhere."""
+
+    def look(_: Any, value: Any) -> Looked:
+        if type(value) is dict and _is_bare(value) and type(value.get("reference")) is str:
+            found.append(value)
+        else:
+            _collect_in(value, found)
+        return LOOKED
+
+    try:
+        msgspec.convert(resource, places, dec_hook=look)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _collect_in(value: Any, found: list[dict[str, Any]]) -> None:
+    if type(value) not in (dict, list):
+        raise ValueError("no object stands here")
+    for item in value if type(value) is list else (value,):
+        if type(item) is dict:
+            _collect(item, found)
 
 
 def _collect(node: dict[str, Any], found: list[dict[str, Any]]) -> None:

@@ -98,6 +98,9 @@ def _unextended(node: Any) -> Any:
             "identifier": [{"value": "a", "assigner": {"reference": "Patient/1"}}],
         },
         {"resourceType": "CarePlan", "subject": [{"reference": "Patient/1"}]},
+        {"resourceType": "CarePlan", "_title": {"id": "a", "b": {"reference": "Patient/1"}}},
+        {"resourceType": "CarePlan", "activity": [{"resourceType": {"reference": "Patient/1"}}]},
+        {"resourceType": "CarePlan", "author": {"x": [{"y": {"reference": "Patient/1"}}]}},
     ],
 )
 def test_no_reference_stays_unfound_where_an_element_is_unknown(tree: dict[str, Any]) -> None:
