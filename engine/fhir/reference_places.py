@@ -51,33 +51,39 @@ def places_in(type_name: str) -> Any:
     kinds = frozenset((one, type_name) for one in _VERSIONS if type_name in schema(one).resources)
     if not kinds:
         return None
-    struct = _struct(kinds, frozenset())
+    struct = _struct(kinds, {})
     msgspec.convert({}, struct)  # msgspec builds on first use: before other threads have it
     return struct
 
 
-def _struct(kinds: _Kinds, around: frozenset[_Kinds]) -> Any:
+def _struct(kinds: _Kinds, made: dict[_Kinds, Any]) -> Any:
     """Return what objects fit that are of one of some types; Looked where that is no use."""
-    if kinds in around or any(_looks_like_reference(*kind) for kind in kinds):
+    if kinds in made:
+        return made[kinds]
+    made[kinds] = Looked  # which is what it is inside itself
+    if any(_looks_like_reference(*kind) for kind in kinds):
         return Looked
     elements: dict[str, list[tuple[Version, Element]]] = {}
     for version, type_name in kinds:
         for name, element in schema(version).type(type_name).elements.items():
             elements.setdefault(name, []).append((version, element))
-    fields = [(name, _field(found, around | {kinds}), UNSET) for name, found in elements.items()]
+    fields = [(name, _field(found, made), UNSET) for name, found in elements.items()]
     if any(schema(version).type(name).kind == "resource" for version, name in kinds):
         fields.append(("resourceType", Any, UNSET))
-    return msgspec.defstruct("Places", fields, forbid_unknown_fields=True, kw_only=True, gc=False)
+    made[kinds] = msgspec.defstruct(
+        "Places", fields, forbid_unknown_fields=True, kw_only=True, gc=False
+    )
+    return made[kinds]
 
 
-def _field(found: list[tuple[Version, Element]], around: frozenset[_Kinds]) -> Any:
+def _field(found: list[tuple[Version, Element]], made: dict[_Kinds, Any]) -> Any:
     """Return the type of an element as it is in some FHIR versions."""
     if not any(can_hold(version, element.type) for version, element in found):
         return Any
     lists = {element.is_list for _, element in found}
     if len(lists) > 1:
         return Looked | UnsetType
-    inner = _struct(frozenset((version, element.type) for version, element in found), around)
+    inner = _struct(frozenset((version, element.type) for version, element in found), made)
     return (GenericAlias(list, (inner,)) if True in lists else inner) | UnsetType
 
 
