@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 WIDTH = len("2026-01-01T00:00:00.000000Z")
 """Every instant of ours has this many characters, so text order is time order."""
+
+_MOST_COUNTED = 1024
+"""How many answers are remembered: what is written in one commit asks the same."""
 
 
 class Clock(Protocol):
@@ -45,12 +49,14 @@ def instant(seconds: float) -> str:
     return moment.isoformat(timespec="microseconds")[: WIDTH - 1] + "Z"
 
 
+@lru_cache(maxsize=_MOST_COUNTED)
 def after(at: str, seconds: float) -> str:
     """Return the instant `seconds` after `at` (before it, where negative)."""
     moment = _moment(at) + timedelta(seconds=seconds)
     return moment.isoformat(timespec="microseconds")[: WIDTH - 1] + "Z"
 
 
+@lru_cache(maxsize=_MOST_COUNTED)
 def seconds_between(earlier: str, later: str) -> float:
     """Return the seconds from one instant to another (negative where they are swapped)."""
     return (_moment(later) - _moment(earlier)).total_seconds()

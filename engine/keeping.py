@@ -10,7 +10,6 @@ from engine.diagnostics import Diagnostic
 from engine.fhir.json import dumps, loads
 from engine.message import Draft, Hold, Message, Next, Outcome, Reject, Resource, Unit
 from engine.road.entries import Answer
-from engine.road.identify import member_of
 from engine.road.pipeline import Travelled
 from engine.road.provisional import suspended
 from engine.rules.decision import Decision
@@ -98,7 +97,7 @@ def keep_unit(tx: Transaction, message: Message, outcome: Outcome, id: str) -> U
 
 def _put(tx: Transaction, message: Message, unit: Unit, canonical: Resource) -> int:
     return tx.resources.put(
-        unit.type, unit.entity, dumps(canonical), member=member_of(canonical), system=message.system
+        unit.type, unit.entity, dumps(canonical), member=unit.member, system=message.system
     )
 
 
@@ -248,6 +247,20 @@ def _keep_decision(tx: Transaction, unit_id: str, record: Any) -> str:
 
 
 def _delivery(message: Message, unit: Unit, row: UnitRow, draft: Draft, member: str) -> NewDelivery:
+    envelope: dict[str, Any] = {
+        "reference": draft.link,
+        "entity": unit.entity,
+        "version": row.version,
+        "source": message.system,
+        "mapping": draft.mapping,
+        "obligations": list((draft.decision or {}).get("obligations", ())),
+        "guarded": draft.decision is not None,
+        "status": (unit.canonical or {}).get("status"),
+    }
+    if draft.sibling:
+        envelope["sibling"] = True
+    if draft.parting:
+        envelope["parting"] = True
     return NewDelivery(
         message_id=message.id,
         unit_id=row.id,
@@ -255,15 +268,5 @@ def _delivery(message: Message, unit: Unit, row: UnitRow, draft: Draft, member: 
         member=member,
         type=unit.type,
         body=dumps(draft.resource),
-        envelope={
-            "reference": draft.link,
-            "entity": unit.entity,
-            "version": row.version,
-            "source": message.system,
-            "mapping": draft.mapping,
-            "obligations": list((draft.decision or {}).get("obligations", ())),
-            "guarded": draft.decision is not None,
-            **{name: True for name in ("sibling", "parting") if getattr(draft, name)},
-            "status": (unit.canonical or {}).get("status"),
-        },
+        envelope=envelope,
     )

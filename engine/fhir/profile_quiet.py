@@ -73,13 +73,14 @@ def _member(node: Node, scope: Scope) -> Matcher | None:
     """Return the look at one element of an object, or None where nothing is asked of it."""
     names = json_names(node, scope)
     looks = tuple(_looks(node, scope))
-    slices = tuple(_slice(*found, scope) for found in slices_of(node, scope))
+    sliced = tuple(slices_of(node, scope))
+    slices = tuple(_slice(*found, scope) for found in sliced)
     of_slices = both(*slices)
     least, most = node.min, node.max
     if not (looks or slices or least) and most is None:
         return None
     inner = both(*looks)
-    may_be_absent = not least and not any(found.min for found, _, _ in slices_of(node, scope))
+    may_be_absent = not least and not any(found.min for found, _, _ in sliced)
     if len(names) > 1:
         every = frozenset(names) | {f"_{name}" for name in names}
         return lambda value: may_be_absent and isinstance(value, dict) and every.isdisjoint(value)

@@ -31,7 +31,7 @@ def canonicalise(unit: Unit, trip: Trip) -> Outcome:
     before = trip.facts.before.get(f"{unit.type}/{unit.entity}")
     if before is not None:
         canonical = reunited(canonical, before, adapter.name)
-    notes = (*unit.notes, *(problem.at(unit.where) for problem in result.diagnostics))
+    notes = (*unit.notes, *[problem.at(unit.where) for problem in result.diagnostics])
     member = member_of(canonical)
     written = result.changed(unit.source)
     extended = unit.extended or (written != frozenset() and result.may_extend())
@@ -71,6 +71,8 @@ def _kept_as_it_came(unit: Unit, stopped: Hold | Reject) -> Next:
 
 def stop(unit: Unit, result: Result) -> Hold | Reject | None:
     """Return the Hold or Reject that an adapter's result calls for, or None where it is fine."""
+    if not result.diagnostics and not result.unresolved:
+        return None
     errors = [
         problem.at(unit.where)
         for problem in result.diagnostics

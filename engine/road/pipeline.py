@@ -50,14 +50,13 @@ def run_again(submission: Submission, entry: int, trip: Trip) -> Travelled:
 class _Not(Container[str]):
     """Contain every type but those named."""
 
-    def __init__(self, types: Container[str] = ()) -> None:
+    def __init__(self, types: Container[str]) -> None:
         self._types = types
 
     def __contains__(self, item: object) -> bool:
         return item not in self._types
 
 
-ALL_TYPES = _Not()
 OTHER_TYPES = _Not(IDENTITY_TYPES)
 
 
@@ -154,11 +153,11 @@ def _through(
     stages: Sequence[Stage],
     outcomes: Sequence[Outcome],
     trip: Trip,
-    types: Container[str] = ALL_TYPES,
+    types: Container[str] | None = None,
 ) -> list[Outcome]:
     return [
         _travelled(outcome.unit, stages, trip)
-        if isinstance(outcome, Next) and outcome.unit.type in types
+        if isinstance(outcome, Next) and (types is None or outcome.unit.type in types)
         else outcome
         for outcome in outcomes
     ]

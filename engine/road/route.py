@@ -96,7 +96,7 @@ def written(
         link=f"{unit.type}/{resource['id']}",
         mapping=f"{adapter.name} {adapter.version} {adapter.hash[:12]}",
         decision=decision.record(destination) if decision is not None else None,
-        notes=tuple(problem.at(unit.where) for problem in result.diagnostics),
+        notes=tuple([problem.at(unit.where) for problem in result.diagnostics]),
     )
 
 
