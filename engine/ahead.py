@@ -21,13 +21,20 @@ FRESH = 1.0
 """Seconds for which it counts: what holds at an instant, such as a Consent, may end."""
 
 
-def _nothing(_snapshot: Any) -> Iterator[None]:
+def nothing_beforehand(_snapshot: Any) -> Iterator[None]:
     """Say nothing beforehand."""
     return iter(())
 
 
 class Looking(Protocol):
     """Look at a snapshot before the turn of a write comes; what fails there is left to the turn."""
+
+    def asking(self, snapshot: Any) -> Iterator[None]:
+        """Say in rounds, before anybody looks, what it will ask of the snapshot.
+
+        What all that look expect in one round is asked together before the next.
+        """
+        ...
 
     def look(self, snapshot: Any) -> None: ...
 
@@ -38,21 +45,24 @@ class Looking(Protocol):
 class Ahead(Generic[P]):
     """Hold what `work` found ahead of the turn, in a store's Transaction.
 
-    Work that writes is worked out in its turn only. `asking` says in rounds, before any work, what
-    it will ask of a snapshot: what all expect in a round is asked together before the next.
+    Work that writes is worked out in its turn only. `asking` says what the work will ask.
     """
 
     def __init__(
         self,
         work: Callable[[Any], P],
-        asking: Callable[[Any], Iterator[None]] = _nothing,
+        asking: Callable[[Any], Iterator[None]] = nothing_beforehand,
     ) -> None:
         self._work = work
-        self.asking = asking
+        self._asking = asking
         self._found: P | None = None
         self._reads: Reads | None = None
         self._stamp: int | None = None
         self._at = ""
+
+    def asking(self, snapshot: Any) -> Iterator[None]:
+        """Say in rounds what the work will ask of a snapshot."""
+        return self._asking(snapshot)
 
     def look(self, snapshot: Any) -> None:
         """Work it out on a snapshot; where that fails it is worked out in its turn."""
@@ -83,7 +93,7 @@ def ask_together(snapshot: Any, looking: Iterable[Looking]) -> None:
 
     It only spares statements: who fails to say asks for himself.
     """
-    rounds = [one.asking(snapshot) for one in looking if isinstance(one, Ahead)]
+    rounds = [one.asking(snapshot) for one in looking]
     while rounds:
         with snapshot.reading() as reads:
             rounds = [one for one in rounds if _goes_on(one)]

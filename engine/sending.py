@@ -85,17 +85,23 @@ class Sending:
         return self._anew(delivery, canonical, decision, ruling, trip)
 
     def brief(self, tx: Transaction, delivery: Delivery) -> bool:
-        """Tell whether the judgement is probably but a few reads: a permit to be reaffirmed.
+        """Tell whether the judgement is probably but a few reads: nothing to judge, or once more.
 
         It is not where a review comes first: that is looked at ahead of the turn.
         """
-        stands = may_stand(tx, self.project, delivery)
-        return stands and not holding.awaits_review(tx, self.project, delivery)
+        short = self._unguarded(delivery) or may_stand(tx, self.project, delivery)
+        return short and not holding.awaits_review(tx, self.project, delivery)
+
+    def _unguarded(self, delivery: Delivery) -> bool:
+        """Tell whether what is delivered is of a type that no rule guards."""
+        special = delivery.envelope.keys() & {"outreach", "subscription"}
+        return not special and not self.project.may_guard(delivery.type, b"")
 
     def ready(self, tx: Transaction, deliveries: Sequence[Delivery]) -> None:
-        """Read together what is asked of each delivery that is claimed."""
+        """Read together what is asked of each delivery that is claimed, or ahead of the claim."""
         holding.ready(tx, self.project, deliveries)
-        ready(tx, deliveries)
+        if not tx.looks_ahead:
+            ready(tx, deliveries)
 
     def ruled(self, ruling: Ruling) -> None:
         """Count a decision that is recorded."""

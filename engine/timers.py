@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
+from engine.ahead import nothing_beforehand
 from engine.clock import Clock, after, seconds_between
 from engine.errors import StoreError
 from engine.logs import origin
@@ -18,11 +19,17 @@ from engine.store import Store, TimerRow, Transaction
 Handler = Callable[[Transaction, TimerRow], None]
 """Do what a timer means, in the transaction that records that it went off."""
 
+Foresee = Callable[[Transaction, Sequence[TimerRow]], None]
+"""Work out, on a snapshot ahead of their turn, what the handler of several timers will know."""
+
 ATTEMPTS = 8
 FIRST_WAIT = 2.0
 LONGEST_REST = 30.0
 BREATH = 0.05
 """Seconds between two turns at least: under load there is news after every commit."""
+
+HEAD_START = 0.25
+"""Seconds by which deliveries come first where the two run side by side."""
 
 SHARED_REST = 0.2
 """Seconds after which to look again where another runner has what is due."""
@@ -44,17 +51,21 @@ class _Look:
     is read in the turn for all of them together.
     """
 
-    foresights: Mapping[str, Handler]
+    foresights: Mapping[str, Foresee]
     now: str
     most: int
     _reads: list[Any] = field(default_factory=list)
 
+    def asking(self, snapshot: Any) -> Iterator[None]:
+        return nothing_beforehand(snapshot)
+
     def look(self, snapshot: Any) -> None:
         self._reads.clear()
-        for timer in snapshot.timers.due(self.now, self.most):
-            if foresee := self.foresights.get(timer.kind):
+        due = snapshot.timers.due(self.now, self.most)
+        for kind, foresee in self.foresights.items():
+            if timers := [timer for timer in due if timer.kind == kind]:
                 with suppress(Exception), snapshot.reading() as reads:
-                    foresee(snapshot, timer)
+                    foresee(snapshot, timers)
                     self._reads.append(reads)
 
     def reads(self) -> Iterable[Any]:
@@ -68,12 +79,15 @@ class TimerRunner:
     `foresights` work out, before the turn and on a snapshot, what handlers will know in it. A
     handler that fails is tried again later, at most `ATTEMPTS` times; what it had written is
     taken back. Nothing is lost: a timer that failed for good stays on record with its reason.
+    For `lag` seconds what is due is left to those who do it anyway: a delivery reacts first to the
+    message that it comes from (`engine.coordination.holding`), in the turn that it has.
     """
 
     store: Store
     clock: Clock
     handlers: Mapping[str, Handler]
-    foresights: Mapping[str, Handler] = field(default_factory=dict)
+    foresights: Mapping[str, Foresee] = field(default_factory=dict)
+    lag: float = 0.0
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set."""
@@ -106,7 +120,11 @@ class TimerRunner:
 
     def _until_due(self) -> float:
         due = self.store.read(lambda tx: tx.timers.next_due())
-        return LONGEST_REST if due is None else seconds_between(self.clock.now(), due)
+        return LONGEST_REST if due is None else seconds_between(self._now(), due)
+
+    def _now(self) -> str:
+        """Return the instant whose timers go off now."""
+        return after(self.clock.now(), -self.lag) if self.lag else self.clock.now()
 
     def _several(self, most: int) -> int | None:
         """Let up to `most` go off that are due, in one transaction; return how many did.
@@ -119,7 +137,7 @@ class TimerRunner:
         def work(tx: Transaction) -> int:
             went.clear()
             began = self.clock.monotonic()
-            for timer in tx.timers.due(self.clock.now(), most):
+            for timer in tx.timers.due(self._now(), most):
                 if went and not tx.timers.is_waiting(timer.key):
                     continue
                 went.append(timer)
@@ -130,7 +148,7 @@ class TimerRunner:
                     break
             return len(went)
 
-        ahead = _Look(self.foresights, self.clock.now(), most)
+        ahead = _Look(self.foresights, self._now(), most)
         try:
             return self.store.write(work, ahead).result()
         except StoreError:

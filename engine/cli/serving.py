@@ -34,7 +34,7 @@ from engine.server.pipes import Bell, Leash
 from engine.store import Store
 from engine.subscriptions.following import Following
 from engine.subscriptions.watching import Watching
-from engine.timers import TimerRunner
+from engine.timers import HEAD_START, TimerRunner
 
 DELIVERIES = "deliveries"
 _GRACE_SECONDS = 10
@@ -180,7 +180,8 @@ async def delivering(
         **handlers(lambda: sending.project),
         retention.KIND: retention.goes_off(lambda: sending.project.config),
     }
-    timers = TimerRunner(store, clock, meanings, foresights(lambda: sending.project))
+    ahead = foresights(lambda: sending.project)
+    timers = TimerRunner(store, clock, meanings, ahead, HEAD_START)
     await asyncio.wrap_future(store.write(retention.schedule))
     stopping = asyncio.Event()
     polling = RecordsPolling(lambda: sending.project, store, clock, direct)

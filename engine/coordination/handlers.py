@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
@@ -17,9 +17,10 @@ from engine.coordination import (
 from engine.project import Project
 from engine.store import TimerRow, Transaction
 from engine.subscriptions import lifecycle
-from engine.timers import Handler
+from engine.timers import Foresee, Handler
 
 Meaning = Callable[[Transaction, Project, TimerRow], None]
+Foreseeing = Callable[[Transaction, Project, Sequence[TimerRow]], None]
 
 MEANINGS: Mapping[str, Meaning] = MappingProxyType(
     {
@@ -36,7 +37,7 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
 )
 """Every kind of timer, and what happens when one goes off."""
 
-FORESIGHTS: Mapping[str, Meaning] = MappingProxyType({reactions.KIND: reactions.foresee})
+FORESIGHTS: Mapping[str, Foreseeing] = MappingProxyType({reactions.KIND: reactions.foresee})
 """What of it can be worked out before, on a snapshot (`engine.timers`)."""
 
 
@@ -45,12 +46,21 @@ def handlers(project: Callable[[], Project]) -> Mapping[str, Handler]:
     return {kind: partial(_go_off, meaning, project) for kind, meaning in MEANINGS.items()}
 
 
-def foresights(project: Callable[[], Project]) -> Mapping[str, Handler]:
+def foresights(project: Callable[[], Project]) -> Mapping[str, Foresee]:
     """Return what looks ahead for a runner, as `handlers` does what is meant."""
-    return {kind: partial(_go_off, meaning, project) for kind, meaning in FORESIGHTS.items()}
+    return {kind: partial(_look, foreseeing, project) for kind, foreseeing in FORESIGHTS.items()}
 
 
 def _go_off(
     meaning: Meaning, project: Callable[[], Project], tx: Transaction, timer: TimerRow
 ) -> None:
     meaning(tx, project(), timer)
+
+
+def _look(
+    foreseeing: Foreseeing,
+    project: Callable[[], Project],
+    tx: Transaction,
+    timers: Sequence[TimerRow],
+) -> None:
+    foreseeing(tx, project(), timers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from engine.coordination import review
 from engine.coordination.findings import (
     closed_by_a_person,
     finding_id,
@@ -43,14 +44,16 @@ def on_hold(tx: Transaction, project: Project, delivery: Delivery) -> bool:
 
 
 def ready(tx: Transaction, project: Project, deliveries: Iterable[Delivery]) -> None:
-    """Read together, for all of them, what `on_hold` asks of each."""
+    """Read together, for all of them, what `on_hold` asks of each, where it is kept until then."""
     concerned = [one for one in deliveries if _may_be_held(project, one)]
-    if not concerned:
+    if not concerned or not tx.answers.kept:
         return
     tx.timers.ready([reaction_key(one.message_id) for one in concerned])
-    tx.units.ready([one.message_id for one in concerned if _due(tx, one)])
+    due = [one for one in concerned if _due(tx, one)]
+    tx.units.ready([one.message_id for one in due])
+    review.ready(tx, project, [one.member for one in due])
     members = {id for one in concerned for id in tx.crosswalk.same(one.member)}
-    tx.resources.ready_of_members(sorted(members), "DetectedIssue")
+    tx.resources.ready_has("DetectedIssue", sorted(members))
 
 
 def awaits_review(tx: Transaction, project: Project, delivery: Delivery) -> bool:

@@ -17,6 +17,11 @@ from engine.transform.crosswalk import Key, reference_key
 MOST = 2_000
 """How many resources of one member are looked at; one with more is a mistake of identity."""
 
+MOST_TOGETHER = 256
+"""How many resources of several members are read at once."""
+
+Name = tuple[str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class MemberRecord:
@@ -51,6 +56,17 @@ def record_of(
     With `studies`, what is known is not decoded again: then nobody may change the resources.
     """
     return _Reading(tx, project, studies if studies is not None else Studies()).record(member)
+
+
+def study(tx: Transaction, project: Project, members: Sequence[str], studies: Studies) -> None:
+    """Read together what is not known yet of the versions that reviews of members will look at.
+
+    `members` are all canonical ids of each. What is too much at once is left to each review.
+    """
+    reading = _Reading(tx, project, studies)
+    rows = reading.alive(members)
+    unknown = [(row.type, row.id) for row in rows if studies.get(_version(row)) is None]
+    reading.study(unknown[:MOST_TOGETHER])
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +136,20 @@ class _Reading:
 
     def of_member(self, member: str) -> list[Studied]:
         """Return everything current about a member, by type and id."""
-        rows = self.tx.resources.all_of_member(self.tx.crosswalk.same(member))
-        alive = [row for row in rows if not row.deleted][:MOST]
+        alive = self.alive(self.tx.crosswalk.same(member))[:MOST]
         known = {(row.type, row.id): self.studies.get(_version(row)) for row in alive}
-        unknown = [name for name, studied in known.items() if studied is None]
-        for row in self.tx.resources.current(unknown) if unknown else ():
-            known[row.type, row.id] = None if row.deleted else self._study(row)
+        known |= self.study([name for name, studied in known.items() if studied is None])
         return [studied for studied in known.values() if studied is not None]
+
+    def alive(self, members: Sequence[str]) -> list[ResourceRow]:
+        """Return what is current about members and not deleted; the bodies are left out."""
+        rows = self.tx.resources.all_of_member(members)
+        return [row for row in rows if not row.deleted]
+
+    def study(self, names: Sequence[Name]) -> dict[Name, Studied | None]:
+        """Read the current versions of resources, by type and id."""
+        rows = self.tx.resources.current(names) if names else ()
+        return {(row.type, row.id): None if row.deleted else self._study(row) for row in rows}
 
     def _study(self, row: ResourceRow) -> Studied:
         """Decode one version; what this transaction wrote itself may be taken back: not kept."""

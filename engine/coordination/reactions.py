@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from engine.coordination import (
@@ -57,9 +57,11 @@ def reaction_key(message: str) -> str:
     return f"{KIND} {message}"
 
 
-def foresee(tx: Transaction, project: Project, timer: TimerRow) -> None:
+def foresee(tx: Transaction, project: Project, timers: Sequence[TimerRow]) -> None:
     """Work out on a snapshot, ahead of the turn, what is costly in `react` and a mere value."""
-    review.foresee(tx, project, _units(tx, timer.body["message"]))
+    messages = [timer.body["message"] for timer in timers]
+    tx.units.ready(messages)
+    review.foresee(tx, project, [unit for message in messages for unit in _units(tx, message)])
 
 
 def react(tx: Transaction, project: Project, timer: TimerRow) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engine.coordination.findings import keep_findings, outcome_of
-from engine.coordination.member_record import MemberRecord, known_record
+from engine.coordination.member_record import MemberRecord, known_record, study
 from engine.coordination.studies import Studies
 from engine.message import Resource
 from engine.project import Project
@@ -61,8 +61,18 @@ def review_after(tx: Transaction, project: Project, happening: Happening) -> Non
 def foresee(tx: Transaction, project: Project, units: Iterable[UnitRow]) -> None:
     """Review ahead of a turn, on a snapshot, what `review_after` is to review in it."""
     if project.config.coordination is not None:
-        for member in _members_of(tx, project, units):
+        members = _members_of(tx, project, units)
+        ready(tx, project, members)
+        for member in members:
             reviewed(tx, project, member)
+
+
+def ready(tx: Transaction, project: Project, members: Iterable[str]) -> None:
+    """Read together what reviews of members will ask of each, where it is kept until then."""
+    if tx.answers.kept:
+        listed = sorted({id for member in members for id in tx.crosswalk.same(member)})
+        tx.resources.ready_of_members(listed)
+        study(tx, project, listed, tx.recall.beside(Studies))
 
 
 def _members_of(tx: Transaction, project: Project, units: Iterable[UnitRow]) -> list[str]:

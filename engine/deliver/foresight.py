@@ -9,11 +9,21 @@ the store does not look ahead there, and each turn judges all that it claims.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-from engine.ahead import Ahead
-from engine.deliver.ports import Brief, Delivery, Judge, Permit, Withhold, nothing_is_brief
+from engine.ahead import Ahead, nothing_beforehand
+from engine.deliver.ports import (
+    Brief,
+    Delivery,
+    Judge,
+    Permit,
+    Ready,
+    Withhold,
+    nothing_is_brief,
+    nothing_to_read,
+)
 
 
 class Foresight:
@@ -21,7 +31,8 @@ class Foresight:
 
     `rooms` is how many more each destination may take now, `batch` how many in all; `leaving` are
     the deliveries that the turn will find arrived, so that those behind them come first. What is
-    `brief` is judged in the turn. `left` counts what the turn passed over.
+    `brief` is judged in the turn; what is asked of all of them is made `ready` together. `left`
+    counts what the turn passed over.
     """
 
     def __init__(
@@ -31,30 +42,42 @@ class Foresight:
         batch: int,
         leaving: Iterable[Delivery] = (),
         brief: Brief = nothing_is_brief,
+        ready: Ready = nothing_to_read,
     ) -> None:
         self._judge = judge
         self._rooms = rooms
         self._batch = batch
         self._leaving = [(delivery.destination, delivery.member) for delivery in leaving]
         self._brief = brief
+        self._ready = ready
         self._looked = False
+        self._together: list[Any] = []
         self._seen: dict[tuple[str, int], Ahead[Permit | Withhold]] = {}
         self.left = 0
         self.asked = 0
         """How many were, or would have been, worth judging ahead."""
 
+    def asking(self, snapshot: Any) -> Iterator[None]:
+        """Say nothing: what it asks rests on what stands next."""
+        return nothing_beforehand(snapshot)
+
     def look(self, snapshot: Any) -> None:
         """Judge what stands next on a snapshot."""
         self._seen.clear()
+        self._together.clear()
         found = snapshot.deliveries.next_in_line(self._batch, self._rooms, self._leaving)
         self._looked = True
+        with suppress(Exception), snapshot.reading() as reads:  # else each asks for itself
+            self._ready(snapshot, found)
+            self._together.append(reads)
         for delivery in found:
             if not self._brief(snapshot, delivery):
                 ahead = self._seen[delivery.id, delivery.fence] = Ahead(self._judging(delivery))
                 ahead.look(snapshot)
 
     def reads(self) -> Iterable[Any]:
-        """Yield what was read for each of them, which the turn will ask again."""
+        """Yield what was read for all and for each of them, which the turn will ask again."""
+        yield from self._together
         for ahead in self._seen.values():
             yield from ahead.reads()
 

@@ -347,7 +347,8 @@ class Worker:
         if not rooms:
             return None
         leaving = (result.delivery for result in results if result.event == "accept")
-        return Foresight(self._desk.judge, rooms, self._settings.batch, leaving, self._brief)
+        desk, batch = self._desk, self._settings.batch
+        return Foresight(desk.judge, rooms, batch, leaving, self._brief, desk.ready)
 
     async def _write(self, work: Callable[[Any], Turned], ahead: Foresight | None = None) -> Turned:
         """Do the work of a turn durably, and note of which news it knew."""

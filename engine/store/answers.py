@@ -73,6 +73,11 @@ class Answers:
                 return found
         return self.to(question, (name,))[name]
 
+    @property
+    def kept(self) -> bool:
+        """Whether what is asked beforehand is known when it is asked for."""
+        return self._keep
+
     def ready(self, question: Question[N, A], names: Iterable[N]) -> None:
         """Ask together what will be asked one by one, where the answers are kept."""
         if self._keep:

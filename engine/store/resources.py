@@ -296,11 +296,13 @@ class Resources:
         """Return what `all_of_member` is made of: while it is equal, so is that."""
         return [self._session.answers.of(_ALL, member) for member in dict.fromkeys(members)]
 
-    def ready_of_members(self, members: Iterable[str], type: str) -> None:
-        """Read together what there is about members, and whether any of it is of a type."""
-        listed = list(members)
-        self._session.answers.ready(_ALL, listed)
-        self._session.answers.ready(_has(type), [(type, member) for member in listed])
+    def ready_of_members(self, members: Iterable[str]) -> None:
+        """Read together what there is about members, the bodies left out."""
+        self._session.answers.ready(_ALL, members)
+
+    def ready_has(self, type: str, members: Iterable[str]) -> None:
+        """Read together whether members have anything of a type."""
+        self._session.answers.ready(_has(type), [(type, member) for member in members])
 
     def current(self, names: Iterable[Name]) -> list[ResourceRow]:
         """Return the current versions of resources by type and id; those unknown are left out.

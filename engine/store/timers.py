@@ -9,12 +9,14 @@ import orjson
 from sqlalchemy import bindparam, select, tuple_, update
 
 from engine.store.answers import Question
+from engine.store.crosswalk import batched
 from engine.store.database import Insert, Listing, Statement
 from engine.store.rows import TimerRow
 from engine.store.session import Session
 from engine.store.tables import timer
 
 _FIELDS = tuple(column.name for column in timer.c)
+_PAGE = 64
 _ADD = Insert(timer, repeated=True)
 _BY_KEY = Listing(
     lambda _, places: select(timer).where(timer.c.key.in_([bindparam(f"key{n}") for n in places])),
@@ -51,12 +53,14 @@ _WAITING = Statement(
 _NEXT_DUE = Statement(
     lambda _: select(timer.c.due).where(timer.c.state == "waiting").order_by(timer.c.due).limit(1)
 )
-_FINISH = Statement(
-    lambda _: (
+_FINISH = Listing(
+    lambda _, places: (
         update(timer)
-        .where(timer.c.key == bindparam("which"), timer.c.state == "waiting")
+        .where(timer.c.key.in_([bindparam(f"which{n}") for n in places]))
+        .where(timer.c.state == "waiting")
         .values(state="done", reason=None, changed=bindparam("now"))
-    )
+    ),
+    "which",
 )
 
 
@@ -73,6 +77,7 @@ class Timers:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._finished: list[str] = []
 
     def set(self, key: str, kind: str, due: str, body: dict[str, Any] | None = None) -> bool:
         """Set a timer for the instant `due`; False where one of this key was ever set before."""
@@ -108,6 +113,8 @@ class Timers:
 
     def take(self, key: str) -> bool:
         """Lock a waiting timer until this transaction ends; False where another has it."""
+        if self._session.neutral:
+            return self.is_waiting(key)
         return self._session.run(_TAKE, {"key": key}).first() is not None
 
     def due(self, now: str, most: int) -> list[TimerRow]:
@@ -123,9 +130,16 @@ class Timers:
         return found
 
     def finish(self, key: str) -> None:
-        """Say that a timer went off and all it meant is done."""
+        """Say that a timer went off and all it meant is done; noted together with others."""
+        self._session.later("timer", self._finish)
         self._session.answers.forget(_SET, [key])
-        self._session.run(_FINISH, {"which": key, "now": self._session.now})
+        self._finished.append(key)
+
+    def _finish(self) -> None:
+        finished, self._finished = self._finished, []
+        for page in batched(finished, _PAGE):
+            statement, which = _FINISH.of(page)
+            self._session.run(statement, which | {"now": self._session.now})
 
     def cancel(self, key: str) -> bool:
         """Let a waiting timer never go off; False where none waits under this key."""

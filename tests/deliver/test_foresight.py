@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +170,21 @@ def test_what_is_brief_is_judged_in_the_turn(store: Store) -> None:
     turned = turn(store, noting, lambda tx: put(tx, "message-2", "hub", "m2"), foresight)
     assert (len(turned.tasks), turned.left, asked) == (2, 0, [False, False])
     assert foresight.asked == 0
+
+
+def test_what_is_asked_of_all_is_read_together_ahead_of_the_turn(store: Store) -> None:
+    """It is asked on the snapshot for all that stands next; where that fails each asks itself."""
+    store.write(entered("m2")).result()
+    store.write(lambda tx: put(tx, "message-2", "hub", "m2")).result()
+    made: list[tuple[bool, list[str]]] = []
+
+    def ready(tx: Transaction, deliveries: Sequence[Delivery]) -> None:
+        made.append((tx.looks_ahead, sorted(one.member for one in deliveries)))
+        raise ValueError("a bug")
+
+    foresight = Foresight(judge, {"hub": 4}, 8, ready=ready)
+    assert len(turn(store, judge, foresight=foresight).tasks) == 2
+    assert made == [(True, ["m1", "m2"])]
 
 
 def test_without_a_look_everything_is_judged_in_the_turn(store: Store) -> None:

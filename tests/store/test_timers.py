@@ -59,6 +59,34 @@ def test_timers_go_off_in_order_and_only_when_due(bench: Bench) -> None:
     assert bench.seen == ["a", "b"]
 
 
+def test_what_is_due_is_left_to_others_for_a_moment(bench: Bench) -> None:
+    """Who lags behind lets those come first who do it anyway, and does what they left."""
+    runner = TimerRunner(bench.store, bench.clock, {"note": bench.note}, lag=0.25)
+    bench.set("theirs", 0)
+    bench.set("left", 0)
+    assert runner.turn() == pytest.approx(0.25)
+    bench.store.write(lambda tx: tx.timers.finish("theirs")).result()
+    bench.clock.advance(0.25)
+    runner.turn()
+    assert bench.seen == ["left"]
+
+
+def test_what_is_finished_is_finished_for_whoever_asks_next(bench: Bench) -> None:
+    """Timers are noted as done together, but nobody sees one wait any more meanwhile."""
+    for key in ("a", "b", "c"):
+        bench.set(key, 0)
+
+    def finish(tx: Transaction) -> list[bool]:
+        due = tx.timers.due(tx.now, 10)
+        for timer in due[:2]:
+            tx.timers.finish(timer.key)
+        return [tx.timers.is_waiting(timer.key) or tx.timers.take(timer.key) for timer in due]
+
+    assert bench.store.write(finish).result() == [False, False, True]
+    assert [row.key for row in bench.store.read(lambda tx: tx.timers.of_kind("note"))] == ["c"]
+    assert len(bench.store.read(lambda tx: tx.timers.of_kind("note", "done"))) == 2
+
+
 def test_a_timer_goes_off_once_although_it_is_set_twice(bench: Bench) -> None:
     """A key names one timer for good: a reminder is sent once."""
     assert bench.set("a", 0)
