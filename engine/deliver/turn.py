@@ -85,7 +85,8 @@ class Turned:
 
     `at` is the instant of the claim, `renewed` names the deliveries whose lease goes on, `left` is
     how many were due and left to the next turn, which judges them ahead. `seen` counts the news
-    (`engine.deliver.ports.Signal`) that the turn knew of: what came before it, and its own.
+    (`engine.deliver.ports.Signal`) that the turn knew of: what came before it, and its own. What
+    is due to a destination that is `full` waits for a result, not for an instant.
     """
 
     tasks: list[Task] = field(default_factory=list)
@@ -95,6 +96,7 @@ class Turned:
     seen: int = 0
     at: str = ""
     next_due: str | None = None
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +220,7 @@ class Desk:
         self._record(transaction, rulings)  # together: a judge may look at earlier decisions
         if claimed:  # whatever was decided may have put something out, or let something go
             fronts = deliveries.fronts(tuple(most))
-        turned.next_due = fronts.next_due()
+        turned.next_due, turned.full = fronts.next_due(found.full), bool(found.full)
         return turned
 
     def _read_together(self, transaction: Any, claimed: Sequence[Delivery]) -> None:

@@ -241,7 +241,7 @@ class Worker:
         if more := bool(turned.left or withheld or turned.claimed >= self._settings.batch):
             self._wake.set()  # what was withheld makes room, and a full batch promises more
         due = turned.next_due is not None and turned.next_due <= turned.at
-        self._more = more or due or len(most) < len(self._destinations)
+        self._more = more or due or turned.full or len(most) < len(self._destinations)
         reopening, waning = self._until_reopening(since), self._leases.until_waning()
         return _least(self._until_due(turned), reopening, waning)
 

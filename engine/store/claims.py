@@ -53,20 +53,25 @@ class Fronts:
             if ready is not None and ready <= now and not blocked
         ]
 
-    def next_due(self) -> str | None:
-        """Return when the next delivery to any of them may be claimed, None where none waits."""
-        return min((ready for ready, _ in self.of.values() if ready is not None), default=None)
+    def next_due(self, besides: Collection[str] = ()) -> str | None:
+        """Return when the next delivery to any may be claimed, `besides` some; None: none waits."""
+        return min(
+            (at for name, (at, _) in self.of.items() if at is not None and name not in besides),
+            default=None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """Hold what a claim took, oldest first, and what was on its way there already.
 
-    `others` names that by destination and resource (`Type/entity`).
+    `others` names that by destination and resource (`Type/entity`); `full` names the destinations
+    that may have no more leases now.
     """
 
     rows: list[DeliveryRow]
     others: frozenset[tuple[str, str]]
+    full: frozenset[str]
 
 
 def everything(_row: DeliveryRow) -> bool:
@@ -102,13 +107,16 @@ class Claims(DeliveryRecords):
             fronts = self.fronts(tuple(concurrency))
         claimed: list[DeliveryRow] = []
         shared: list[str] = []
+        full: list[str] = []
         for destination in fronts.due(self._session.now):
             room = limit - len(claimed)
             if room > 0 and self._session.try_lock(f"claim {destination}"):
                 leased, counted = self._leased(destination)
-                count = min(room, concurrency[destination] - counted)
-                claimed += filter(fits, self._first(destination, count, worker, until))
+                left = concurrency[destination] - counted
+                found = self._first(destination, min(room, left), worker, until)
+                claimed += filter(fits, found)
                 shared += [destination] if leased else []
+                full += [destination] if 0 < left <= len(found) else []
         claimed.sort(key=lambda row: row.id)
         others = self._under_way(shared, {row.id for row in claimed}) if claimed else frozenset()
         for page in batched([row.id for row in claimed], PAGE):
@@ -125,7 +133,7 @@ class Claims(DeliveryRecords):
                 fence=row.fence,
                 until=until,
             )
-        return Claimed(claimed, others)
+        return Claimed(claimed, others, frozenset(full))
 
     def _leased(self, destination: str) -> tuple[int, int]:
         """Return how many leases there are, and how many of them have not ended."""

@@ -199,6 +199,25 @@ def test_no_turn_is_made_for_what_a_turn_did_itself(tmp_path: Path) -> None:
     play(tmp_path, acts)
 
 
+def test_no_turn_is_made_for_what_a_full_destination_cannot_take(tmp_path: Path) -> None:
+    """What is due there waits for a result, which is recorded with the claim of it."""
+
+    async def acts(rig: Counting, mailbox: Mailbox) -> None:
+        ids = [rig.enqueue("hub", f"m{number}") for number in range(3)]
+        before = rig.writes
+        full = rig.destination("hub", "http://hub.example/fhir", concurrency=1)
+        other = rig.destination("mercy", "http://mercy.example/fhir")
+        rig.start(full, other, transport=mailbox, settings=Settings(grace=0))
+        for number, id in enumerate(ids, 1):
+            await mailbox.requests(1)
+            await rig.rest()
+            assert rig.writes == before + number
+            mailbox.answer(1)
+            await rig.until({id: "delivered"})
+
+    play(tmp_path, acts)
+
+
 def test_what_a_judge_puts_out_leaves_at_once(tmp_path: Path) -> None:
     """What a turn itself gives another destination needs no news to be found due."""
 
