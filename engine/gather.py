@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from engine.fhir.dates import ALWAYS, BEGINNING, END, instants_in, moment
@@ -46,7 +46,7 @@ def gather(
     own_work = _own_work(tx, project, system, units, around.links)
     if not any(project.guarded(unit.source) for unit in units):
         return Facts(at, around.links, own_work=own_work)
-    facts = _judgeable(tx, at, around.links, around.targets)
+    facts = _judgeable(tx, at, around.links, around.people, around.things)
     return replace(facts, own_work=own_work) if own_work else facts
 
 
@@ -107,7 +107,7 @@ def gather_canonical(
     if not judged and not project.guarded(canonical):
         return Facts(at, links)
     targets |= {("Organization", entity) for entity in organizations.values()}
-    return _judgeable(tx, at, links, targets)
+    return _judgeable(tx, at, links, *_parted(targets))
 
 
 def _referred(project: Project, system: str, units: Iterable[Unit]) -> tuple[Key, ...]:
@@ -120,22 +120,39 @@ def _referred(project: Project, system: str, units: Iterable[Unit]) -> tuple[Key
     return tuple(keys)
 
 
-@dataclass(frozen=True, slots=True)
-class _Around:
-    """Hold what keys point at; `others` are keys of which nobody says when that changes."""
+class _Around(Struct, frozen=True):
+    """Hold what keys point at: `people` of the types that are remembered, and other `things`.
+
+    `others` are keys of which nobody says when what they point at changes.
+    """
 
     links: Links
-    targets: frozenset[Target]
-    others: tuple[Key, ...] = ()
+    people: frozenset[Target]
+    things: frozenset[Target]
+    others: Sequence[Key] = ()
 
     @classmethod
-    def of(cls, tx: Transaction, keys: Iterable[Key], others: tuple[Key, ...] = ()) -> _Around:
-        entities = tx.crosswalk.resolve(keys)
+    def of(
+        cls, tx: Transaction, entities: Mapping[Key, str], others: Sequence[Key] = ()
+    ) -> _Around:
+        """Return what is around some entities, with all other keys that point at them."""
         known = tx.crosswalk.known(entities.values())
         merged = {key: entity for entity, pointing in known.items() for key in pointing}
         links = Links({**merged, **entities}, known)
-        targets = frozenset((key.type, entity) for key, entity in links.entities.items())
-        return cls(links, targets, others)
+        return cls(links, *_parted((key.type, to) for key, to in links.entities.items()), others)
+
+    def with_more(self, more: _Around) -> _Around:
+        """Return what is around these and others."""
+        here, there = self.links, more.links
+        links = Links({**here.entities, **there.entities}, {**here.known, **there.known})
+        return _Around(links, self.people | more.people, self.things | more.things)
+
+
+def _parted(targets: Iterable[Target]) -> tuple[frozenset[Target], frozenset[Target]]:
+    """Return those of the types that are remembered, and all others."""
+    every = frozenset(targets)
+    people = frozenset([target for target in every if target[0] in REMEMBERED])
+    return people, every - people
 
 
 def _around(tx: Transaction, own: Iterable[Key], referred: tuple[Key, ...]) -> _Around:
@@ -143,22 +160,20 @@ def _around(tx: Transaction, own: Iterable[Key], referred: tuple[Key, ...]) -> _
 
     def read() -> _Around:
         people = [key for key in referred if key.type in REMEMBERED]
-        return _Around.of(tx, people, tuple(key for key in referred if key not in people))
+        others = [key for key in referred if key not in people]
+        return _Around.of(tx, tx.crosswalk.resolve(people), others)
 
     people = tx.recall.jointly(("around", referred), read)
-    found = _Around.of(tx, [*own, *people.others])
-    if not found.targets:
-        return people
-    links, more = people.links, found.links
-    every = Links({**links.entities, **more.entities}, {**links.known, **more.known})
-    return _Around(every, people.targets | found.targets)
+    found = tx.crosswalk.resolve([*own, *people.others])
+    return people.with_more(_Around.of(tx, found)) if found else people
 
 
-def _judgeable(tx: Transaction, at: str, links: Links, targets: Collection[Target]) -> Facts:
+def _judgeable(
+    tx: Transaction, at: str, links: Links, people: frozenset[Target], things: Collection[Target]
+) -> Facts:
     """Read what a decision looks at: the members' consents, the actors, and the content."""
-    people = frozenset(target for target in targets if target[0] in REMEMBERED)
     circle = _circle(tx, people)
-    content = _content(tx, [target for target in targets if target not in people])
+    content = _content(tx, things) if things else {}
     return Facts(at, links, circle.consents, circle.actors, content, turns=circle.first_turn(at))
 
 
@@ -168,8 +183,7 @@ def _circle(tx: Transaction, people: frozenset[Target]) -> _Circle:
     return tx.recall.jointly(("circle", people), lambda: _Circle.of(tx, people))
 
 
-@dataclass(frozen=True, slots=True)
-class _Circle:
+class _Circle(Struct, frozen=True):
     """Hold what a decision looks at of some people; it is shared, so nobody may change it.
 
     `turns` are the times of day that anybody in it speaks of, in order.
@@ -200,8 +214,7 @@ class _Circle:
         return next((turn for turn in self.turns if turn >= now), END)
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(Struct, frozen=True):
     """Hold a resource on record with what it refers to; it is shared, so nobody may change it."""
 
     resource: Resource

@@ -216,23 +216,27 @@ def entry_labels(
 
 
 def entries(resource: Resource) -> Iterator[tuple[str, Any]]:
-    """Yield path and value of every entry of every element that is no envelope.
+    """Yield path and value of every entry of every element that is no envelope."""
+    for name, value in _elements(resource):
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                yield f"{name}[{index}]", item
+        else:
+            yield name, value
 
-    A primitive that has no value, only extensions, counts as an entry too.
+
+def _elements(resource: Resource) -> Iterator[tuple[str, Any]]:
+    """Yield every element that is no envelope.
+
+    A primitive that has no value, only extensions, counts as an element too.
     """
     for name, value in resource.items():
         if name in ENVELOPE and (name != "text" or not _adds_words(value)):
             continue
-        key = name
-        if name[0] == "_":
-            key = name[1:]
-            if key in resource or key in ENVELOPE:
-                continue
-        if isinstance(value, list):
-            for index, item in enumerate(value):
-                yield f"{key}[{index}]", item
-        else:
-            yield key, value
+        if name[0] != "_":
+            yield name, value
+        elif name[1:] not in resource and name[1:] not in ENVELOPE:
+            yield name[1:], value
 
 
 def form_of(resource: Resource) -> bytes | None:
@@ -245,10 +249,13 @@ def form_of(resource: Resource) -> bytes | None:
     kind, meta = resource.get("resourceType"), resource.get("meta")
     if kind not in CARRIERS or "contained" in resource:
         return None
-    told = {path: _unworded(entry) for path, entry in entries(resource)}
+    told = {
+        name: [_unworded(one) for one in value] if isinstance(value, list) else _unworded(value)
+        for name, value in _elements(resource)
+    }
     security = meta.get("security") if isinstance(meta, dict) else None
     form = dumps([kind, list(resource), security, told])
-    if not told or len(form) > _LONGEST_FORM:
+    if not any(told.values()) or len(form) > _LONGEST_FORM:
         return None
     return None if b'"reference":' in form or b'"identifier":' in form else form
 
