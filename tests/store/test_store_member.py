@@ -50,7 +50,8 @@ def test_what_a_transaction_changes_of_a_member_it_sees(desk: Desk) -> None:
         def told() -> list[tuple[str, int]]:
             return [(row.id, row.version) for row in tx.resources.all_of_member(["m1"])]
 
-        tx.resources.ready_of_members(["m1"], "CarePlan")
+        tx.resources.ready_of_members(["m1"])
+        tx.resources.ready_has("CarePlan", ["m1"])
         before = told()
         _put(tx, "a", "m1", b"2")
         _put(tx, "b", "m1", b"1")
