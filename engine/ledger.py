@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, TypeVar
 
+from msgspec import structs
+
 from engine.audit import Break, Ends, Record
 from engine.deliver.outbox import DELIVERY
 from engine.store import AttemptRow, DecisionRow, DeliveryRow, MessageRow, Transaction, UnitRow
@@ -49,7 +51,7 @@ class Line:
         """Render as plain data without any payload."""
         return {
             **_message(self.message),
-            "units": [_plain(unit) for unit in self.units],
+            "units": [structs.asdict(unit) for unit in self.units],
             "deliveries": [_delivery(delivery) for delivery in self.deliveries],
         }
 
@@ -82,7 +84,7 @@ class UnitTrace:
     def to_json(self) -> dict[str, Any]:
         """Render as plain data without any payload."""
         return {
-            **_plain(self.unit),
+            **structs.asdict(self.unit),
             "decisions": [_plain(decision) for decision in self.decisions],
             "deliveries": [delivery.to_json() for delivery in self.deliveries],
         }

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+from msgspec import Struct
+
 from engine.transform.crosswalk import Key
 
 
@@ -42,8 +45,7 @@ class Duplicate:
     same_body: bool
 
 
-@dataclass(frozen=True, slots=True)
-class UnitRow:
+class UnitRow(Struct, frozen=True):
     """Hold one resource of a message.
 
     `resource` is its canonical reference (`CareTeam/<entity>`), `version` the canonical version it
@@ -68,8 +70,7 @@ class UnitRow:
     changed: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceRow:
+class ResourceRow(Struct, frozen=True):
     """Hold one canonical version of a resource; `body` is its JSON exactly as stored."""
 
     type: str
@@ -110,8 +111,7 @@ class DecisionRow:
     body: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class NewDelivery:
+class NewDelivery(Struct, frozen=True):
     """Ask for one delivery.
 
     `member` names the line it stands in: the canonical member id, or the resource's own reference
@@ -125,7 +125,7 @@ class NewDelivery:
     member: str
     type: str
     body: bytes
-    envelope: dict[str, Any] = field(default_factory=dict)
+    envelope: dict[str, Any] = msgspec.field(default_factory=dict)
     idempotency_key: str | None = None
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from desk import Desk, accept, add_unit
+from msgspec.structs import replace
 
 from engine.ahead import ask_together
 from engine.errors import StoreError

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from desk import Desk
+from msgspec.structs import replace
 
 from engine.store import Transaction, UnitRow
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from desk import Desk
+from msgspec.structs import replace
 
 from engine.errors import StoreError
 from engine.store import AttemptRow, UnitRow
