@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal, cast
 from zlib import crc32
 
@@ -62,6 +61,13 @@ _SENSITIVE = (
     "VIO",
     "SICKLE",
 )
+_RESTRICTED = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
+_KEPT_BACK = [
+    {"system": _RESTRICTED, "code": "R"},
+    *({"system": ACT_CODE, "code": code} for code in _SENSITIVE),
+]
+_HELD_BACK = LabelCriterion("securityLabel", _KEPT_BACK, labels_of(_KEPT_BACK))
+"""What HRex `#regular` keeps back: everything sensitive or restricted."""
 _PART_2 = ("42cfrpart2", "42-cfr-part-2", "42cfr2", "42 cfr part 2")
 
 
@@ -176,7 +182,7 @@ def compile_consent(resource: Any, zone: str = "UTC") -> CompiledConsent:
         unreadable_period=stated_period is not None and when is None,
         roots=roots,
         base=base,
-        regular=_held_back() if any(uri.endswith(_HREX_REGULAR) for uri in uris) else None,
+        regular=_HELD_BACK if any(uri.endswith(_HREX_REGULAR) for uri in uris) else None,
         part_2=_is_part_2([*[key.code for key in rules], *uris]),
         permitted_sensitivities=_permitted_sensitivities(roots, base or "deny"),
         evidence=evidence_in(given, zone),
@@ -346,16 +352,6 @@ def _actors(given: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[Acto
             yield Actor(name, "recipient")
         unclear = bool(codes & authority.UNCLEAR) and not codes & authority.RECIPIENT
         yield Actor(name, "sender" if sender else "unclear" if unclear else "recipient")
-
-
-@cache
-def _held_back() -> LabelCriterion:
-    """Return what HRex `#regular` keeps back: everything sensitive or restricted."""
-    stated = [
-        {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R"},
-        *({"system": ACT_CODE, "code": code} for code in _SENSITIVE),
-    ]
-    return LabelCriterion("securityLabel", stated, labels_of(stated))
 
 
 def _permitted_sensitivities(provisions: Iterable[Provision], default: Effect) -> frozenset[str]:
