@@ -8,6 +8,7 @@ value, other than what this engine gave it, is sealed, so that it is never read 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from os.path import commonprefix
 from typing import Any
 
 from engine.diagnostics import Diagnostic, Severity
@@ -18,13 +19,14 @@ SEALED = "https://carelane.example/fhir/StructureDefinition/sealed"
 """Like CARRIED in shape: an extension that came in looking like ours, kept as mere text."""
 
 _OURS = (CARRIED, SEALED)
+_ALIKE = commonprefix(_OURS).encode()
 Tree = Any
 Change = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 
 
 def mentions(text: bytes) -> bool:
     """Tell whether a resource, written as JSON by us, may hold anything carried or sealed."""
-    return any(url.encode() in text for url in _OURS)
+    return _ALIKE in text and any(url.encode() in text for url in _OURS)
 
 
 def received(resource: dict[str, Any], mapping: str) -> dict[str, Any]:

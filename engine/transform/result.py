@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from engine.diagnostics import Diagnostic
 from engine.fhir.json import dumps
@@ -11,8 +11,7 @@ from engine.transform.holding import has_extensions
 from engine.transform.references import Unresolved
 
 
-@dataclass(slots=True)
-class Result:
+class Result(Struct):
     """Hold the resource, and everything its reader should know.
 
     `resource` is None where a diagnostic is an error or a reference is unresolved. It may share
@@ -29,7 +28,9 @@ class Result:
         """Return `written`, or nothing where all of it is, to the last digit, what was given."""
         if not self.written or self.resource is None:
             return self.written
-        alike = _text(self.resource, self.written) == _text(given, self.written)
+        made = self.resource
+        same = all(made.get(name, _ABSENT) is given.get(name, _ABSENT) for name in self.written)
+        alike = same or _text(made, self.written) == _text(given, self.written)
         return frozenset() if alike else self.written
 
     def may_extend(self) -> bool:
@@ -42,6 +43,9 @@ class Result:
     def ok(self) -> bool:
         """Tell whether there is a resource, complete and with every reference known."""
         return self.resource is not None and not self.unresolved
+
+
+_ABSENT = object()
 
 
 def _text(resource: Resource, names: frozenset[str]) -> bytes:

@@ -202,7 +202,7 @@ class Values(Frame):
         """Write the crossing of one reference, by what is known of its literal if that is all."""
         literal, y = self.source.fresh("t"), self.source.fresh("y")
         self.source.line(f"{literal} = {self.read(x, 'reference')}")
-        bare = f"(len({x}) == 1 or (len({x}) == 2 and 'display' in {x}))"
+        bare = f"len({x}) == (2 if 'display' in {x} else 1)"
         with self.source.block(f"if {literal} in {known} and {bare}:"):
             self.source.line(f"{y} = {{**{x}}}")
             self.source.line(f"{y}['reference'] = {known}[{literal}]")
