@@ -13,9 +13,9 @@ from engine.fhir.json import dumps
 from engine.rules.redact import apply
 from engine.rules.security_label import CONFIDENTIALITY
 from engine.transform.adapter import Adapters, load_adapters
-from engine.transform.carry import carried
+from engine.transform.carry import CARRIED, carried
 from engine.transform.cases import _Forgetful
-from engine.transform.home import SEALED, without
+from engine.transform.home import SEALED, mentions, without
 from engine.transform.passthrough import PassThrough
 
 ROOT = Path(__file__).parent.parent.parent / "mappings"
@@ -137,3 +137,10 @@ def test_taking_carried_values_out_leaves_the_rest() -> None:
     assert without(tree) == left
     plain = {"b": [1, {"c": None}]}
     assert without(plain) is plain
+
+
+@pytest.mark.parametrize("url", [CARRIED, SEALED])
+def test_what_is_carried_or_sealed_is_told_from_the_text(url: str) -> None:
+    """Either makes a text one that may hold something of ours; other extensions do not."""
+    assert mentions(dumps({"extension": [{"url": url, "valueString": "x"}]}))
+    assert not mentions(dumps({"extension": [{"url": url[:-1], "valueString": "x"}]}))
