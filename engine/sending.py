@@ -59,7 +59,7 @@ class Sending:
             return Withhold(HELD)
         if (standing := reaffirmed(tx, self.project, delivery)) is not None:
             return standing
-        row = tx.resources.version(delivery.type, envelope["entity"], envelope["version"])
+        row = tx.resources.version(*_version(delivery))
         if row is None:
             return Withhold("record-missing")
         if not self.project.may_guard(delivery.type, row.body):
@@ -102,6 +102,7 @@ class Sending:
         holding.ready(tx, self.project, deliveries)
         if not tx.looks_ahead:
             ready(tx, deliveries)
+            tx.resources.ready_versions(map(_version, filter(self._unguarded, deliveries)))
 
     def ruled(self, ruling: Ruling) -> None:
         """Count a decision that is recorded."""
@@ -157,6 +158,11 @@ class Sending:
         self._tell_outreach(tx, delivery, reason)
         if "subscription" in delivery.envelope:
             telling.gave_up(tx, delivery)
+
+
+def _version(delivery: Delivery) -> tuple[str, str, int]:
+    """Name the version of a resource that a delivery carries."""
+    return delivery.type, delivery.envelope["entity"], delivery.envelope["version"]
 
 
 def _unit(delivery: Delivery, canonical: Resource) -> Unit:

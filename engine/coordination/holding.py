@@ -50,8 +50,11 @@ def ready(tx: Transaction, project: Project, deliveries: Iterable[Delivery]) -> 
         return
     tx.timers.ready([reaction_key(one.message_id) for one in concerned])
     due = [one for one in concerned if _due(tx, one)]
-    tx.units.ready([one.message_id for one in due])
     review.ready(tx, project, [one.member for one in due])
+    if tx.looks_ahead:  # what follows is asked once it is known what to react to, and who does
+        return
+    tx.units.ready([one.message_id for one in due])
+    tx.deliveries.ready_held({id for one in due for id in tx.crosswalk.same(one.member)})
     members = {id for one in concerned for id in tx.crosswalk.same(one.member)}
     tx.resources.ready_has("DetectedIssue", sorted(members))
 

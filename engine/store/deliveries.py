@@ -21,6 +21,7 @@ from engine.deliver.outbox import DELIVERY
 from engine.store.audits import Audits
 from engine.store.claims import PAGE, Claims
 from engine.store.crosswalk import batched
+from engine.store.delivery_records import HELD_OF
 from engine.store.outbox_queries import (
     ADD,
     ARRIVE,
@@ -189,6 +190,7 @@ class Deliveries(Claims):
         ).first()
         if row is None:
             return False
+        session.answers.forget_all(HELD_OF)
         message, unit, destination, member = row
         if not stays:
             self._leave({(destination, member): 1})
@@ -250,6 +252,7 @@ class Deliveries(Claims):
         if session.changed(query.values(values)) != 1:
             self._lock(line, int(stood) - int(stands))
             return False
+        session.answers.forget_all(HELD_OF)
         self._settle(line)
         session.work = True
         self._record(
@@ -288,6 +291,7 @@ class Deliveries(Claims):
         accepted from now on.
         """
         session = self._session
+        session.answers.forget_all(HELD_OF)
         query = select(delivery.c.id, delivery.c.destination, delivery.c.state)
         query = query.where(delivery.c.member == goes, QUEUED)
         rows = session.execute(query.order_by(delivery.c.destination, delivery.c.sequence)).all()

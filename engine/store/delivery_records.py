@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import orjson
 from sqlalchemy import func, select
 
 from engine.deliver.outbox import DELIVERY
+from engine.store.answers import rows_of
 from engine.store.outbox_queries import (
     BY_ID,
     IN_STATE,
@@ -23,6 +24,8 @@ from engine.store.session import Session
 from engine.store.tables import delivery, unit
 
 _FINAL = sorted(state.name for state in DELIVERY.states if state.final)
+HELD_OF = rows_of(OF_MEMBER["held"], [*DeliveryRow.__dataclass_fields__].index("member"))
+"""What is held for a member, oldest first."""
 
 
 class DeliveryRecords:
@@ -75,9 +78,17 @@ class DeliveryRecords:
         rows = (
             row
             for member in dict.fromkeys(members)
-            for row in self._session.run(OF_MEMBER[state], {"member": member})
+            for row in (
+                self._session.answers.of(HELD_OF, member)
+                if state == "held"
+                else self._session.run(*OF_MEMBER[state].of([member]))
+            )
         )
         return [self._delivery(row) for row in rows]
+
+    def ready_held(self, members: Iterable[str]) -> None:
+        """Read together what is held for members."""
+        self._session.answers.ready(HELD_OF, members)
 
     def was_delivered(self, destination: str, reference: str) -> bool:
         """Tell whether a destination has been sent any version of a resource (`Type/entity`)."""

@@ -299,14 +299,15 @@ def _in_state(state: str) -> ColumnElement[bool]:
 IN_STATE = {state.name: _in_state(state.name) for state in DELIVERY.states}
 
 
-def _of_member(state: str) -> Statement:
+def _of_member(state: str) -> Listing:
     standing = delivery.c.state == literal_column(f"'{state}'")
-    return Statement(
-        lambda _: (
+    return Listing(
+        lambda _, places: (
             select(*ROW)
-            .where(delivery.c.member == bindparam("member"), standing)
+            .where(_among(delivery.c.member, "member", places), standing)
             .order_by(delivery.c.id)
-        )
+        ),
+        "member",
     )
 
 

@@ -39,12 +39,22 @@ _GET = Statement(
         resource.c.type == bindparam("type"), resource.c.id == bindparam("id")
     )
 )
-_VERSION = Statement(
-    lambda _: select(history).where(
-        history.c.type == bindparam("type"),
-        history.c.id == bindparam("id"),
-        history.c.version == bindparam("version"),
-    )
+_VERSIONS = Listing(
+    lambda _, places: select(history).where(
+        or_(
+            *(
+                and_(
+                    history.c.type == bindparam(f"type{n}"),
+                    history.c.id == bindparam(f"id{n}"),
+                    history.c.version == bindparam(f"version{n}"),
+                )
+                for n in places
+            )
+        )
+    ),
+    "type",
+    "id",
+    "version",
 )
 _STANDING = Listing(
     lambda _, places: select(resource.c.member, resource.c.id, resource.c.version).where(
@@ -70,6 +80,16 @@ _ALL_OF_MEMBER = Listing(
 
 Name = tuple[str, str]
 """A type, and the id of a resource or of a member."""
+VersionName = tuple[str, str, int]
+"""A type, the id of a resource, and the number of one of its versions."""
+
+
+def _versions(session: Session, names: Sequence[VersionName]) -> dict[VersionName, Sequence[Any]]:
+    return {row[:3]: row for row in session.each(_VERSIONS, names)}
+
+
+_VERSION: Question[VersionName, Sequence[Any] | None] = Question(_versions, None)
+"""One version of a resource, also an old one."""
 
 
 def _is(id: ColumnElement[str], place: int) -> ColumnElement[bool]:
@@ -151,6 +171,7 @@ class Resources:
         if type == "Consent":
             self._session.recall.enter(id, version)
         self._session.add(_KEEP, [{**values, "version": version}])
+        self._session.answers.forget(_VERSION, [(type, id, version)])
         return version
 
     def _renew(self, values: dict[str, Any]) -> int:
@@ -223,9 +244,12 @@ class Resources:
 
     def version(self, type: str, id: str, version: int) -> ResourceRow | None:
         """Return one version, also an old one."""
-        values = {"type": type, "id": id, "version": version}
-        row = self._session.run(_VERSION, values).first()
+        row = self._session.answers.of(_VERSION, (type, id, version))
         return self._resource(row) if row else None
+
+    def ready_versions(self, names: Iterable[VersionName]) -> None:
+        """Read together versions that will be asked for one by one."""
+        self._session.answers.ready(_VERSION, names)
 
     def standing(self, type: str, id: str) -> tuple[int, int]:
         """Return the current version (0 where there is none) and how many links point at it."""
