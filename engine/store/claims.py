@@ -41,23 +41,21 @@ Fits = Callable[[DeliveryRow], bool]
 
 @dataclass(frozen=True, slots=True)
 class Fronts:
-    """Hold of each destination when its next delivery may be claimed, and whether it is blocked."""
+    """Hold of destinations when the next delivery may be claimed, and whether they are blocked.
 
-    of: Mapping[str, tuple[str | None, bool]]
+    Where none waits for its instant, nothing is said.
+    """
+
+    of: Mapping[str, tuple[str, bool]]
 
     def due(self, now: str) -> list[str]:
         """Return the destinations to which something is due, and that nothing stops."""
-        return [
-            name
-            for name, (ready, blocked) in self.of.items()
-            if ready is not None and ready <= now and not blocked
-        ]
+        return [name for name, (ready, blocked) in self.of.items() if ready <= now and not blocked]
 
     def next_due(self, besides: Collection[str] = ()) -> str | None:
         """Return when the next delivery to any may be claimed, `besides` some; None: none waits."""
         return min(
-            (at for name, (at, _) in self.of.items() if at is not None and name not in besides),
-            default=None,
+            (ready for name, (ready, _) in self.of.items() if name not in besides), default=None
         )
 
 

@@ -105,8 +105,8 @@ class Listing:
 
     `build` gets the database's `insert` and the positions of the list. Each value is a tuple, or
     what `split` makes one of; its parts are named, with its position behind (`member3`). Where
-    there is one name, a value is what it names. A list that falls short of its size repeats its
-    last value, unless the size must be `exact`.
+    there is one name, a value is what it names. A list that falls short of its size is filled up
+    with its last value, or with what `filler` makes of that.
     """
 
     def __init__(
@@ -114,19 +114,22 @@ class Listing:
         build: Callable[[Any, range], ClauseElement],
         *names: str,
         split: Callable[[Any], Iterable[Any]] | None = None,
-        exact: bool = False,
+        filler: Callable[[Any], Any] | None = None,
     ) -> None:
         self._build = build
         self._names = names
         self._split = split
-        self._exact = exact
+        self._filler = filler
         self._sizes: dict[int, tuple[Statement, list[str]]] = {}
 
     def of(self, values: Sequence[Any]) -> tuple[Statement, dict[str, Any]]:
         """Return the statement for so many values, and its parameters."""
-        size = len(values) if self._exact else 1 << (len(values) - 1).bit_length()
+        size = 1 << (len(values) - 1).bit_length()
         statement, names = self._sizes.get(size) or self._sized(size)
-        parts: Iterable[Any] = [*values, *[values[-1]] * (size - len(values))]
+        parts: Iterable[Any] = values
+        if (short := size - len(values)) > 0:
+            last = values[-1] if self._filler is None else self._filler(values[-1])
+            parts = [*values, *[last] * short]
         if len(self._names) > 1:
             parts = chain.from_iterable(map(self._split, parts) if self._split else parts)
         return statement, dict(zip(names, parts, strict=True))

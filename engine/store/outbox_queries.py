@@ -15,6 +15,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    true,
     union_all,
     update,
 )
@@ -67,10 +68,24 @@ def _flat(change: tuple[tuple[str, str], int, int]) -> tuple[str, str, int, int]
     return (*line, entering, standing)
 
 
-def _lines(insert: Any, places: range) -> ClauseElement:
-    fresh = insert(lane).values(
-        [{name: bindparam(f"{name}{n}") for name in _CHANGE} for n in places]
+def _nothing(change: tuple[tuple[str, str], int, int]) -> tuple[tuple[str, str], int, int]:
+    """Return the change of a line that changes nothing of it."""
+    return change[0], 0, 0
+
+
+def _change(place: int) -> Select[Any]:
+    return select(
+        *[bindparam(f"{name}{place}", type_=lane.c[name].type).label(name) for name in _CHANGE]
     )
+
+
+def _lines(insert: Any, places: range) -> ClauseElement:
+    """Return the statement that changes lines, each once however often it is named."""
+    each = union_all(*map(_change, places)).subquery()
+    line = (each.c.destination, each.c.member)
+    summed = select(*line, func.sum(each.c.last), func.sum(each.c.open)).group_by(*line)
+    # SQLite takes what follows for a join where there is no condition before it.
+    fresh = insert(lane).from_select(_CHANGE, summed.where(true()).order_by(*line))
     changed: ClauseElement = fresh.on_conflict_do_update(
         index_elements=["destination", "member"],
         set_={
@@ -164,10 +179,16 @@ def _front(place: int) -> Select[Any]:
     there = delivery.c.destination == bindparam(f"destination{place}")
     first = select(delivery.c.ready).where(there, delivery.c.ready.is_not(None))
     return select(
-        literal_column(str(place)),
-        first.order_by(delivery.c.ready).limit(_ONE).scalar_subquery(),
-        exists().where(there, BLOCKING),
+        literal_column(str(place)).label("place"),
+        first.order_by(delivery.c.ready).limit(_ONE).scalar_subquery().label("ready"),
+        exists().where(there, BLOCKING).label("blocked"),
     )
+
+
+def _fronts(_insert: Any, places: range) -> ClauseElement:
+    """Return where something waits for its instant, at few of the places mostly."""
+    each = union_all(*map(_front, places)).subquery()
+    return select(each).where(each.c.ready.is_not(None))
 
 
 def _under_way(_insert: Any, places: range) -> ClauseElement:
@@ -209,7 +230,7 @@ def _report() -> ClauseElement:
     )
 
 
-LINES = Listing(_lines, *_CHANGE, split=_flat, exact=True)
+LINES = Listing(_lines, *_CHANGE, split=_flat, filler=_nothing)
 ADD = Insert(delivery)
 NEXT_IN_LINE = Statement(lambda _: _due())
 DUE = Statement(lambda _: _due().with_for_update(skip_locked=True))
@@ -218,7 +239,7 @@ HELD = Listing(_held, "id")
 ARRIVE = Listing(_arrive, "id")
 PROMOTE = Listing(_promote, "destination", "member")
 BEHIND = Listing(_behind, "destination", "member")
-FRONTS = Listing(lambda _, places: union_all(*map(_front, places)), "destination")
+FRONTS = Listing(_fronts, "destination")
 REPORT = Statement(lambda _: _report())
 LEASED = Statement(
     lambda _: select(

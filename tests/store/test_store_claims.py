@@ -6,6 +6,7 @@ from desk import Desk, add_unit
 
 from engine.store import DeliveryRow, NewDelivery, Transaction
 from engine.store.claims import Claimed
+from engine.store.outbox_queries import LINES
 from engine.testing import ManualClock
 
 
@@ -28,6 +29,16 @@ def test_arrivals_of_many_lines_are_recorded_together(desk: Desk) -> None:
     assert [row.id for row in desk.claim()] == [row.id for row in rows[3:]]
     told = desk.store.read(lambda tx: tx.audit.of_kind("delivery.delivered"))
     assert {record.delivery_id for record in told} == {row.id for row in claimed}
+
+
+def test_lines_of_any_number_are_changed_by_few_statements() -> None:
+    """Each size is compiled once, so sizes are few; what fills one up changes no line."""
+    changes = [(("hub", f"m{number}"), 1, 1) for number in range(64)]
+    asked = [LINES.of(changes[:count]) for count in range(1, 65)]
+    assert len({id(statement) for statement, _ in asked}) == 7
+    assert [sum(value for value in values.values() if value in (0, 1)) for _, values in asked] == [
+        2 * count for count in range(1, 65)
+    ]
 
 
 def test_a_lost_lease_spoils_no_other_arrival(desk: Desk, clock: ManualClock) -> None:
