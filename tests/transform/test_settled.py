@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,22 @@ def test_settled_values_stay_as_they_are_both_ways(pair: Pair) -> None:
         if pair.settled(values, WANTED):
             assert pair.to_canonical(values, WANTED) == values
             assert pair.to_dialect(values, WANTED) == values
+
+    check()
+
+
+@pytest.mark.parametrize("pair", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_no_half_changes_what_it_is_given(pair: Pair) -> None:
+    """What an adapter made is taken to be as it was where it is the very object that was given."""
+
+    @settings(max_examples=50, deadline=None)
+    @given(values=VALUES)
+    def check(values: dict[str, Any]) -> None:
+        before = deepcopy(values)
+        for half in (pair.to_canonical, pair.to_dialect):
+            with suppress(TypeError, AttributeError, KeyError, ValueError, IndexError):
+                half(values, WANTED)
+            assert values == before
 
     check()
 
