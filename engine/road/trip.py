@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from engine.message import Resource
-from engine.rules.told import Told, told_by
+from engine.rules.told import Told
 
 if TYPE_CHECKING:
     from engine.project import Project
@@ -45,10 +45,6 @@ class Trip(Struct, frozen=True, eq=False):
         key = (id(canonical), minor)
         known = self._told.get(key)
         if known is None:
-            known = self._told[key] = told_by(
-                canonical,
-                self.facts.library(canonical),
-                table=self.project.labels,
-                minor=minor,
-            )
+            library = self.facts.library(canonical)
+            known = self._told[key] = Told(canonical, library, self.project.labels, minor)
         return known

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from engine.message import Resource
 from engine.rules.consent.policy import DEFAULT, Policy
@@ -29,8 +30,7 @@ WORDS = ("contentString", "contentReference", "valueString", "valueMarkdown", "v
 """What makes an entry of a payload, input or output words; references with nothing else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Redaction:
+class Redaction(Struct, frozen=True):
     """Hold what may be sent.
 
     `resource` is None where nothing may be; then `reason` is `nothing-remains` (all that was to

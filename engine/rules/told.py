@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 
 from msgspec import Struct
@@ -55,7 +55,6 @@ class Told:
     ) -> None:
         self.resource = resource
         self._library, self._table, self._minor = library, table, minor
-        self._finish = partial(label, table=table, minor=minor) if table is not None else None
         form = form_of(resource) if table is not None else None
         if table is None or form is None:
             said = self._said()
@@ -84,10 +83,18 @@ class Told:
         """Return the entries that the resource carries, by path."""
         return passages(self.resource)
 
+    @property
+    def _finish(self) -> Callable[[Resource], Resource] | None:
+        """Return what puts labels on a resource, where there is a table of them."""
+        if self._table is None:
+            return None
+        return partial(label, table=self._table, minor=self._minor)
+
     @cached_property
     def labelled(self) -> Resource:
         """Return the resource with the labels on it."""
-        return self.resource if self._finish is None else self._finish(self.resource)
+        finish = self._finish
+        return self.resource if finish is None else finish(self.resource)
 
     @cached_property
     def shelf(self) -> Shelf:
