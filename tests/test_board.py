@@ -111,3 +111,13 @@ def test_a_bell_is_heard_however_often_it_was_rung() -> None:
                 await heard.wait()
 
     asyncio.run(listen())
+
+
+def test_a_figure_counts_on_each_time_it_is_asked_for() -> None:
+    """The figure under some labels is one figure, and others have their own."""
+    metrics = Metrics()
+    for system in ("mercy", "hub", "mercy"):
+        metrics.received.labels(system, "accepted").inc()
+    told = [(labels.get("system"), value) for _, labels, value in metrics.samples()]
+    counted = {system: value for system, value in told if system}
+    assert (counted["mercy"], counted["hub"]) == (2.0, 1.0)
