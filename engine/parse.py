@@ -67,7 +67,7 @@ def parse(body: bytes, limits: Limits = DEFAULT_LIMITS, fhir: Version = "R4") ->
 
 def _may_extend(text: bytes) -> bool:
     """Tell whether a key may end like those of extensions, also where letters are escaped."""
-    return b'xtension"' in text or (b"\\u" in text and _ESCAPED_LETTER.search(text) is not None)
+    return b'xtension"' in text or (b"\\" in text and _ESCAPED_LETTER.search(text) is not None)
 
 
 def _refused(status: int, *problems: Diagnostic) -> Parsed:

@@ -167,7 +167,7 @@ def _is_plain(data: bytes, tree: Any, depth: int) -> bool:
 
 
 def _hides_colons(data: bytes) -> bool:
-    return b"\\u" in data and b"\\u003" in data
+    return b"\\" in data and b"\\u003" in data
 
 
 def _repeats(data: bytes, tree: Any) -> bool:
