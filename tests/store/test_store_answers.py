@@ -98,6 +98,10 @@ def _foreseen(store: Store, meanwhile: Callable[[], object]) -> list[list[str]]:
     return counted.asked
 
 
+def _put(tx: Transaction) -> int:
+    return tx.resources.put("CarePlan", "e-7", b"{}", member=None, system="mercy")
+
+
 def test_what_was_seen_ahead_counts_for_the_first_transaction_only(lite: Desk) -> None:
     """Where each write of a commit is done again by itself, it sees what those before it wrote."""
 
@@ -111,11 +115,13 @@ def test_what_was_seen_ahead_counts_for_the_first_transaction_only(lite: Desk) -
     with lite.store as store:
         store.write(lambda tx: opened.wait(30))
         linked = store.write(lambda tx: tx.crosswalk.link({KEY: "e-7"}, source="test"), looking())
+        put = store.write(_put, looking())
         found = store.write(lambda tx: tx.crosswalk.resolve([KEY]), looking())
         failed = store.write(fail, looking())
         opened.set()
         assert linked.result(30) == {}
         assert found.result(30) == {KEY: "e-7"}
+        assert put.result(30) == 1
         with pytest.raises(ValueError, match="a bug"):
             failed.result(30)
 
