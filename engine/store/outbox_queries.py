@@ -246,9 +246,10 @@ LEASED = Statement(
         func.count(), func.count(case((delivery.c.lease_until > bindparam("now"), _ONE)))
     ).where(delivery.c.destination == bindparam("destination"), delivery.c.lease_until.is_not(None))
 )
+# How many stand in line, up to a number; no row is read for it, only its entry in the index.
 STANDING = Statement(
     lambda _: select(func.count()).select_from(
-        select(delivery.c.id)
+        select(_ONE)
         .where(delivery.c.destination == bindparam("destination"), QUEUED)
         .limit(bindparam("most"))
         .subquery()
