@@ -98,11 +98,6 @@ class Answers:
         for question, names in wanted.items():
             self.to(question, names)
 
-    def take_over(self, told: Answers) -> None:
-        """Know what another transaction was told, where nothing was written since then."""
-        if self._keep:
-            self._kept = told._kept
-
     def tell(self, question: Question[N, A], name: N, answer: A) -> None:
         """Say what the answer is now that this transaction has changed it."""
         if self._keep:

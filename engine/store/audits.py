@@ -19,7 +19,7 @@ _MOVE = Statement(
         last=bindparam("to"), hash=bindparam("hash"), known=bindparam("count")
     )
 )
-_SEEN = Statement(lambda _: select(chain.c.last, chain.c.hash, chain.c.known))
+_KNOWN = Statement(lambda _: select(chain.c.known))
 _START = Statement(lambda insert: insert(chain).on_conflict_do_nothing())
 _ADD = Insert(audit)
 _FIELDS = tuple(column.name for column in audit.c)
@@ -33,14 +33,12 @@ class Audits:
         self._session = session
         self._pending: list[tuple[str | None, ...]] = []
         """Of each record all but its sequence and its hash, which it gets when it is sealed."""
-        self._seen: tuple[Any, ...] | None = None
-        """Where the chain ends, seen at the beginning."""
         self.known: int | None = None
 
     def changes(self) -> int:
         """Return how often anything was written that somebody may remember (`store.memory`)."""
-        self._seen = self._session.run(_SEEN, {}).first()
-        return self._seen[2] if self._seen is not None else 0
+        found: int | None = self._session.run(_KNOWN, {}).scalar()
+        return found or 0
 
     def append(
         self,
@@ -76,11 +74,8 @@ class Audits:
         self._session.add(_ADD, rows)
         count = self.known + self._session.recall.changed
         self._session.run(_MOVE, {"to": sequence, "hash": before, "count": count})
-        self._seen = sequence, before, count
 
     def _end(self) -> tuple[int, str, int]:
-        if self._session.neutral and self._seen is not None:  # nobody else can have moved it
-            return self._seen[0], self._seen[1], self._seen[2]
         found = self._session.run(_LAST, {}).first()
         if found is None:
             start = {"id": 1, "first": 1, "before": GENESIS, "last": 0, "hash": GENESIS}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from itertools import chain
 from operator import itemgetter
@@ -24,9 +24,6 @@ from engine.errors import StoreError
 BUSY_SECONDS = 30
 CHECKPOINT_PAGES = 8000
 """How long SQLite's log grows, in pages of 4 kB, before what it holds goes into the file."""
-
-_LOOKS = "looks"
-"""Notes of a connection to SQLite that its next transaction only reads."""
 
 _RETRIED = frozenset({"40001", "40P01"})
 """PostgreSQL: serialization failure and deadlock, cured by doing it again."""
@@ -221,9 +218,10 @@ def _sqlite(url: URL, mode: Mode) -> Engine:
             cursor.execute("PRAGMA query_only=ON")
         cursor.close()
 
+    statement = "BEGIN IMMEDIATE" if mode == "write" else "BEGIN"
+
     def begin(dbapi_connection: Any) -> None:
-        looks = mode == "read" or _LOOKS in dbapi_connection.info
-        dbapi_connection.dbapi_connection.execute("BEGIN" if looks else "BEGIN IMMEDIATE")
+        dbapi_connection.dbapi_connection.execute(statement)
 
     # Not an event, whose errors nobody would translate; SQLAlchemy's own way to run a statement
     # takes longer than SQLite does to begin and to commit.
@@ -261,21 +259,6 @@ class Standing:
                 self._prepare(self._connection)
         return self._connection
 
-    @contextmanager
-    def looking(self) -> Iterator[Connection]:
-        """Give one snapshot of a SQLite record; nothing that is written in this block stays.
-
-        What is read here stays in the connection's own memory for the transaction that follows.
-        SQLite could refuse to write (`PRAGMA query_only`), but would then compile every statement
-        anew. An error leaves the connection in a state in which only `drop` helps.
-        """
-        connection = self.connection()
-        connection.info[_LOOKS] = True
-        with connection.begin() as snapshot:
-            yield connection
-            snapshot.rollback()
-        del connection.info[_LOOKS]
-
     def drop(self) -> None:
         """Let go of the connection: after an error nobody knows what state it is in."""
         connection, self._connection = self._connection, None
@@ -284,16 +267,6 @@ class Standing:
                 connection.invalidate()
             with suppress(Exception):
                 connection.close()
-
-
-def changes_by_others(connection: Connection) -> int:
-    """Return a number that stays the same while no other connection writes to a SQLite record.
-
-    It compares with what the same connection said before; what it commits itself does not count.
-    """
-    driver: Any = connection.connection.dbapi_connection
-    found: int = driver.execute("PRAGMA data_version").fetchone()[0]
-    return found
 
 
 def flush_later(connection: Connection) -> None:

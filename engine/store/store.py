@@ -64,7 +64,7 @@ class Store:
             checkpoint=checkpoint,
             vault=vault,
             turn=turnstile.turn if turnstile is not None else at_once,
-            looks=turnstile is not None,
+            looking=reading if turnstile is not None else None,
             flushing=Flushing(flush) if flush is not None else None,
             patience=patience,
         )

@@ -101,11 +101,12 @@ class Units:
         return True
 
     def _values(self, row: UnitRow) -> dict[str, Any]:
-        values = dict(zip(_FIELDS, _fields_of(row), strict=True))
-        values["waiting_on"] = orjson.dumps(row.waiting_on).decode() if row.waiting_on else "[]"
-        values["notes"] = orjson.dumps(row.notes).decode() if row.notes else "[]"
-        values["changed"] = row.changed or self._session.now
-        return values
+        return {
+            **dict(zip(_FIELDS, _fields_of(row), strict=True)),
+            "waiting_on": orjson.dumps(row.waiting_on).decode(),
+            "notes": orjson.dumps(row.notes).decode(),
+            "changed": row.changed or self._session.now,
+        }
 
     def get(self, id: str) -> UnitRow | None:
         """Return a unit by its id."""

@@ -13,23 +13,16 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.ahead import Looking, ask_together
 from engine.clock import Clock
 from engine.errors import StoreError
-from engine.store.answers import Answers
 from engine.store.company import PATIENCE, Company, Patience
-from engine.store.database import (
-    Standing,
-    breaks_transaction,
-    changes_by_others,
-    flush_later,
-    may_repeat,
-)
+from engine.store.database import Standing, breaks_transaction, flush_later, may_repeat
 from engine.store.flushing import Flushing
 from engine.store.ids import Ids
 from engine.store.memory import Memory
@@ -60,14 +53,6 @@ class _Job:
     result: Any = None
 
 
-class _Seen(NamedTuple):
-    """Hold what a look ahead of a turn was told, and what others had written until then."""
-
-    connection: Connection
-    changes: int
-    answers: Answers
-
-
 class Writer:
     """Run writes of one process, many to a commit."""
 
@@ -83,7 +68,7 @@ class Writer:
         checkpoint: Checkpoint,
         vault: Vault = PLAIN,
         turn: Turns = at_once,
-        looks: bool = False,
+        looking: Engine | None = None,
         flushing: Flushing | None = None,
         patience: Patience = PATIENCE,
     ) -> None:
@@ -94,8 +79,7 @@ class Writer:
         self._checkpoint = checkpoint
         self._vault = vault
         self._turn = turn
-        self._looks = looks
-        self._seen: _Seen | None = None
+        self._looking = Standing(looking) if looking is not None else None
         self._flushing = flushing
         self._memory = Memory()
         self._company: Company[_Job] = Company(capacity, batch, patience, clock.monotonic)
@@ -125,30 +109,27 @@ class Writer:
                 self._look_ahead(jobs)
                 self._serve(jobs)
         self._writing.drop()
+        if self._looking is not None:
+            self._looking.drop()
 
     def _look_ahead(self, jobs: list[_Job]) -> None:
-        """Work out, before it is our turn, what jobs can work out from a snapshot.
-
-        It is one of the connection that writes, which then has at hand what it has just read.
-        """
+        """Work out, before it is our turn, what jobs can work out from a snapshot."""
         looking = [job.ahead for job in jobs if job.ahead is not None]
-        self._seen = None
-        if not self._looks or not looking:
+        if self._looking is None or not looking:
             return
         try:
-            with self._writing.looking() as connection:
+            connection = self._looking.connection()
+            with connection.begin():
                 known = (connection, self._clock, self._ids, self._memory, self._vault)
                 snapshot = Transaction(*known)
-                seen = _Seen(connection, changes_by_others(connection), snapshot.answers)
                 stamp = snapshot.recall.stamp = snapshot.audit.changes()
                 self._memory.at(stamp)
                 ask_together(snapshot, looking)
                 for ahead in looking:
                     ahead.look(snapshot)
                 self._memory.take(snapshot.recall, stamp)
-            self._seen = seen
         except Exception:  # all is worked out in the turn, where it is told
-            self._writing.drop()
+            self._looking.drop()
 
     def _serve(self, jobs: list[_Job]) -> None:
         """Commit all together; where one stands in the way, each by itself."""
@@ -205,7 +186,6 @@ class Writer:
         if memory is not None:  # else nothing counts that was worked out under the same trust
             memory.at(known)
             transaction.recall.stamp = known
-            self._take_over(transaction)
         looked = [job.ahead for job in jobs if job.ahead is not None]
         transaction.answers.foresee(reads for ahead in looked for reads in ahead.reads())
         news = 0
@@ -223,21 +203,6 @@ class Writer:
         if news and not transaction.neutral:
             transaction.connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
         return transaction, news
-
-    def _take_over(self, transaction: Transaction) -> None:
-        """Let a turn know what was seen ahead of it, unless somebody wrote in between.
-
-        What this process commits after the look does not show in the number that is compared, so
-        the first transaction behind it is the only one that may take over.
-        """
-        seen, self._seen = self._seen, None
-        connection = transaction.connection
-        if (
-            seen is not None
-            and seen.connection is connection
-            and seen.changes == changes_by_others(connection)
-        ):
-            transaction.answers.take_over(seen.answers)
 
     def _remember(self, transaction: Transaction, memory: Memory | None) -> None:
         """Keep what was read, under the count that this commit has left behind."""

@@ -71,7 +71,7 @@ def test_what_was_foreseen_is_not_judged_again(store: Store) -> None:
     asked: list[bool] = []
 
     def noting(tx: Transaction, delivery: Delivery) -> Permit | Withhold:
-        asked.append(tx.looks_ahead)
+        asked.append(tx.connection.exec_driver_sql("PRAGMA query_only").scalar_one() == 1)
         return judge(tx, delivery)
 
     assert len(turn(store, noting).tasks) == 1
@@ -130,7 +130,7 @@ def test_what_stands_behind_an_arrival_is_foreseen(store: Store) -> None:
     asked: list[bool] = []
 
     def noting(tx: Transaction, delivery: Delivery) -> Permit | Withhold:
-        asked.append(tx.looks_ahead)
+        asked.append(tx.connection.exec_driver_sql("PRAGMA query_only").scalar_one() == 1)
         return judge(tx, delivery)
 
     desk = Desk("w", noting, nothing_more, {"hub": HUB}, lambda: 0.0, 10.0, 8)
@@ -146,7 +146,7 @@ def test_what_comes_due_after_the_look_is_left_to_the_next_turn(store: Store) ->
     asked: list[bool] = []
 
     def noting(tx: Transaction, delivery: Delivery) -> Permit | Withhold:
-        asked.append(tx.looks_ahead)
+        asked.append(tx.connection.exec_driver_sql("PRAGMA query_only").scalar_one() == 1)
         return judge(tx, delivery)
 
     first = turn(store, noting, lambda tx: put(tx, "message-2", "hub", "m2"))
@@ -162,7 +162,7 @@ def test_what_is_brief_is_judged_in_the_turn(store: Store) -> None:
     asked: list[bool] = []
 
     def noting(tx: Transaction, delivery: Delivery) -> Permit | Withhold:
-        asked.append(tx.looks_ahead)
+        asked.append(tx.connection.exec_driver_sql("PRAGMA query_only").scalar_one() == 1)
         return judge(tx, delivery)
 
     store.write(entered("m2")).result()
@@ -205,7 +205,7 @@ def test_what_turns_up_between_look_and_turn_is_delivered_promptly(tmp_path: Pat
             other = Store.open(f"sqlite:///{tmp_path / 'record.db'}", clock=rig.clock)
 
             def noting(tx: Transaction, delivery: Delivery) -> Permit | Withhold:
-                looking = tx.looks_ahead
+                looking = tx.connection.exec_driver_sql("PRAGMA query_only").scalar_one() == 1
                 ahead.append((delivery.member, looking))
                 if not late:
                     late.append("m2")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,34 +77,6 @@ def test_failing_look_is_left_to_the_turn(store: Store) -> None:
     with store:
         assert store.write(ahead.still, ahead).result(30) is None
         assert store.write(lambda tx: 7).result(30) == 7
-
-
-class _Breaking:
-    """Write to the snapshot itself, and fail or not."""
-
-    def __init__(self, fails: bool) -> None:
-        self._fails = fails
-
-    def asking(self, _snapshot: Any) -> Iterator[None]:
-        return iter(())
-
-    def look(self, snapshot: Transaction) -> None:
-        snapshot.connection.exec_driver_sql("DELETE FROM link")
-        if self._fails:
-            raise ValueError("a bug")
-
-    def reads(self) -> tuple[()]:
-        return ()
-
-
-@pytest.mark.parametrize("fails", [True, False])
-def test_what_is_written_ahead_is_taken_back(store: Store, fails: bool) -> None:
-    """Nothing stays that was written to a snapshot, and the turn writes as ever."""
-    store.write(_linking(KEY)).result(30)
-    with store:
-        assert store.write(_linking(PERSON), _Breaking(fails)).result(30) == {}
-        found = store.read(lambda tx: tx.crosswalk.resolve([KEY, PERSON]))
-        assert set(found) == {KEY, PERSON}
 
 
 def test_what_cannot_be_compared_does_not_count(store: Store) -> None:

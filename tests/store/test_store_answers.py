@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -66,26 +65,12 @@ def test_another_transaction_asks_anew(desk: Desk) -> None:
 
 
 def test_what_was_foreseen_is_asked_together(lite: Desk) -> None:
-    """What is expected is asked in one statement before the turn; what was asked ahead is known."""
-    assert _foreseen(lite.store, lambda: None) == [["ahead"], ["expected", "more"]]
-
-
-def test_what_others_wrote_since_may_change_any_answer(lite: Desk, tmp_path: Path) -> None:
-    """Where another process wrote after the look, all is asked again, in one statement."""
-    with Store.open(f"sqlite:///{tmp_path}/lite.db", clock=ManualClock()) as other:
-        asked = _foreseen(lite.store, lambda: other.write(accept).result(30))
-    assert asked == [["ahead"], ["ahead", "expected", "more"]]
-
-
-def _foreseen(store: Store, meanwhile: Callable[[], object]) -> list[list[str]]:
-    """Return what was asked of a write that looks ahead, with something happening in between."""
+    """What was asked ahead and what is expected is asked in one statement before the turn."""
     counted = Counted()
 
     def look(tx: Transaction) -> tuple[int, ...]:
         tx.answers.expect(counted.question, ["expected", "more"])
-        found = tuple(counted.of(tx, "ahead"))
-        meanwhile()
-        return found
+        return tuple(counted.of(tx, "ahead"))
 
     ahead = Ahead(look)
 
@@ -93,37 +78,9 @@ def _foreseen(store: Store, meanwhile: Callable[[], object]) -> list[list[str]]:
         assert ahead.still(tx) == (5,)
         assert counted.of(tx, "more", "expected") == [4, 8]
 
-    with store:
-        store.write(work, ahead).result(30)
-    return counted.asked
-
-
-def _put(tx: Transaction) -> int:
-    return tx.resources.put("CarePlan", "e-7", b"{}", member=None, system="mercy")
-
-
-def test_what_was_seen_ahead_counts_for_the_first_transaction_only(lite: Desk) -> None:
-    """Where each write of a commit is done again by itself, it sees what those before it wrote."""
-
-    def looking() -> Ahead[dict[Key, str]]:
-        return Ahead(lambda tx: tx.crosswalk.resolve([KEY]))
-
-    def fail(_tx: Transaction) -> None:
-        raise ValueError("a bug")
-
-    opened = threading.Event()
     with lite.store as store:
-        store.write(lambda tx: opened.wait(30))
-        linked = store.write(lambda tx: tx.crosswalk.link({KEY: "e-7"}, source="test"), looking())
-        put = store.write(_put, looking())
-        found = store.write(lambda tx: tx.crosswalk.resolve([KEY]), looking())
-        failed = store.write(fail, looking())
-        opened.set()
-        assert linked.result(30) == {}
-        assert found.result(30) == {KEY: "e-7"}
-        assert put.result(30) == 1
-        with pytest.raises(ValueError, match="a bug"):
-            failed.result(30)
+        store.write(work, ahead).result(30)
+    assert counted.asked == [["ahead"], ["ahead", "expected", "more"]]
 
 
 def test_what_several_say_they_will_ask_is_asked_together(lite: Desk) -> None:
