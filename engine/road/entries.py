@@ -9,9 +9,11 @@ from typing import Any
 from msgspec import Struct
 
 from engine.diagnostics import Diagnostic, Severity, operation_outcome
+from engine.fhir.schema import schema
 from engine.message import Hold, Next, Outcome, Reject, Resource, Unit
 
 ACCEPTED_BUNDLES = ("transaction", "batch", "collection", "message")
+_TYPES = schema("R4").resources | schema("R5").resources
 _WHOLE = frozenset({"transaction"})
 _REQUEST_URL = re.compile(r"(?P<type>[A-Z][A-Za-z]{2,40})(?:/(?P<id>[A-Za-z0-9\-._]+))?(?:\?.*)?")
 
@@ -82,20 +84,32 @@ def _unit(index: int, entry: Any, kind: str, extended: bool) -> Unit | Reject:
     where = f"Bundle.entry[{index}]"
     resource = entry.get("resource") if isinstance(entry, dict) else None
     type_name = resource.get("resourceType") if isinstance(resource, dict) else None
+    full_url = entry.get("fullUrl") if isinstance(entry, dict) else None
     unit = Unit(
         index,
         f"{where}.resource",
-        type_name if isinstance(type_name, str) else "Resource",
+        type_name if isinstance(type_name, str) and type_name in _TYPES else "Resource",
         resource if isinstance(resource, dict) else {},
-        entry.get("fullUrl") if isinstance(entry, dict) else None,
+        full_url if isinstance(full_url, str) else None,
         extended=extended,
     )
-    if problem := _request_problem(where, entry, unit, kind):
+    if problem := _shape_problem(where, type_name, full_url) or _request_problem(
+        where, entry, unit, kind
+    ):
         status = 405 if problem.code == "R003" else 422
         return Reject(unit, status, (problem,))
     if not isinstance(type_name, str):
         return Reject(unit, 422, (_entry_problem(where, "The entry holds no resource."),))
     return unit
+
+
+def _shape_problem(where: str, type_name: Any, full_url: Any) -> Diagnostic | None:
+    if isinstance(type_name, str) and type_name not in _TYPES:
+        path = f"{where}.resource.resourceType"
+        return _entry_problem(path, "The resourceType names no resource type of FHIR.")
+    if full_url is not None and not isinstance(full_url, str):
+        return _entry_problem(f"{where}.fullUrl", "The fullUrl of an entry must be text.")
+    return None
 
 
 def _request_problem(where: str, entry: Any, unit: Unit, kind: str) -> Diagnostic | None:

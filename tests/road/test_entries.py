@@ -64,6 +64,9 @@ def test_other_bundle_types_are_refused(kind: str | None) -> None:
         ({"resource": TEAM}, "R012"),
         ({"request": {"method": "PUT", "url": "CareTeam/t1"}}, "R012"),
         ("nonsense", "R012"),
+        ({**entry(TEAM), "fullUrl": ["urn:uuid:1"]}, "R012"),
+        ({**entry(TEAM), "fullUrl": 7}, "R012"),
+        (entry({**TEAM, "resourceType": "Nothing"}), "R012"),
     ],
 )
 def test_an_entry_that_cannot_be_used_is_refused_alone(broken: Any, code: str) -> None:
@@ -72,6 +75,15 @@ def test_an_entry_that_cannot_be_used_is_refused_alone(broken: Any, code: str) -
     assert len(found.units) == 1
     assert found.refused[0].diagnostics[0].code == code
     assert (found.refused[0].diagnostics[0].path or "").startswith("Bundle.entry[0]")
+
+
+@pytest.mark.parametrize("kind", ["batch", "collection"])
+def test_a_type_that_does_not_exist_names_nothing(kind: str) -> None:
+    """What a sender invents as a type is refused, and stands as no type in figures and answers."""
+    found = taken(bundle(kind, entry({"resourceType": "Invented", "id": "1"})))
+    assert not found.units
+    assert found.refused[0].unit.type == "Resource"
+    assert "Invented" not in found.refused[0].diagnostics[0].message
 
 
 def test_a_message_needs_its_header_first() -> None:
