@@ -30,6 +30,7 @@ Target = tuple[str, str]
 _DEPTH = 4
 _MOST_ACTORS = 500
 _MOST_CONTENT = 200
+_MOST_JOINTLY = 64
 
 
 def gather(
@@ -160,10 +161,10 @@ def _around(tx: Transaction, own: Iterable[Key], referred: tuple[Key, ...]) -> _
 
     def read() -> _Around:
         people = [key for key in referred if key.type in REMEMBERED]
-        others = [key for key in referred if key not in people]
+        others = [key for key in referred if key.type not in REMEMBERED]
         return _Around.of(tx, tx.crosswalk.resolve(people), others)
 
-    people = tx.recall.jointly(("around", referred), read)
+    people = _jointly(tx, "around", referred, read)
     found = tx.crosswalk.resolve([*own, *people.others])
     return people.with_more(_Around.of(tx, found)) if found else people
 
@@ -180,7 +181,12 @@ def _judgeable(
 def _circle(tx: Transaction, people: frozenset[Target]) -> _Circle:
     if tx.crosswalk.has_mergers():
         return _Circle.of(tx, people)
-    return tx.recall.jointly(("circle", people), lambda: _Circle.of(tx, people))
+    return _jointly(tx, "circle", people, lambda: _Circle.of(tx, people))
+
+
+def _jointly(tx: Transaction, name: str, named: Collection[Any], read: Callable[[], T]) -> T:
+    """Return what the writer remembers of all that is named, unless that is too much to keep."""
+    return tx.recall.jointly((name, named), read) if len(named) <= _MOST_JOINTLY else read()
 
 
 class _Circle(Struct, frozen=True):

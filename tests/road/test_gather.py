@@ -1,0 +1,32 @@
+"""What is read around a message is kept for the next as long as it is little."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from town import Town, town
+
+from engine.gather import gather
+from engine.message import Unit
+from engine.store import Transaction
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Town]:
+    with town(tmp_path) as built:
+        yield built
+
+
+@pytest.mark.parametrize(("people", "is_kept"), [(3, True), (500, False)])
+def test_only_what_is_around_few_people_is_kept(place: Town, people: int, is_kept: bool) -> None:
+    """A sender who names people by the hundred cannot fill the memory of the writer."""
+    named = [{"reference": f"Practitioner/{index}"} for index in range(people)]
+    team = Unit(0, "CareTeam", "CareTeam", {"resourceType": "CareTeam", "managing": named})
+
+    def gathered(tx: Transaction) -> bool:
+        gather(tx, place.project, "mercy", [team], at=tx.now)
+        return any(name[0] == "around" for name in tx.recall.joint if isinstance(name, tuple))
+
+    assert place.store.write(gathered).result() is is_kept
