@@ -137,6 +137,7 @@ class Timers:
 
     def _finish(self) -> None:
         finished, self._finished = self._finished, []
+        self._session.flush({"timer"})  # one of them may have been set first in this transaction
         for page in batched(finished, _PAGE):
             statement, which = _FINISH.of(page)
             self._session.run(statement, which | {"now": self._session.now})

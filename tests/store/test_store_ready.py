@@ -14,7 +14,7 @@ def _held(tx: Transaction) -> list[tuple[str, str | None]]:
 
 
 def test_what_is_held_is_told_after_every_change(desk: Desk) -> None:
-    """What this transaction holds, withholds, releases or moves to a member counts at once."""
+    """What this transaction holds, withholds, releases or gives up counts at once."""
     first, second, other = desk.enqueue("m1"), desk.enqueue("m1", "plan"), desk.enqueue("m2")
 
     def changing(tx: Transaction) -> list[list[tuple[str, str | None]]]:

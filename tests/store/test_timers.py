@@ -67,7 +67,8 @@ def test_what_is_due_is_left_to_others_for_a_moment(bench: Bench) -> None:
     assert runner.turn() == pytest.approx(0.25)
     bench.store.write(lambda tx: tx.timers.finish("theirs")).result()
     bench.clock.advance(0.25)
-    runner.turn()
+    bench.set("fresh", 0)
+    assert runner.turn() == pytest.approx(0.25)
     assert bench.seen == ["left"]
 
 
@@ -85,6 +86,19 @@ def test_what_is_finished_is_finished_for_whoever_asks_next(bench: Bench) -> Non
     assert bench.store.write(finish).result() == [False, False, True]
     assert [row.key for row in bench.store.read(lambda tx: tx.timers.of_kind("note"))] == ["c"]
     assert len(bench.store.read(lambda tx: tx.timers.of_kind("note", "done"))) == 2
+
+
+def test_what_is_set_and_finished_in_one_transaction_never_goes_off(bench: Bench) -> None:
+    """Both are noted together with others, but in the order in which they happened."""
+
+    def both(tx: Transaction) -> None:
+        tx.timers.set_first("a", "note", tx.now, {})
+        tx.timers.set_first("b", "note", tx.now, {})
+        tx.timers.finish("a")
+
+    bench.store.write(both).result()
+    bench.runner.turn()
+    assert bench.seen == ["b"]
 
 
 def test_a_timer_goes_off_once_although_it_is_set_twice(bench: Bench) -> None:
