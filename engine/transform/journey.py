@@ -27,22 +27,34 @@ NOTHING: Restored = {}
 BESIDE = ("extension", "modifierExtension")
 
 
-def path_of(spec: Spec) -> str:
-    """Return the path that a spec stands for, with the index of each item."""
+Stands = dict[int, tuple[Any, dict[int, int]]]
+"""By the id of each list that a path led through: the list, and where each item first stands."""
+
+
+def path_of(spec: Spec, stands: Stands) -> str:
+    """Return the path that a spec stands for, with the index of each item.
+
+    `stands` is filled on the way: of a long list each item may have a complaint.
+    """
     around, pattern, *pairs = spec
-    out = path_of(around) if around is not None else ""
+    out = path_of(around, stands) if around is not None else ""
     if not pairs:
         return f"{out}{pattern}"
     parts = str(pattern).split("[]")
     for index, part in enumerate(parts):
         out += part
         if index < len(parts) - 1 and 2 * index + 1 < len(pairs):
-            out += f"[{_index(pairs[2 * index], pairs[2 * index + 1])}]"
+            out += f"[{_index(pairs[2 * index], pairs[2 * index + 1], stands)}]"
     return out
 
 
-def _index(items: Any, item: Any) -> int:
-    return next((i for i, candidate in enumerate(items) if candidate is item), 0)
+def _index(items: Any, item: Any, stands: Stands) -> int:
+    if id(items) not in stands:
+        places: dict[int, int] = {}
+        for index, one in enumerate(items):
+            places.setdefault(id(one), index)
+        stands[id(items)] = items, places
+    return stands[id(items)][1].get(id(item), 0)
 
 
 def put(out: Tree, names: tuple[str, ...], value: Any) -> None:
@@ -155,6 +167,7 @@ class Journey:
         "kept",
         "mapping",
         "pointing",
+        "stands",
         "unresolved",
         "way",
     )
@@ -181,6 +194,7 @@ class Journey:
         self.crossed: dict[frozenset[str], dict[Any, str]] = defaultdict(dict)
         self.diagnostics: list[Diagnostic] = []
         self.unresolved: list[Unresolved] = []
+        self.stands: Stands = {}
 
     def note(
         self,
@@ -196,8 +210,9 @@ class Journey:
         severity = Severity.ERROR if stops else Severity.INFORMATION
         if code == "T004":
             severity = Severity.WARNING
+        path = path_of(spec, self.stands)
         self.diagnostics.append(
-            Diagnostic(code, message, severity, place, path_of(spec), remedy=remedy, table=table)
+            Diagnostic(code, message, severity, place, path, remedy=remedy, table=table)
         )
 
     def reference(self, reference: Tree, targets: frozenset[str], spec: Spec, place: Place) -> Tree:
@@ -216,7 +231,7 @@ class Journey:
             reference = self.within(reference, spec)
         found = self.way(reference, targets)
         if isinstance(found, Unresolved):
-            self.unresolved.append(found.at(path_of(spec)))
+            self.unresolved.append(found.at(path_of(spec, self.stands)))
             said = f"The crosswalk does not know this reference: {found.reason}"
             self.note("K001", said, spec, None)
             return reference
