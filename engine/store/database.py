@@ -305,15 +305,20 @@ def breaks_transaction(error: BaseException) -> bool:
     return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
 
 
-def spoils_transaction(error: BaseException, dialect: Dialect) -> bool:
+def spoils_transaction(error: BaseException) -> bool:
     """Tell whether nothing can be committed any more after this error.
 
-    PostgreSQL refuses all that follows a statement that failed.
+    PostgreSQL refuses all that follows a statement that failed there, and names a state for it;
+    what its driver would not send, such as text with a NUL, has none and spoils nothing.
     """
-    failed = isinstance(error, DBAPIError) and dialect.name == "postgresql"
-    return failed or breaks_transaction(error)
+    return _state(error) is not None or breaks_transaction(error)
 
 
 def may_repeat(error: BaseException) -> bool:
     """Tell whether the database asks to do the same transaction again."""
-    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _RETRIED
+    return _state(error) in _RETRIED
+
+
+def _state(error: BaseException) -> str | None:
+    """Return the state by which PostgreSQL tells why a statement failed; SQLite has none."""
+    return getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None

@@ -116,7 +116,7 @@ class Session:
 
     def spoilt_by(self, error: BaseException) -> bool:
         """Tell whether this transaction is lost with an error, so that it must be told of it."""
-        return isinstance(error, StoreError) or spoils_transaction(error, self._dialect)
+        return isinstance(error, StoreError) or spoils_transaction(error)
 
     @property
     def looks_ahead(self) -> bool:

@@ -10,7 +10,7 @@ from desk import Desk as Making
 from engine.deliver.destination import Destination
 from engine.deliver.ports import Judge, Permit, Ready, nothing_more, nothing_to_read
 from engine.deliver.turn import Desk, Turned
-from engine.store import Store, Transaction
+from engine.store import DeliveryRow, Store, Transaction
 
 BOTH_WRITE = pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
 PLACES = {"hub": Destination("hub", "http://hub.example/fhir")}
@@ -60,6 +60,23 @@ def test_a_deadlock_while_judging_repeats_the_turn(desk: Making) -> None:
     delivery = desk.enqueue()
     found = turned(desk.store, making.judge, nothing_to_read)
     assert [(task.delivery.id, task.delivery.fence) for task in found.tasks] == [(delivery.id, 1)]
+
+
+def test_what_cannot_even_be_asked_puts_off_one_delivery(desk: Making) -> None:
+    """A question with a NUL never leaves the driver; the others of the turn are sent."""
+    bad, good = desk.enqueue("m1"), desk.enqueue("m2")
+
+    def judge(tx: Transaction, delivery: DeliveryRow) -> Permit:
+        if delivery.id == bad.id:
+            tx.deliveries.was_delivered("hub", "CareTeam/\x00")
+            raise ValueError
+        return Permit()
+
+    found = turned(desk.store, judge, nothing_to_read)
+    assert [task.delivery.id for task in found.tasks] == [good.id]
+    row = desk.store.read(lambda tx: tx.deliveries.get(bad.id))
+    assert row is not None
+    assert (row.state, row.reason) == ("waiting", "D011")
 
 
 def test_what_cannot_be_read_together_is_judged_all_the_same(desk: Making) -> None:
