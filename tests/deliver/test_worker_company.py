@@ -18,7 +18,7 @@ from engine.deliver.company import PATIENCE, Company
 from engine.deliver.destination import Destination
 from engine.deliver.ports import Delivery, Permit
 from engine.deliver.request import Request
-from engine.deliver.worker import Settings, Worker
+from engine.deliver.worker import RECOVERY, Settings, Worker
 from engine.store import Store
 from engine.store.database import connect, parse_url
 from engine.store.signal import Signal
@@ -203,7 +203,7 @@ def test_no_turn_is_made_for_what_a_full_destination_cannot_take(tmp_path: Path)
     """What is due there waits for a result, which is recorded with the claim of it."""
 
     async def acts(rig: Counting, mailbox: Mailbox) -> None:
-        ids = [rig.enqueue("hub", f"m{number}") for number in range(3)]
+        ids = [rig.enqueue("hub", f"m{number}") for number in range(6)]
         before = rig.writes
         full = rig.destination("hub", "http://hub.example/fhir", concurrency=1)
         other = rig.destination("mercy", "http://mercy.example/fhir")
@@ -212,8 +212,27 @@ def test_no_turn_is_made_for_what_a_full_destination_cannot_take(tmp_path: Path)
             await mailbox.requests(1)
             await rig.rest()
             assert rig.writes == before + number
+            rig.advance(0.01)  # a pace at which a result would wait for something new
             mailbox.answer(1)
             await rig.until({id: "delivered"})
+
+    play(tmp_path, acts)
+
+
+def test_what_others_fill_up_is_looked_at_again(tmp_path: Path) -> None:
+    """Where another worker has all leases of a destination, no result of one's own is awaited."""
+
+    async def acts(rig: Counting, mailbox: Mailbox) -> None:
+        ids = [rig.enqueue("hub", f"m{number}") for number in range(2)]
+        claim = rig.store.write(lambda tx: tx.deliveries.claim("other", 1, {"hub": 1}, 30))
+        [row] = claim.result().rows
+        there = rig.destination("hub", "http://hub.example/fhir", concurrency=1)
+        rig.start(there, transport=mailbox, settings=Settings(grace=0))
+        assert await rig.rest() == RECOVERY
+        assert rig.store.write(lambda tx: tx.deliveries.complete(row.id, row.fence)).result()
+        rig.advance(RECOVERY)
+        await mailbox.requests(1)
+        assert rig.row(ids[1]).state == "leased"
 
     play(tmp_path, acts)
 

@@ -131,5 +131,21 @@ def test_what_nobody_took_over_is_still_on_its_way(desk: Desk, clock: ManualCloc
     assert claim(desk, 2).others == frozenset()
 
 
+def test_full_is_what_took_all_that_it_may(desk: Desk) -> None:
+    """Not what others fill up, what has room for more, or what the batch left behind."""
+    for number in range(4):
+        desk.enqueue(f"m{number}")
+
+    def taken(limit: int, most: int) -> tuple[int, frozenset[str]]:
+        found = desk.write(lambda tx: tx.deliveries.claim("w", limit, {"hub": most}, 30))
+        return len(found.rows), found.full
+
+    assert taken(1, 2) == (1, frozenset())
+    assert taken(9, 2) == (1, {"hub"})
+    assert taken(9, 2) == (0, frozenset())
+    assert taken(9, 1) == (0, frozenset())
+    assert taken(9, 9) == (2, frozenset())
+
+
 def claim(desk: Desk, limit: int, destination: str = "hub") -> Claimed:
     return desk.write(lambda tx: tx.deliveries.claim("w", limit, {destination: 10}, 30))
