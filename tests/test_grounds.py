@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from town import Town, town
 
+from engine.coordination.reactions import reaction_key
 from engine.deliver.ports import Permit, Withhold
 from engine.fhir.json import dumps, loads
 from engine.grounds import ready, reaffirmed
@@ -122,6 +123,51 @@ def test_only_what_may_be_reaffirmed_is_brief(place: Town) -> None:
     assert brief()
     place.clock.advance(3600)
     assert not brief()
+
+
+def test_what_no_rule_guards_is_brief_once_it_is_reviewed(place: Town) -> None:
+    """A plan whose review is still to come is looked at ahead; what outreach sends always is."""
+    delivery = planned(place)
+    sending = Sending(place.project)
+
+    def briefly(tx: Transaction) -> list[bool]:
+        before = sending.brief(tx, delivery)
+        tx.timers.finish(reaction_key(delivery.message_id))
+        outreached = replace(delivery, envelope={**delivery.envelope, "outreach": {}})
+        return [before, sending.brief(tx, delivery), sending.brief(tx, outreached)]
+
+    assert place.store.write(briefly).result(30) == [False, True, False]
+
+
+def test_what_is_wrapped_in_what_no_rule_guards_is_decided_about(place: Town) -> None:
+    """That nothing of its type needs a consent is not taken for a permit."""
+    delivery, sending = planned(place), Sending(place.project)
+
+    def wrapped(tx: Transaction) -> list[Permit | Withhold]:
+        tx.timers.finish(reaction_key(delivery.message_id))
+        name = (delivery.type, delivery.envelope["entity"])
+        row = tx.resources.get(*name)
+        assert row is not None
+        body = dumps(loads(row.body) | {"contained": [outreach("inner")]})
+        version = tx.resources.put(*name, body, member=row.member, system=row.system)
+        holding = replace(delivery, envelope={**delivery.envelope, "version": version})
+        sending.ready(tx, [delivery, holding])
+        return [sending.judge(tx, one) for one in (delivery, holding)]
+
+    plain, holding = place.store.write(wrapped).result(30)
+    assert plain == Permit()
+    assert holding.ruling is not None
+
+
+def planned(place: Town) -> DeliveryRow:
+    """Return the delivery of a plan that was not reviewed yet."""
+    bundle = json.loads(sample("02-team-and-plan"))
+    (plan,) = (
+        one["resource"] for one in bundle["entry"] if one["resource"]["resourceType"] == "CarePlan"
+    )
+    accept(place, plan)
+    (delivery,) = place.store.read(lambda tx: tx.deliveries.search(state="waiting"))
+    return delivery
 
 
 def test_what_reaffirming_asks_is_read_together(place: Town) -> None:

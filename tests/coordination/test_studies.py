@@ -12,7 +12,7 @@ from review_rig import Rig, consent, goal, patient, plan, rig, seat, team
 
 from engine.coordination.member_record import MemberRecord, record_of
 from engine.coordination.review import findings_of, reviewed
-from engine.coordination.studies import Studied, Studies, Version
+from engine.coordination.studies import MOST_FOUND, Studied, Studies, Version
 from engine.rules.finding import Finding
 from engine.store import Transaction
 
@@ -101,6 +101,17 @@ def test_what_is_kept_is_bounded(kept: Studies) -> None:
     assert kept.get(newer) is not None
     kept.keep(Studied.of(other, "mercy", {"resourceType": "CarePlan", "id": "2"}, ()), 60)
     assert (kept.get(newer), kept.get(other) is not None) == (None, True)
+
+
+def test_records_are_bounded_like_what_they_hold(kept: Studies) -> None:
+    """No more are kept than their number allows; none keeps trees alive that made room."""
+    for number in range(MOST_FOUND + 1):
+        kept.keep_record(f"member {number}", object())
+    members = [f"member {number}" for number in range(MOST_FOUND + 1)]
+    assert 0 < sum(kept.record(one) is not None for one in members) <= MOST_FOUND
+    other = Studied.of(PLAN._replace(id="2"), "mercy", {"resourceType": "CarePlan", "id": "2"}, ())
+    kept.keep(other, 60)
+    assert not any(kept.record(one) for one in members)
 
 
 def test_what_was_found_holds_for_a_moment(kept: Studies) -> None:
