@@ -156,9 +156,9 @@ def _type_problems(kind: str, fhir: Version) -> Iterator[Diagnostic]:
 
 
 def _bundle_problems(tree: Resource, limits: Limits) -> Iterator[Diagnostic]:
-    entries = tree.get("entry") if tree["resourceType"] == "Bundle" else None
-    if entries is None:
+    if tree["resourceType"] != "Bundle" or "entry" not in tree:
         return
+    entries = tree["entry"]
     if not isinstance(entries, list):
         yield _no_entry("Bundle.entry")
         return

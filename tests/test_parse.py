@@ -44,6 +44,7 @@ def _bundle(count: int) -> bytes:
         (_bundle(5000), 413, "P011"),
         (_circle(), 422, "P012"),
         (b'{"resourceType":"Bundle","entry":{}}', 422, "P013"),
+        (b'{"resourceType":"Bundle","entry":null}', 422, "P013"),
         (b'{"resourceType":"Bundle","entry":[1]}', 422, "P013"),
         (b'{"resourceType":"Bundle","entry":[{"resource":[]}]}', 422, "P013"),
     ],
