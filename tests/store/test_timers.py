@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,25 @@ def test_a_cancelled_timer_never_goes_off(bench: Bench) -> None:
     bench.clock.advance(10)
     bench.runner.turn()
     assert bench.seen == []
+
+
+def test_of_two_processes_one_has_a_timer(store_url: str) -> None:
+    """Who takes a timer does what it means and finishes it; the other finds it taken or done."""
+
+    def done(tx: Transaction, key: str) -> str | None:
+        if not tx.timers.is_waiting(key) or not tx.timers.take(key):
+            return None
+        tx.timers.finish(key)
+        return None if tx.timers.take(key) else key
+
+    keys = [f"timer {number}" for number in range(40)]
+    with Store.open(store_url) as one, Store.open(store_url) as other:
+        for key in keys:
+            one.write(partial(_set, key=key)).result()
+        asked = [store.write(partial(done, key=key)) for key in keys for store in (one, other, one)]
+        assert sorted(filter(None, [each.result() for each in asked])) == sorted(keys)
+        assert one.read(lambda tx: tx.timers.next_due()) is None
+
+
+def _set(tx: Transaction, key: str) -> None:
+    tx.timers.set(key, "note", tx.now)
