@@ -75,17 +75,22 @@ def _nothing(change: tuple[tuple[str, str], int, int]) -> tuple[tuple[str, str],
 
 def _change(place: int) -> Select[Any]:
     return select(
-        *[bindparam(f"{name}{place}", type_=lane.c[name].type).label(name) for name in _CHANGE]
+        *[bindparam(f"{name}{place}", type_=lane.c[name].type).label(name) for name in _CHANGE],
+        literal_column(str(place)).label("place"),
     )
 
 
 def _lines(insert: Any, places: range) -> ClauseElement:
-    """Return the statement that changes lines, each once however often it is named."""
+    """Return the statement that changes lines, each once however often it is named.
+
+    Lines are locked in the order given: the database's own order of text may be another.
+    """
     each = union_all(*map(_change, places)).subquery()
     line = (each.c.destination, each.c.member)
     summed = select(*line, func.sum(each.c.last), func.sum(each.c.open)).group_by(*line)
     # SQLite takes what follows for a join where there is no condition before it.
-    fresh = insert(lane).from_select(_CHANGE, summed.where(true()).order_by(*line))
+    placed = summed.where(true()).order_by(func.min(each.c.place))
+    fresh = insert(lane).from_select(_CHANGE, placed)
     changed: ClauseElement = fresh.on_conflict_do_update(
         index_elements=["destination", "member"],
         set_={

@@ -41,6 +41,17 @@ def test_lines_of_any_number_are_changed_by_few_statements() -> None:
     ]
 
 
+def test_lines_are_changed_in_the_order_given(desk: Desk) -> None:
+    """Who changes several statements' worth of lines locks them in one order throughout."""
+    given = [("hub", member) for member in ("B", "a", "C", "b", "A")]
+
+    def change(tx: Transaction) -> list[tuple[str, str]]:
+        rows = tx.run(*LINES.of([(line, 1, 1) for line in given]))
+        return [(row[0], row[1]) for row in rows]
+
+    assert desk.write(change) == given
+
+
 def test_a_lost_lease_spoils_no_other_arrival(desk: Desk, clock: ManualClock) -> None:
     """Of arrivals that are recorded together, only what a successor holds is refused."""
     for member in ("m1", "m2"):
