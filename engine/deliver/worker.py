@@ -431,6 +431,8 @@ class Worker:
     async def _wind_down(self) -> None:
         """Let sends finish within the grace, cut the rest off, and record everything."""
         until = self._clock.monotonic() + self._settings.grace
+        if self._results:
+            await self._turn({})
         while self._sends and (rest := until - self._clock.monotonic()) > 0:
             wait = _least(rest, self._leases.until_waning())
             await asyncio.wait(self._sends, timeout=wait, return_when=asyncio.FIRST_COMPLETED)

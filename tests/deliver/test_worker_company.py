@@ -88,11 +88,12 @@ def play(folder: Path, acts: Callable[[Counting, Mailbox], Awaitable[None]]) -> 
     asyncio.run(run())
 
 
-async def came_together(rig: Rig, mailbox: Mailbox, count: int) -> Worker:
+async def came_together(rig: Rig, mailbox: Mailbox, count: int, grace: float = 0.0) -> Worker:
     """Start a worker and let so many results come at once."""
     ids = [rig.enqueue("hub", f"m{number}") for number in range(count)]
     there = rig.destination("hub", "http://hub.example/fhir", concurrency=16)
-    worker = rig.start(there, transport=mailbox, settings=Settings(grace=0))
+    settings = Settings(lease=600.0, grace=grace)
+    worker = rig.start(there, transport=mailbox, settings=settings)
     await mailbox.requests(count)
     mailbox.answer(count)
     await rig.until(dict.fromkeys(ids, "delivered"))
@@ -171,6 +172,23 @@ def test_shutdown_waits_for_no_company(tmp_path: Path) -> None:
         await patient(rig)
         await rig.stop(worker)
         assert [rig.row(id).state for id in ids] == ["delivered", "waiting", "waiting"]
+
+    play(tmp_path, acts)
+
+
+def test_shutdown_records_at_once_what_came_before(tmp_path: Path) -> None:
+    """What arrived does not wait for sends that are still under way, however long they last."""
+
+    async def acts(rig: Counting, mailbox: Mailbox) -> None:
+        worker = await came_together(rig, mailbox, 3, grace=600.0)
+        ids = await left_together(rig, mailbox, 3)
+        mailbox.answer(1)
+        await patient(rig)
+        worker.stop()
+        try:
+            await rig.until({ids[0]: "delivered", ids[1]: "leased", ids[2]: "leased"})
+        finally:
+            mailbox.answer(2)
 
     play(tmp_path, acts)
 
