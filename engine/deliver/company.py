@@ -21,7 +21,7 @@ class Patience:
 
     next: float = 0.003
     whole: float = 0.010
-    claim: float = 0.100
+    claim: float = 0.050
 
 
 PATIENCE = Patience()
