@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,19 +25,6 @@ from outreach_town import (
 )
 
 MEDIA = ("fhir", "fax", "mail", "phone", "meeting")
-
-
-@pytest.fixture
-def mailbox(tmp_path: Path) -> Mailbox:
-    """Return a mail server that is not open yet."""
-    return Mailbox(tmp_path)
-
-
-@pytest.fixture
-def place(tmp_path: Path, mailbox: Mailbox) -> Iterator[Place]:
-    """Return a town with every medium."""
-    with mailbox.open() as port, outreach_town(tmp_path, settings(tmp_path, port)) as built:
-        yield built
 
 
 @pytest.mark.parametrize("medium", MEDIA)

@@ -43,19 +43,6 @@ from engine.outreach.transport import MediaTransport
 from engine.sending import Sending, destinations
 
 
-@pytest.fixture
-def mailbox(tmp_path: Path) -> Mailbox:
-    """Return a mail server that is not open yet."""
-    return Mailbox(tmp_path)
-
-
-@pytest.fixture
-def place(tmp_path: Path, mailbox: Mailbox) -> Iterator[Place]:
-    """Return a town with every medium."""
-    with mailbox.open() as port, outreach_town(tmp_path, settings(tmp_path, port)) as built:
-        yield built
-
-
 def test_a_mail_is_encrypted_and_its_id_stays(place: Place, mailbox: Mailbox) -> None:
     """STARTTLS with a certificate that verifies; the Message-ID is the delivery's key."""
     introduce(place, {"dana": MAIL})

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from outreach_town import (
     DANA,
     FAX,
@@ -26,19 +24,6 @@ from outreach_town import (
 )
 
 GUARDIAN = {"system": "http://terminology.hl7.org/CodeSystem/v3-RoleCode", "code": "GUARD"}
-
-
-@pytest.fixture
-def mailbox(tmp_path: Path) -> Mailbox:
-    """Return a mail server that is not open yet."""
-    return Mailbox(tmp_path)
-
-
-@pytest.fixture
-def place(tmp_path: Path, mailbox: Mailbox) -> Iterator[Place]:
-    """Return a town with every medium."""
-    with mailbox.open() as port, outreach_town(tmp_path, settings(tmp_path, port)) as built:
-        yield built
 
 
 def test_somebody_whom_nothing_reaches_is_not_done(place: Place) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import pytest
 from outreach_town import (
     DANA,
     FAX,
@@ -24,19 +22,6 @@ from outreach_town import (
     outreach_town,
     settings,
 )
-
-
-@pytest.fixture
-def mailbox(tmp_path: Path) -> Mailbox:
-    """Return a mail server that is not open yet."""
-    return Mailbox(tmp_path)
-
-
-@pytest.fixture
-def place(tmp_path: Path, mailbox: Mailbox) -> Iterator[Place]:
-    """Return a town with every medium."""
-    with mailbox.open() as port, outreach_town(tmp_path, settings(tmp_path, port)) as built:
-        yield built
 
 
 def test_the_record_is_kept_true_on_the_way(place: Place) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any
@@ -26,19 +25,6 @@ from outreach_town import (
     ready_for,
     settings,
 )
-
-
-@pytest.fixture
-def mailbox(tmp_path: Path) -> Mailbox:
-    """Return a mail server that is not open yet."""
-    return Mailbox(tmp_path)
-
-
-@pytest.fixture
-def place(tmp_path: Path, mailbox: Mailbox) -> Iterator[Place]:
-    """Return a town with every medium."""
-    with mailbox.open() as port, outreach_town(tmp_path, settings(tmp_path, port)) as built:
-        yield built
 
 
 def test_a_call_is_a_task_and_its_report_ends_the_communication(place: Place) -> None:
