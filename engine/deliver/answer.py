@@ -21,13 +21,15 @@ Result = Literal["accepted", "again", "refused"]
 class Reply:
     """Hold what came back from one request: an HTTP answer, or why there is none.
 
-    `headers` have lower-case names; `body` is cut off at the transport's limit.
+    `headers` have lower-case names; `body` is empty where it was over the transport's limit, or
+    where the connection broke in the midst of it (`cut`).
     """
 
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     failure: Failure | None = None
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)

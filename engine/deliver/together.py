@@ -66,16 +66,27 @@ def read_together(reply: Reply, types: Sequence[str], now: float, interaction: s
     An answer for the whole that may be the fault of one entry sends every one of them alone the
     next time: none may become a dead letter for its company.
     """
-    whole = read(reply, "Bundle", now)
+    whole = _whole(reply, now, interaction)
+    responses = _responses(reply.body) if _taken(reply) else []
+    if len(responses) == len(types):
+        told = (_entry(*pair, now) for pair in zip(responses, types, strict=True))
+        return [answer or _apart(whole, len(types)) for answer in told]
     if whole.result != "accepted":
         return [_for_each(reply, whole, len(types))] * len(types)
-    responses = _responses(reply.body)
-    if len(responses) == len(types):
-        pairs = zip(responses, types, strict=True)
-        return [_entry(response, type, now, whole) for response, type in pairs]
     if interaction == "transaction":  # all of it or nothing: it was all
         return [Answer("accepted", status=whole.status)] * len(types)
     return [_apart(whole, len(types))] * len(types)
+
+
+def _taken(reply: Reply) -> bool:
+    return reply.status is not None and 200 <= reply.status < 300
+
+
+def _whole(reply: Reply, now: float, interaction: str) -> Answer:
+    """Read the answer for the whole; what a batch did, nobody knows from half of its answer."""
+    if reply.cut and interaction == "batch" and _taken(reply):
+        return Answer("again", "D003", reply.status)
+    return read(reply, "Bundle", now)
 
 
 def _for_each(reply: Reply, whole: Answer, count: int) -> Answer:
@@ -101,11 +112,14 @@ def _responses(body: bytes) -> list[dict[str, Any]]:
     return [response for response in responses if isinstance(response, dict)]
 
 
-def _entry(response: dict[str, Any], type: str, now: float, whole: Answer) -> Answer:
-    """Read one entry's response as if it had been the answer to a request of its own."""
+def _entry(response: dict[str, Any], type: str, now: float) -> Answer | None:
+    """Read one entry's response as if it had been the answer to a request of its own.
+
+    None where it has no status, and so does not say what became of the entry.
+    """
     text = str(response.get("status", ""))[:3]
     if not (text.isascii() and text.isdigit() and len(text) == 3):
-        return Answer("again", APART, whole.status)
+        return None
     location = response.get("location")
     headers = {"location": location} if isinstance(location, str) else {}
     outcome = response.get("outcome")

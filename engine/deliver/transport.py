@@ -61,7 +61,8 @@ class HttpTransport:
                 timeout=_timeout(destination.timeout),
             ) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                return Reply(response.status, headers, await _body(response))
+                body = await _body(response)
+                return Reply(response.status, headers, body or b"", cut=body is None)
         except (TimeoutError, aiohttp.ClientError) as error:
             return Reply(failure=_failure(error))
 
@@ -109,8 +110,8 @@ def _timeout(seconds: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT, seconds))
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    """Read an answer up to the limit; one that breaks off in its body was still an answer."""
+async def _body(response: aiohttp.ClientResponse) -> bytes | None:
+    """Read an answer up to the limit; None where it breaks off, which was still an answer."""
     body = b""
     try:
         async for chunk in response.content.iter_any():
@@ -120,7 +121,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
                 return b""
     except aiohttp.ClientError:
         response.close()
-        return b""
+        return None
     return body
 
 

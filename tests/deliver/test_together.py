@@ -115,22 +115,23 @@ def test_no_bundle_is_larger_than_configured(tmp_path: Path) -> None:
     assert sorted(len(entries(request)) for request in server.received) == [2, 5]
 
 
-def test_a_failing_entry_stops_only_its_own_member(tmp_path: Path) -> None:
-    """The poison's line stands, with the codes of its own outcome; the others have arrived."""
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_failing_entry_stops_only_its_own_member(tmp_path: Path, place: int) -> None:
+    """The poison's line stands, with the codes of its own outcome; the others arrived, once."""
 
     async def acts(rig: Rig, server: Scripted) -> None:
         sent = [rig.enqueue("hub", f"m{n}") for n in range(3)]
-        behind = rig.enqueue("hub", "m1")
-        poison = rig.row(sent[1]).message_id
+        behind = rig.enqueue("hub", f"m{place}")
+        poison = rig.row(sent[place]).message_id
         server.script = lambda request, _: told({poison: "422 No"}, ids(request))
         rig.start(hub(rig, server))
-        await rig.until({sent[0]: "delivered", sent[1]: "dead", sent[2]: "delivered"})
+        await rig.until({**dict.fromkeys(sent, "delivered"), sent[place]: "dead"})
         assert rig.row(behind).state == "waiting"
-        [attempt] = rig.attempts(sent[1])
+        [attempt] = rig.attempts(sent[place])
         assert (attempt.status, attempt.outcome) == (422, "D007")
         assert "a value" not in str(attempt.note)
 
-    play(tmp_path, lambda named, _: told({}, named), acts)
+    assert len(play(tmp_path, lambda named, _: told({}, named), acts).received) == 1
 
 
 @pytest.mark.parametrize("refusal", [answer(400), answer(500), answer(413), raw(b"")])
@@ -270,15 +271,49 @@ def test_what_has_no_id_is_a_dead_letter_by_itself(tmp_path: Path) -> None:
         ("soon", "again", "D013"),
     ],
 )
+@pytest.mark.parametrize("place", [0, 1])
 def test_an_entry_counts_as_an_answer_of_its_own(
-    status: str, result: str, code: str | None
+    status: str, result: str, code: str | None, place: int
 ) -> None:
-    """The status of each entry is read by the table of single answers."""
-    entry = [{"response": {"status": "200"}}, {"response": {"status": status}}]
-    body = json.dumps({"resourceType": "Bundle", "entry": entry}).encode()
-    first, second = read_together(Reply(200, {}, body), ["CareTeam"] * 2, 0.0, "batch")
-    assert first.result == "accepted"
-    assert (second.result, second.code) == (result, code)
+    """The status of each entry is read by the table of single answers, wherever it stands."""
+    statuses = ["200"]
+    statuses.insert(place, status)
+    answers = read_together(Reply(200, {}, bundle(*statuses)), ["CareTeam"] * 2, 0.0, "batch")
+    assert answers[1 - place].result == "accepted"
+    assert (answers[place].result, answers[place].code) == (result, code)
+
+
+def bundle(*statuses: str) -> bytes:
+    """Return the answer to a Bundle as bytes: an entry for each status, none for an empty one."""
+    entry = [{"response": {"status": status} if status else {}} for status in statuses]
+    return json.dumps({"resourceType": "Bundle", "entry": entry}).encode()
+
+
+@pytest.mark.parametrize(
+    ("reply", "result", "code"),
+    [
+        (Reply(200, {}, bundle("503 Busy")), "again", "D004"),
+        (Reply(200, {}, bundle("422")), "refused", "D007"),
+        (Reply(200, {}, bundle("soon")), "refused", "D007"),
+        (Reply(200, {}, bundle("")), "accepted", None),
+        (Reply(200), "accepted", None),
+        (Reply(200, cut=True), "again", "D003"),
+    ],
+)
+def test_a_batch_of_one_is_never_sent_alone_once_more(
+    reply: Reply, result: str, code: str | None
+) -> None:
+    """What came alone has its own answer: its entry's, or that for the whole."""
+    [answer] = read_together(reply, ["CareTeam"], 0.0, "batch")
+    assert (answer.result, answer.code) == (result, code)
+
+
+def test_half_an_answer_to_a_batch_has_each_sent_again_and_to_a_transaction_none() -> None:
+    """A batch says in its body what became of it; a transaction says it by its status."""
+    cut, types = Reply(200, cut=True), ["CareTeam"] * 2
+    assert [answer.code for answer in read_together(cut, types, 0.0, "batch")] == ["D013"] * 2
+    told = read_together(cut, types, 0.0, "transaction")
+    assert [answer.result for answer in told] == ["accepted"] * 2
 
 
 def test_a_worker_killed_behind_its_bundle_sends_it_again_under_the_same_keys(

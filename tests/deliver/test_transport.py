@@ -116,13 +116,13 @@ def test_a_connection_cut_short_is_broken(act: Act) -> None:
 def test_an_answer_cut_in_its_body_is_still_an_answer() -> None:
     """Once the status line came, the destination has said what it did."""
     reply = reply_to(raw(b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n{"))
-    assert (reply.status, reply.body) == (201, b"")
+    assert (reply.status, reply.body, reply.cut) == (201, b"", True)
 
 
 def test_a_huge_answer_is_not_read() -> None:
     """An answer over the limit keeps its status and loses its body."""
     reply = reply_to(answer(200, b"x" * (ANSWER_LIMIT * 4)))
-    assert (reply.status, reply.body) == (200, b"")
+    assert (reply.status, reply.body, reply.cut) == (200, b"", False)
 
 
 def test_connections_are_used_again() -> None:
