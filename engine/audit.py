@@ -11,6 +11,9 @@ import orjson
 GENESIS = "0" * 64
 """The hash before the first record."""
 
+PRUNED = "ledger.pruned"
+"""The kind of a record that says up to where the chain was removed, and the hash it ended with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -42,8 +45,11 @@ class Record:
 
 
 def sealed(before: str, *fields: str | int | None) -> str:
-    """Return the SHA-256, in hex, over the hash before and the fields of a record, in order."""
-    return hashlib.sha256(orjson.dumps((before, *fields))).hexdigest()
+    """Return the SHA-256, in hex, over the hash before and the fields of a record, in order.
+
+    Whoever tampers may leave values of other kinds than text; they get a hash of their own.
+    """
+    return hashlib.sha256(orjson.dumps((before, *fields), default=repr)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +71,35 @@ class Ends:
 
 
 def breaks(ends: Ends, records: Iterable[Record]) -> Iterator[Break]:
-    """Yield every place where the records are not what the chain says; they come in order."""
+    """Yield every place where the records are not what the chain says, in order.
+
+    Where the chain starts behind its first record, the last pruning must have said so in it.
+    """
     expected, before = ends.first, ends.before
+    pruned: tuple[object, object] | None = None
     for record in records:
         if record.sequence != expected:
             yield Break(expected, _gap(expected, record.sequence))
         if record.sealed(before) != record.hash:
             yield Break(record.sequence, "changed, moved, or the record before it was replaced")
+        elif record.kind == PRUNED:
+            pruned = _pruned(record.body)
         expected, before = record.sequence + 1, record.hash
+    if ends.first > 1 and pruned != (ends.first - 1, ends.before):
+        yield Break(ends.first - 1, "the records up to here were removed, and not by pruning")
     if expected != ends.last + 1:
         yield Break(expected, f"the chain should end at {ends.last}")
     elif before != ends.hash:
         yield Break(ends.last, "its hash is not the one that the chain ends with")
+
+
+def _pruned(body: str) -> tuple[object, object] | None:
+    """Return through which record the chain was removed, and the hash of that one."""
+    try:
+        told = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return (told.get("through"), told.get("hash")) if isinstance(told, dict) else None
 
 
 def _gap(expected: int, found: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from sqlalchemy import bindparam, delete, select, update
 
-from engine.audit import GENESIS, Break, Ends, Record, breaks, sealed
+from engine.audit import GENESIS, PRUNED, Break, Ends, Record, breaks, sealed
 from engine.store.database import Insert, Statement
 from engine.store.session import Session
 from engine.store.tables import audit, chain
@@ -112,15 +112,14 @@ class Audits:
         ).first()
         return Ends(*row) if row else Ends(1, GENESIS, 0, GENESIS)
 
-    def records(self, start: int = 0) -> Iterator[Record]:
-        """Yield every record from sequence `start` on."""
-        while True:
-            query = select(audit).where(audit.c.sequence >= start).order_by(audit.c.sequence)
-            page = [Record(*row) for row in self._session.execute(query.limit(_PAGE))]
+    def records(self) -> Iterator[Record]:
+        """Yield every record in order, whatever its sequence."""
+        query = select(audit).order_by(audit.c.sequence).limit(_PAGE)
+        page = [Record(*row) for row in self._session.execute(query)]
+        while page:
             yield from page
-            if len(page) < _PAGE:
-                return
-            start = page[-1].sequence + 1
+            behind = query.where(audit.c.sequence > page[-1].sequence)
+            page = [Record(*row) for row in self._session.execute(behind)]
 
     def verify(self, known: Ends | None = None) -> list[Break]:
         """Return every place where a record was changed, removed or moved; [] for a whole chain.
@@ -143,6 +142,7 @@ class Audits:
         The hash of the last one removed stays as the start of the kept chain, and a record of the
         removal, with that hash, goes into the chain itself.
         """
+        self._end()  # locked: whoever else prunes now does so behind what this one leaves
         ends = self.ends()
         first_kept = select(audit.c.sequence).where(
             audit.c.at >= before, audit.c.sequence >= ends.first
@@ -156,5 +156,5 @@ class Audits:
             return 0
         removed = self._session.changed(delete(audit).where(audit.c.sequence <= last))
         self._session.execute(update(chain).values(first=last + 1, before=row[0]))
-        self.append("ledger.pruned", {"through": last, "hash": row[0], "records": removed})
+        self.append(PRUNED, {"through": last, "hash": row[0], "records": removed})
         return removed

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from desk import Desk
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-from engine.store import Store
+from engine.store import Store, Transaction
 from engine.testing import ManualClock
 
 
@@ -52,6 +52,20 @@ def test_untouched_chain_is_whole(desk: Desk) -> None:
         (["DELETE FROM audit"], [1]),
         (
             [
+                "INSERT INTO audit (sequence, at, kind, actor, body, hash)"
+                " VALUES (-5, '2026-01-01T00:00:00.000000Z', 'unit.routed', 'mercy', '{}', '00')"
+            ],
+            [1, -5, -4, 1],
+        ),
+        (
+            [
+                "UPDATE chain SET first = 4, before = (SELECT hash FROM audit WHERE sequence = 3)",
+                "DELETE FROM audit WHERE sequence <= 3",
+            ],
+            [3],
+        ),
+        (
+            [
                 "UPDATE audit SET sequence = 99 WHERE sequence = 2",
                 "UPDATE audit SET sequence = 2 WHERE sequence = 3",
                 "UPDATE audit SET sequence = 3 WHERE sequence = 99",
@@ -67,6 +81,32 @@ def test_tampering_shows(
     append(desk, 5)
     tamper(store_url, *statements)
     assert found(desk) == where
+
+
+@pytest.mark.parametrize("column", ["body", "hash", "kind"])
+def test_bytes_in_the_place_of_text_show(store_url: str, desk: Desk, column: str) -> None:
+    """SQLite takes bytes where text belongs; that is found like any other change."""
+    if not store_url.startswith("sqlite"):
+        pytest.skip("PostgreSQL refuses bytes in a column of text")
+    append(desk, 3)
+    tamper(store_url, f"UPDATE audit SET {column} = CAST({column} AS BLOB) WHERE sequence = 2")
+    assert found(desk)[0] == 2
+
+
+def test_what_was_cut_off_before_a_pruning_shows(
+    desk: Desk, store_url: str, clock: ManualClock
+) -> None:
+    """A true pruning is no excuse for records that were removed behind it."""
+    append(desk, 3)
+    clock.advance(60)
+    append(desk, 3)
+    desk.write(lambda tx: tx.audit.prune(clock.now()))
+    tamper(
+        store_url,
+        "UPDATE chain SET first = 6, before = (SELECT hash FROM audit WHERE sequence = 5)",
+        "DELETE FROM audit WHERE sequence <= 5",
+    )
+    assert found(desk) == [5]
 
 
 def test_chain_cut_off_with_its_end_shows_against_a_note(desk: Desk, store_url: str) -> None:
@@ -103,6 +143,29 @@ def test_chain_can_be_pruned_whole(desk: Desk) -> None:
     assert desk.write(lambda tx: tx.audit.prune("9999")) == 3
     assert found(desk) == []
     assert desk.write(lambda tx: tx.audit.prune("1999")) == 0
+
+
+def test_prunings_at_once_follow_each_other(desk: Desk, store_url: str, clock: ManualClock) -> None:
+    """Where two processes prune at once, the later one counts from where the first one ended."""
+    if store_url.startswith("sqlite"):
+        pytest.skip("one process at a time writes to SQLite")
+    append(desk, 3)
+    clock.advance(60)
+    early = clock.now()
+    append(desk, 3)
+    clock.advance(60)
+    with Store.open(store_url, clock=clock) as other:
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+
+        def first(tx: Transaction) -> Future[int]:
+            tx.audit.prune(clock.now(), 2)
+            second = other.write(lambda tx: tx.audit.prune(early, 1))
+            while not tx.connection.execute(text(waiting)).scalar_one():
+                pass
+            return second
+
+        assert desk.write(first).result(30) == 1
+    assert found(desk) == []
 
 
 def test_processes_write_one_chain(store_url: str) -> None:
