@@ -21,6 +21,8 @@ class Breaker:
     cap: float = 60.0
     failures: int = 0
     until: float | None = None
+    asked: float | None = None
+    """Until when the destination itself asked to be spared."""
 
     def state(self, now: float) -> Literal["closed", "open", "half-open"]:
         """Return where it stands at `now`."""
@@ -33,13 +35,15 @@ class Breaker:
         most = {"closed": limit, "open": 0, "half-open": min(1, limit)}[self.state(now)]
         return max(0, most - in_flight)
 
-    def succeeded(self) -> Breaker:
-        """Return it closed: the destination answered."""
-        return (
-            replace(self, failures=0, until=None)
-            if self.failures or self.until is not None
-            else self
-        )
+    def succeeded(self, now: float) -> Breaker:
+        """Return it closed: the destination answered, unless it asked for a pause that lasts.
+
+        What succeeds in such a pause was on its way before.
+        """
+        asked = self.asked if self.asked is not None and now < self.asked else None
+        if not self.failures and self.until == asked:
+            return self
+        return replace(self, failures=0, until=asked, asked=asked)
 
     def failed(self, now: float) -> Breaker:
         """Return it with one failure more, open where the threshold is reached.
@@ -55,9 +59,8 @@ class Breaker:
 
     def paused(self, until: float) -> Breaker:
         """Return it open until `until` at least, because the destination asked for it (429)."""
-        return (
-            self if self.until is not None and self.until >= until else replace(self, until=until)
-        )
+        asked = max(until, self.asked or until)
+        return replace(self, until=max(asked, self.until or asked), asked=asked)
 
     def _pause(self) -> float:
         doublings = min(max(0, self.failures + 1 - self.threshold), 32)

@@ -420,7 +420,7 @@ class Worker:
     def _judge_destination(self, destination: Destination, answer: Answer) -> None:
         """Let the circuit breaker know what an answer says of the destination as a whole."""
         now, breaker = self._clock.monotonic(), self._breakers[destination.name]
-        after_it = breaker.failed(now) if answer.down else breaker.succeeded()
+        after_it = breaker.failed(now) if answer.down else breaker.succeeded(now)
         if answer.status == 429 and answer.wait:
             after_it = after_it.paused(now + min(answer.wait, destination.retry.patience))
         if after_it.state(now) != breaker.state(now):

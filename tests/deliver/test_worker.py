@@ -455,6 +455,25 @@ def test_too_many_requests_pauses_the_destination(tmp_path: Path) -> None:
     play(tmp_path, in_turn(answer(429, Retry_After="7"), answer(200)), acts)
 
 
+def test_an_answer_to_what_left_before_does_not_end_the_pause(tmp_path: Path) -> None:
+    """Of two that left together one meets 429 with Retry-After: the other's 200 changes nothing."""
+    told = asyncio.Event()
+    acts_of = in_turn(answer(429, Retry_After="7"), wait_for(told, answer(200)), answer(200))
+
+    async def acts(rig: Rig, server: Scripted) -> None:
+        ids = [rig.enqueue("hub", f"m{number}") for number in range(6)]
+        worker = rig.start(rig.destination("hub", server.url, concurrency=2))
+        await rig.until_true(lambda: worker.standing()["hub"].breaker == "open")
+        told.set()
+        await rig.until_true(lambda: any(rig.row(id).state == "delivered" for id in ids))
+        assert worker.standing()["hub"].breaker == "open"
+        assert len(server.received) == 2
+        rig.advance(7)
+        await rig.until(dict.fromkeys(ids, "delivered"))
+
+    play(tmp_path, acts_of, acts)
+
+
 def test_a_resource_without_id_is_refused_without_a_request(tmp_path: Path) -> None:
     """What cannot be written by PUT becomes a dead letter that says why."""
 
