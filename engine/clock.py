@@ -56,6 +56,18 @@ def after(at: str, seconds: float) -> str:
     return moment.isoformat(timespec="microseconds")[: WIDTH - 1] + "Z"
 
 
+def written(at: str) -> str:
+    """Return an instant as people write it (a zone, a date alone) in the form of our own.
+
+    Without a zone it is in UTC. Raises ValueError for what is none.
+    """
+    moment = datetime.fromisoformat(at)
+    try:
+        return after(moment.replace(tzinfo=moment.tzinfo or UTC).isoformat(), 0)
+    except OverflowError as error:
+        raise ValueError("no instant between the years 1 and 9999 in UTC") from error
+
+
 @lru_cache(maxsize=_MOST_COUNTED)
 def seconds_between(earlier: str, later: str) -> float:
     """Return the seconds from one instant to another (negative where they are swapped)."""

@@ -30,6 +30,13 @@ def found(place: Town, system: str, path: str, **headers: str) -> list[dict[str,
     return [entry["resource"] for entry in response.json().get("entry", ())]
 
 
+@pytest.mark.parametrize("type_name", ["CareTeam", "AuditEvent"])
+@pytest.mark.parametrize("count", ["\u00b2", "\u0663", "9" * 5000, "-1", "0", "many"])
+def test_a_count_that_is_no_number_is_none(place: Town, type_name: str, count: str) -> None:
+    """Whatever stands in `_count`, the search answers."""
+    assert found(place, "hub", f"/fhir/{type_name}?_count={count}") is not None
+
+
 @pytest.mark.parametrize(
     "asked",
     ["patient=avery", "patient=Patient/avery", "subject=Patient/avery", "_id=team", ""],

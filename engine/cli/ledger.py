@@ -18,8 +18,15 @@ from rich.text import Text
 from engine import ledger, retention
 from engine.audit import Ends
 from engine.cli.ledger_text import trace_lines
-from engine.cli.loading import MISUSE, ConfigOption, must_exist, open_project, open_store
-from engine.clock import SystemClock, after
+from engine.cli.loading import (
+    MISUSE,
+    ConfigOption,
+    instant_of,
+    must_exist,
+    open_project,
+    open_store,
+)
+from engine.clock import SystemClock
 from engine.errors import StoreError
 from engine.events import Wanted, events
 from engine.fhir.json import dumps
@@ -97,8 +104,8 @@ def list_(
         correlation=correlation,
         system=system,
         state=state,
-        since=since,
-        until=until,
+        since=instant_of(since),
+        until=instant_of(until),
         limit=limit,
     )
     found = _ask(config, store, lambda tx: ledger.lines(tx, asked))
@@ -200,20 +207,9 @@ def events_(
     with record(config, None) as (opened, project):
         if project is None:
             raise AssertionError("without an address of its own the record is a project's")
-        wanted = Wanted(member, entity, None, _instant(since), _instant(until), limit=limit)
+        wanted = Wanted(member, entity, None, instant_of(since), instant_of(until), limit=limit)
         for event in opened.read(lambda tx: events(tx, project, wanted)).events:
             print(dumps(event).decode())
-
-
-def _instant(text: str | None) -> str | None:
-    """Return an instant in the width of the record's own, or end with exit code 2."""
-    if text is None:
-        return None
-    try:
-        return after(text, 0)
-    except ValueError:
-        print("An instant looks like 2026-05-01T10:00:00Z.", file=sys.stderr)
-        raise typer.Exit(MISUSE) from None
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from engine.clock import SystemClock
+from engine.clock import SystemClock, written
 from engine.config.operations import Encryption
 from engine.diagnostics import Severity
 from engine.errors import ProjectError, StoreError
@@ -52,6 +52,17 @@ def must_exist(address: str) -> None:
     """Raise StoreError where there is no record at an address."""
     if is_missing(address):
         raise StoreError(f"there is no record at {address}; `carelane serve` begins one")
+
+
+def instant_of(text: str | None) -> str | None:
+    """Return an instant of the command line as the record writes it, or end with exit code 2."""
+    if text is None:
+        return None
+    try:
+        return written(text)
+    except ValueError:
+        print("An instant looks like 2026-05-01T10:00:00Z.", file=sys.stderr)
+        raise typer.Exit(MISUSE) from None
 
 
 def vault_of(encryption: Encryption | None) -> Vault:

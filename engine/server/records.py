@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from engine.clock import after
+from engine.clock import written
 from engine.diagnostics import Diagnostic
 from engine.events import Wanted, event, events, provenances
 from engine.fhir.dates import moment
@@ -117,7 +117,7 @@ def _parameters(request: Request) -> _Given:
         since,
         until,
         found.get("_after", ""),
-        max(1, min(MOST, int(count))) if count.isdigit() else MOST,
+        max(1, min(MOST, int(count[:9]))) if count.isascii() and count.isdigit() else MOST,
     )
 
 
@@ -127,7 +127,8 @@ def _dates(given: Iterable[str]) -> tuple[str | None, str | None]:
     until: str | None = None
     for text in given:
         prefix, value = (text[:2], text[2:]) if text[:2].isalpha() else ("", text)
-        if prefix not in ("ge", "lt") or moment(value) is None or "T" not in value:
+        at = _instant(value)
+        if prefix not in ("ge", "lt") or at is None:
             problem = Diagnostic(
                 "R012",
                 "This date cannot be searched by.",
@@ -136,10 +137,20 @@ def _dates(given: Iterable[str]) -> tuple[str | None, str | None]:
             )
             raise Refusal(400, problem)
         if prefix == "ge":
-            since = after(value, 0)
+            since = at
         else:
-            until = after(value, 0)
+            until = at
     return since, until
+
+
+def _instant(text: str) -> str | None:
+    """Return a FHIR instant as the record writes it, or None for what is none."""
+    if moment(text) is None or "T" not in text:
+        return None
+    try:
+        return written(text)
+    except ValueError:
+        return None
 
 
 def _canonical(tx: Transaction, system: str, name: str) -> str:

@@ -187,7 +187,17 @@ def test_provenance_that_was_sent_is_still_searched(place: Town) -> None:
     assert place.send("mercy", "GET", "/fhir/Provenance").status_code == 200
 
 
-@pytest.mark.parametrize("date", ["2026", "gexyz", "eq2026-05-01T00:00:00Z"])
+@pytest.mark.parametrize(
+    "date",
+    [
+        "2026",
+        "gexyz",
+        "eq2026-05-01T00:00:00Z",
+        "ge2026-05-01T24:00:00Z",
+        "ge9999-12-31T23:59:59-14:00",
+        "lt0001-01-01T00:00:00%2B14:00",
+    ],
+)
 def test_a_date_that_cannot_be_searched_by_is_refused(place: Town, date: str) -> None:
     """A narrowing that is not understood never shows more than was asked for."""
     assert place.send("hub", "GET", f"/fhir/AuditEvent?date={date}").status_code == 400

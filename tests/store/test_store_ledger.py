@@ -184,6 +184,36 @@ def test_list_is_narrowed_by_time(desk: Desk, store_url: str, clock: ManualClock
     assert [line["id"] for line in found] == [row.message_id]
 
 
+@pytest.mark.parametrize(
+    ("since", "count"),
+    [
+        ("2026-05-01T10:00:00Z", 1),
+        ("2026-05-01T12:00:00+02:00", 1),
+        ("2026-05-01T12:00:01+02:00", 0),
+        ("2026-05-01T10:00:00.5Z", 1),
+        ("2026-05-01", 1),
+        ("2026-05-02", 0),
+    ],
+)
+def test_instants_are_compared_in_time_not_as_text(
+    desk: Desk, store_url: str, since: str, count: int
+) -> None:
+    """Zones and precision may be any; without a zone an instant is in UTC."""
+    desk.accept(received="2026-05-01T10:00:00.500000Z")
+    narrowed = "list", "--json", "--since", since
+    assert len(json.loads(run(ledger_app, store_url, *narrowed).output)) == count
+    narrowed = "list", "--json", "--until", since
+    assert len(json.loads(run(ledger_app, store_url, *narrowed).output)) == 1 - count
+
+
+@pytest.mark.parametrize("at", ["soon", "9999-12-31T23:59:59-14:00", "2026-13-01"])
+def test_what_is_no_instant_is_misuse(store_url: str, desk: Desk, at: str) -> None:
+    """A narrowing that is not understood lists nothing."""
+    done = run(ledger_app, store_url, "list", "--since", at)
+    assert done.exit_code == 2
+    assert "2026-05-01T10:00:00Z" in done.output
+
+
 def test_crosswalk_is_imported_shown_and_joined(store_url: str, tmp_path: Any) -> None:
     """A CSV links its groups; joining two known members takes --merge; all or nothing."""
     head = "same_as,type,system,reference,identifier_system,identifier_value\n"
