@@ -64,7 +64,7 @@ def release(tx: Transaction, project: Project, row: UnitRow) -> bool:
 
 
 def _react(tx: Transaction, project: Project, message: Message, unit: UnitRow) -> None:
-    """Let coordination see a unit that was held when its message was reacted to."""
+    """Let coordination see a unit that was held when the rest of its message was reacted to."""
     if project.config.coordination is None or unit.state not in ("accepted", "routed"):
         return
     if is_produced(message):
@@ -72,7 +72,7 @@ def _react(tx: Transaction, project: Project, message: Message, unit: UnitRow) -
             outreach.plan(tx, project, unit)
         return
     key = f"{reaction_key(message.id)} {unit.id}"
-    tx.timers.set(key, REACT, tx.now, {"message": message.id})
+    tx.timers.set(key, REACT, tx.now, {"message": message.id, "unit": unit.id})
 
 
 def _submission(body: bytes) -> Submission | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ from engine.transform.crosswalk import Links
 KIND = "notice"
 _DAY = 86_400
 _CONFIDENTIAL = frozenset({"R", "V"})
-_MOST_EVENTS = 20
+_MOST_ALIKE = 20
+"""How many resources with the same event on the same day a notice looks at."""
 
 
 def notify(tx: Transaction, project: Project, member: str, event: str, what: str) -> None:
@@ -63,7 +65,9 @@ def notify(tx: Transaction, project: Project, member: str, event: str, what: str
         if any(one["event"] == event and one["what"] == what for one in known):
             return
         if timer.state == "waiting":
-            tx.timers.amend(key, {**timer.body, "events": [*known, said][:_MOST_EVENTS]})
+            alike = [one for one in known if (one["event"], one["on"]) == (event, said["on"])]
+            if len(alike) < _MOST_ALIKE:
+                tx.timers.amend(key, {**timer.body, "events": [*known, said]})
             return
 
 
@@ -74,10 +78,14 @@ def settings_of(project: Project) -> Notifications | None:
 
 
 def _notices(member: str, now: str, hour: int) -> Iterator[tuple[str, str]]:
-    """Yield key and due instant of today's notice, then of the next day's."""
-    tomorrow = after(now, _DAY)[:10]
+    """Yield key and due instant of today's notice, then of each day's that follows.
+
+    The next day's has gone out already where the clock was set back.
+    """
     yield f"{KIND} {member} {now[:10]}", now
-    yield f"{KIND} {member} {tomorrow}", f"{tomorrow}T{hour:02}:00:00.000000Z"
+    for days in count(1):
+        day = after(now, days * _DAY)[:10]
+        yield f"{KIND} {member} {day}", f"{day}T{hour:02}:00:00.000000Z"
 
 
 def send_notice(tx: Transaction, project: Project, timer: TimerRow) -> None:
@@ -136,7 +144,7 @@ def whom(
     """Return those who hear about a member: with authority over them, else the adult member."""
     now = moment(facts.at)
     patient = facts.supporting.get(f"Patient/{member}")
-    if now is None or patient is None or patient.get("deceasedBoolean") is True:
+    if now is None or patient is None or _has_died(patient):
         return []
     policy = project.policies[-1]
     directory = Directory(supporting, now, policy.zone)
@@ -149,6 +157,10 @@ def whom(
         )
     ]
     return acting or ([] if underage else [patient])
+
+
+def _has_died(patient: Resource) -> bool:
+    return patient.get("deceasedBoolean") is True or "deceasedDateTime" in patient
 
 
 def is_confidential(tx: Transaction, project: Project, what: str) -> bool:

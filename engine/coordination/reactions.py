@@ -59,15 +59,13 @@ def reaction_key(message: str) -> str:
 
 def foresee(tx: Transaction, project: Project, timers: Sequence[TimerRow]) -> None:
     """Work out on a snapshot, ahead of the turn, what is costly in `react` and a mere value."""
-    messages = [timer.body["message"] for timer in timers]
-    tx.units.ready(messages)
-    review.foresee(tx, project, [unit for message in messages for unit in _units(tx, message)])
+    tx.units.ready([timer.body["message"] for timer in timers])
+    review.foresee(tx, project, [unit for timer in timers for unit in _units(tx, timer)])
 
 
 def react(tx: Transaction, project: Project, timer: TimerRow) -> None:
-    """Run every reaction to one message; the timer names the message."""
-    message = timer.body["message"]
-    happening = Happening(_units(tx, message), partial(_message, tx, message))
+    """Run every reaction to one message; the timer names it, and of what was held the one unit."""
+    happening = Happening(_units(tx, timer), partial(_message, tx, timer.body["message"]))
     for reaction in REACTIONS:
         reaction.react(tx, project, happening)
 
@@ -79,6 +77,8 @@ def _message(tx: Transaction, id: str) -> MessageRow:
     return found
 
 
-def _units(tx: Transaction, message: str) -> tuple[UnitRow, ...]:
-    units = tx.units.of_message(message)
-    return tuple(unit for unit in units if unit.state in ("accepted", "routed"))
+def _units(tx: Transaction, timer: TimerRow) -> tuple[UnitRow, ...]:
+    units, only = tx.units.of_message(timer.body["message"]), timer.body.get("unit")
+    return tuple(
+        unit for unit in units if unit.state in ("accepted", "routed") and only in (None, unit.id)
+    )

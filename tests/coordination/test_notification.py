@@ -174,6 +174,70 @@ def test_a_waiting_notice_survives_restart_and_clock(tmp_path: Path) -> None:
         assert notices(place) == []
 
 
+def test_an_event_after_the_clock_was_set_back_is_told(place: Valley) -> None:
+    """Today's and tomorrow's notices have gone out: the next day's tells what happens now."""
+    begin(place)
+    new_plan(place)
+    put(place, plan("second"))
+    place.wait(1.5)
+    assert len(notices(place)) == 2
+    place.clock.step(-86_400)
+    put(place, plan("third"))
+    assert notices(place) == []
+    place.wait(5)
+    assert len(notices(place)) == 1
+
+
+def test_many_events_of_one_kind_do_not_hide_another(place: Valley) -> None:
+    """After two dozen plans a new member of the team is told of all the same."""
+    begin(place)
+    new_plan(place)
+    notices(place)
+    for number in range(24):
+        put(place, plan(f"plan-{number}"))
+    new_member_of_the_team(place)
+    place.wait(1.5)
+    (notice,) = notices(place)
+    assert "joined the care team" in words(notice)
+
+
+@pytest.mark.parametrize("died", [{"deceasedBoolean": True}, {"deceasedDateTime": "2026-04-20"}])
+def test_who_has_died_is_not_written_to(place: Valley, died: dict[str, Any]) -> None:
+    """However the record says that a member has died, no notice goes to them."""
+    begin(place, guardian=False, **died, **ADULT)
+    new_plan(place)
+    assert notices(place) == []
+
+
+def test_what_is_released_later_tells_nothing_else_of_its_message_again(place: Valley) -> None:
+    """A plan was told of on its day: days later only what was held beside it is news."""
+    begin(place)
+    held = {
+        "resourceType": "Communication",
+        "id": "held",
+        "status": "completed",
+        "subject": {"reference": "Patient/avery"},
+        "recipient": [{"reference": "Organization/late"}],
+        "payload": [{"contentString": "Shall we talk?"}],
+    }
+    entries = [
+        {"resource": one, "request": {"method": "PUT", "url": own_id(one)}}
+        for one in (plan(), held)
+    ]
+    place.post("mercy", {"resourceType": "Bundle", "type": "batch", "entry": entries})
+    assert "plan of care" in words(*notices(place))
+    place.wait(3)
+    clinic = next(
+        entry["resource"]
+        for entry in introduction()["entry"]
+        if entry["resource"]["id"] == "clinic"
+    )
+    put(place, {**clinic, "id": "late"})
+    (notice,) = notices(place)
+    assert "for the first time" in words(notice)
+    assert "plan of care" not in words(notice)
+
+
 def test_the_same_plan_again_is_no_event(place: Valley) -> None:
     """A plan that comes again as it was, or a draft, is not worth a notice."""
     begin(place)
