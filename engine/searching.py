@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -22,64 +23,106 @@ LOOKED_AT = 1000
 """How many stored resources one page looks at at most before it offers the next one."""
 
 _MEMBER = ("patient", "subject", "for", "beneficiary")
+_TOKENS = ("_id", "identifier", "status", "business-status")
+_IDENTIFIED = ("identifier", "Patient.identifier")
+_NAME = re.compile(r"([^:.]*)[:.]?(.*)", re.DOTALL)
+_NUMBER = re.compile(r"0*([0-9]{1,9})")
+
+Groups = tuple[tuple[str, ...], ...]
+"""The values of a parameter for each time that it was given: one of each must fit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Hold a search as it was understood; `ignored` names the parameters that were not."""
+    """Hold a search as it was understood; `ignored` names the parameters that were not.
 
-    ids: tuple[str, ...] = ()
-    members: tuple[str, ...] = ()
-    identifiers: tuple[str, ...] = ()
-    statuses: tuple[str, ...] = ()
-    business: tuple[str, ...] = ()
+    `problems` tell what can be neither answered nor ignored: more would match than was asked for.
+    """
+
+    ids: Groups = ()
+    members: Groups = ()
+    identifiers: Groups = ()
+    statuses: Groups = ()
+    business: Groups = ()
     count: int = 20
     after: str = ""
     ignored: tuple[str, ...] = ()
+    problems: tuple[Diagnostic, ...] = ()
     given: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 def understood(parameters: Iterable[tuple[str, str]]) -> Query:
-    """Read search parameters (http://hl7.org/fhir/R4/search.html); several values are alternatives.
+    """Read search parameters (http://hl7.org/fhir/R4/search.html).
 
-    Known are `_id`, `identifier`, `status`, `business-status`, `patient` and its other names,
+    Values behind a comma are alternatives; where a parameter is repeated, each must fit. Known are
+    `_id`, `identifier`, `status`, `business-status`, `patient` and its other names,
     `patient.identifier`, `_count` and our own `_after`; others are named in `ignored`.
     """
-    found: dict[str, list[str]] = {}
-    ignored, given = [], []
+    found: dict[str, list[tuple[str, ...]]] = {}
+    ignored, problems, given = [], [], []
     for name, value in parameters:
-        bare = name.partition(":")[0]
-        kind, _, chained = bare.partition(".")
-        if bare in ("_id", "identifier", "status", "business-status", "_count", "_after"):
-            found.setdefault(bare, []).extend(value.split(","))
-        elif kind in _MEMBER and chained in ("", "identifier"):
-            found.setdefault("member", []).extend(value.split(","))
+        kind, how = _parted(name)
+        values = tuple(value.split(","))
+        if name in (*_TOKENS, "_count", "_after"):
+            found.setdefault(name, []).append(values)
+        elif kind in _MEMBER and how in ("", "Patient", *_IDENTIFIED):
+            found.setdefault("member", []).append(values)
+            if how in _IDENTIFIED and not all("|" in one for one in values):
+                problems.append(_refused(_BARE, name, f"{name}=system|value"))
+        elif kind in (*_TOKENS, *_MEMBER) and ":" in name:
+            problems.append(_refused(_MODIFIED, name, f"{kind}=value"))
         else:
             ignored.append(name)
-        if bare != "_after":
+        if name != "_after":
             given.append((name, value))
-    count = found.get("_count", ["20"])[0]
     return Query(
         tuple(found.get("_id", ())),
         tuple(found.get("member", ())),
         tuple(found.get("identifier", ())),
         tuple(found.get("status", ())),
         tuple(found.get("business-status", ())),
-        min(MOST, int(count)) if count.isdigit() else 20,
-        found.get("_after", [""])[0],
+        page_size(found.get("_count", [("",)])[0][0], default=20),
+        found.get("_after", [("",)])[0][0],
         tuple(ignored),
+        tuple(problems),
         tuple(given),
     )
+
+
+_BARE = "An identifier without its system may be anybody's."
+_MODIFIED = "This modifier is not applied here."
+
+
+def _parted(name: str) -> tuple[str, str]:
+    """Return a parameter's own name, and its modifier or chain."""
+    found = _NAME.fullmatch(name)
+    return (found[1], found[2]) if found else (name, "")
+
+
+def _refused(said: str, name: str, expected: str) -> Diagnostic:
+    return Diagnostic("R018", said, path=name, expected=expected)
+
+
+def page_size(text: str, *, default: int) -> int:
+    """Return how many matches one page is to have, as `_count` asks, but not above the most."""
+    found = _NUMBER.fullmatch(text)
+    if found is None:
+        return MOST if text.isascii() and text.isdigit() else default
+    return min(MOST, int(found[1]))
 
 
 def search(
     tx: Transaction, project: Project, system: str, type_name: str, query: Query, base: str
 ) -> Resource:
-    """Return a searchset Bundle with what matches and `system` may see now."""
+    """Return a searchset Bundle with what matches and `system` may see now.
+
+    `_count=0` asks only how many there are: that is told where one page can look at them all.
+    """
     entries: list[Resource] = []
+    most = query.count or LOOKED_AT
     last, looked_at, more = query.after, 0, False
-    for row in _candidates(tx, system, type_name, query):
-        if len(entries) >= query.count or looked_at >= LOOKED_AT:
+    for row in _candidates(tx, project, system, type_name, query, base):
+        if len(entries) >= most or looked_at >= LOOKED_AT:
             more = True
             break
         last, looked_at = row.id, looked_at + 1
@@ -87,26 +130,57 @@ def search(
             continue
         readings = told_each(tx, project, system, row)
         entries += [_entry(one.resource, base) for one in readings if one.resource is not None]
+    if not query.count:
+        counted = _bundle([], type_name, query, base, None)
+        return counted if more else {**counted, "total": len(entries)}
     if query.ignored:
         entries.append(_warning(query.ignored))
     return _bundle(entries, type_name, query, base, last if more else None)
 
 
 def _candidates(
-    tx: Transaction, system: str, type_name: str, query: Query
+    tx: Transaction, project: Project, system: str, type_name: str, query: Query, base: str
 ) -> Iterator[ResourceRow]:
     """Yield the resources that could match, by id, from the place where the last page ended."""
+    members = _members(tx, project, system, query.members, base)
     if query.ids:
-        found = [_by_id(tx, system, type_name, id) for id in query.ids]
-        rows: Iterable[ResourceRow] = [row for row in found if row is not None]
-    elif query.members:
-        members = {m for given in query.members for m in _entities(tx, system, given)}
+        wanted = set(query.ids[0]).intersection(*query.ids[1:])
+        found = [_by_id(tx, system, type_name, id) for id in wanted]
+        rows: Iterable[ResourceRow] = [
+            row for row in found if row is not None and (members is None or row.member in members)
+        ]
+    elif members is not None:
         rows = tx.resources.of_member(type_name, sorted(members))
     else:
         yield from _all(tx, type_name, query.after)
         return
     unique = {row.id: row for row in rows}
     yield from (unique[id] for id in sorted(unique) if id > query.after)
+
+
+def _members(
+    tx: Transaction, project: Project, system: str, groups: Groups, base: str
+) -> frozenset[str] | None:
+    """Return the canonical ids of the members that are asked for; None where any will do.
+
+    What stands at this server's own base is what the asker calls so, as answers to it do.
+    """
+    bases = (f"{base}/", f"{project.config.server.base}/")
+    meant = [
+        frozenset(
+            member
+            for given in dict.fromkeys(group)
+            for member in _entities(tx, project, system, _local(given, bases))
+        )
+        for group in groups
+    ]
+    return meant[0].intersection(*meant[1:]) if meant else None
+
+
+def _local(given: str, bases: Iterable[str]) -> str:
+    for base in bases:
+        given = given.removeprefix(base)
+    return given
 
 
 def _all(tx: Transaction, type_name: str, after: str) -> Iterator[ResourceRow]:
@@ -121,41 +195,55 @@ def _by_id(tx: Transaction, system: str, type_name: str, id: str) -> ResourceRow
     return tx.resources.get(type_name, entity)
 
 
-def _entities(tx: Transaction, system: str, given: str) -> tuple[str, ...]:
-    """Return the canonical ids that a member parameter means: a reference, id or identifier."""
+def _entities(tx: Transaction, project: Project, system: str, given: str) -> tuple[str, ...]:
+    """Return the canonical ids that a member parameter means: a reference, id or identifier.
+
+    A reference means what it would in a resource that the asker sends.
+    """
     token_system, bar, value = given.partition("|")
     if bar:
         key = identifier_key("Patient", {"system": token_system, "value": value})
-    else:
-        found = literal(given)
-        key = reference_key(system, f"Patient/{found.id if found else given}")
-    entity = next(iter(tx.crosswalk.resolve([key] if key else []).values()), None)
-    if entity is None and not bar:
-        entity = tx.crosswalk.current(given.rpartition("/")[2])
+        entity = next(iter(tx.crosswalk.resolve([key] if key else []).values()), None)
+        return tx.crosswalk.same(entity) if entity else ()
+    reference = given if "/" in given else f"Patient/{given}"
+    found = literal(reference)
+    if found is None or found.type != "Patient":
+        return ()
+    keys = project.naming.reference_keys(system, {"reference": reference})
+    entity = next(iter(tx.crosswalk.resolve(keys).values()), None)
+    if entity is None and found.base is None:
+        entity = tx.crosswalk.current(found.id)
     return tx.crosswalk.same(entity) if entity else ()
 
 
 def _matches(row: ResourceRow, query: Query) -> bool:
     resource = stored(row)
-    if query.statuses and resource.get("status") not in query.statuses:
-        return False
-    if query.business and not any(
-        _codes(resource.get("businessStatus"), token) for token in query.business
-    ):
-        return False
-    return not query.identifiers or any(
-        _bears(resource.get("identifier"), token) for token in query.identifiers
+    return (
+        all(_says(resource.get("status"), group) for group in query.statuses)
+        and all(_any(_codes, resource.get("businessStatus"), group) for group in query.business)
+        and all(_any(_bears, resource.get("identifier"), group) for group in query.identifiers)
     )
 
 
+def _any(fits: Callable[[Any, str], bool], element: Any, tokens: Iterable[str]) -> bool:
+    return any(fits(element, token) for token in tokens)
+
+
+def _says(code: Any, tokens: Iterable[str]) -> bool:
+    """Tell whether a code is one of `tokens`; its system is given by the element."""
+    return isinstance(code, str) and code in [token.rpartition("|")[2] for token in tokens]
+
+
 def _bears(listed: Any, token: str) -> bool:
+    """Tell whether there is an Identifier as a token says (`value`, `system|value`, `system|`)."""
     system, bar, value = token.partition("|")
     for identifier in listed if isinstance(listed, list) else [listed]:
         if not isinstance(identifier, dict):
             continue
         if not bar and identifier.get("value") == token:
             return True
-        if bar and identifier.get("system", "") == system and identifier.get("value") == value:
+        same = identifier.get("system", "") == system and (system or value)
+        if bar and same and (not value or identifier.get("value") == value):
             return True
     return False
 

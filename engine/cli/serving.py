@@ -46,6 +46,7 @@ def run_app(app: FastAPI, listening: Sequence[socket.socket]) -> None:
         app,
         log_level="warning",
         access_log=False,
+        ws="none",  # there is no WebSocket here: who asks for one is answered like all others
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     with suppress(KeyboardInterrupt):

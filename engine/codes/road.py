@@ -127,7 +127,8 @@ CODES: tuple[Code, ...] = (
         "not-supported",
         "Known are _id, identifier, status, patient (subject, for, beneficiary; also "
         ".identifier), _count. Others are ignored with a warning, or refused under "
-        "`Prefer: handling=strict`.",
+        "`Prefer: handling=strict`. A modifier that is not applied (`status:not`) is refused "
+        "always: without it other resources would match.",
     ),
     Code(
         "R019",

@@ -99,6 +99,8 @@ class FhirEndpoints:
         system = self._senders.require(request)
         _expect_type(type_name)
         query = understood(request.query_params.multi_items())
+        if query.problems:
+            raise Refusal(400, *query.problems)
         if query.ignored and "handling=strict" in request.headers.get("prefer", ""):
             said = f"These search parameters are not known: {', '.join(query.ignored)}."
             raise Refusal(400, Diagnostic("R018", said))
@@ -110,7 +112,7 @@ class FhirEndpoints:
 
     async def metadata(self, request: Request) -> Response:
         """Return the CapabilityStatement; no authorization is needed to ask for it."""
-        base = str(request.url).removesuffix("/metadata")
+        base = str(request.base_url) + "fhir"
         return fhir_response(200, capability(self._intake.project, base, self._clock.now()))
 
     async def _body(self, request: Request) -> bytes:
