@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from empty_record import empty_record
 from town import Town, environment
 
 from engine.project import Project, load
@@ -86,7 +87,7 @@ def test_every_entry_of_every_real_bundle_gets_an_outcome(
     for number, (name, body) in enumerate(bundles(shared)):
         clock = ManualClock()
         chosen = projects[dialect_of(body)]
-        with Store.open(f"sqlite:///{tmp_path / f'{number}.db'}", clock=clock) as store:
+        with Store.open(empty_record(tmp_path / f"{number}.db"), clock=clock) as store:
             place = Town(chosen, store, clock)
             response = place.send("mercy", "POST", "/fhir", body)
             told = response.json()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from empty_record import empty_record
 from own_project import starting
 from town import REPOSITORY, Town, environment, loaded
 
@@ -27,7 +28,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Town]:
     for name, value in environment(f"sqlite:///{tmp_path / 'carelane.db'}").items():
         monkeypatch.setenv(name, value)
     clock = ManualClock()
-    with Store.open(f"sqlite:///{tmp_path / 'carelane.db'}", clock=clock) as store:
+    with Store.open(empty_record(tmp_path / "carelane.db"), clock=clock) as store:
         yield Town(starting(tmp_path), store, clock)
 
 

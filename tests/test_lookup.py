@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from empty_record import empty_record
 from town import Town, loaded
 
 from engine.server import create_app
@@ -58,7 +59,7 @@ def asked(tmp_path: Path) -> Iterator[Callable[[Answer], Town]]:
         config = dataclasses.replace(project.config, systems=systems)
         chosen = dataclasses.replace(project, config=config)
         clock = ManualClock()
-        store = Store.open(f"sqlite:///{tmp_path / 'x.db'}", clock=clock)
+        store = Store.open(empty_record(tmp_path / "x.db"), clock=clock)
         stores.append(store)
         place = Town(chosen, store, clock)
         place.app = create_app(
@@ -119,7 +120,7 @@ def test_a_sender_that_does_not_answer_is_not_waited_for_without_end(
 def test_without_leave_nobody_is_asked(tmp_path: Path) -> None:
     """A system whose config does not allow it is never read from."""
     clock = ManualClock()
-    with Store.open(f"sqlite:///{tmp_path / 'x.db'}", clock=clock) as store:
+    with Store.open(empty_record(tmp_path / "x.db"), clock=clock) as store:
         place = Town(loaded(), store, clock)
 
         def answer(_request: httpx.Request) -> httpx.Response:

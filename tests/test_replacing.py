@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from empty_record import empty_record
 from own_project import TEAM, edit, own_project, run, starting
 from town import Town
 
@@ -25,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def place(folder: Path) -> Iterator[Town]:
     """Return an engine that runs on this project."""
-    with Store.open(f"sqlite:///{folder / 'carelane.db'}", clock=ManualClock()) as store:
+    with Store.open(empty_record(folder / "carelane.db"), clock=ManualClock()) as store:
         yield Town(starting(folder), store, ManualClock())
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from empty_record import empty_record
 from own_project import TEAM, edit, own_project, run, starting
 from town import Town
 
@@ -30,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def place(folder: Path) -> Iterator[Town]:
     """Return an engine that knows who is who."""
     clock = ManualClock()
-    with Store.open(f"sqlite:///{folder / 'carelane.db'}", clock=clock) as store:
+    with Store.open(empty_record(folder / "carelane.db"), clock=clock) as store:
         built = Town(starting(folder), store, clock)
         assert built.send("mercy", "POST", "/fhir", sample("01-who-is-who")).status_code == 200
         built.deliver()

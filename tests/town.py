@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from empty_record import empty_record
 
 from engine.deliver.destination import Destination
 from engine.deliver.worker import Settings, Worker
@@ -151,10 +152,9 @@ def loaded(settings: tuple[tuple[str, str], ...] = ()) -> Project:
 @contextmanager
 def town(folder: Path, **settings: str) -> Iterator[Town]:
     """Build a town with its store in `folder`; `settings` overrides the environment."""
-    url = f"sqlite:///{folder / 'carelane.db'}"
     project = loaded(tuple(sorted(settings.items())))
     clock = ManualClock()
-    store = Store.open(url, clock=clock)
+    store = Store.open(empty_record(folder / "carelane.db"), clock=clock)
     try:
         yield Town(project, store, clock)
     finally:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from empty_record import empty_record
 from town import TOKENS
 from valley import SYSTEMS, Valley
 from valley import project as valley_project
@@ -206,21 +207,12 @@ class Lane(Valley):
 def lane(folder: Path, **of_systems: Mapping[str, Any]) -> Iterator[Lane]:
     """Build the lane with its store in `folder`."""
     clock, file = ManualClock(), folder / "carelane.db"
-    file.write_bytes(_empty())
-    store = Store.open(f"sqlite:///{file}", clock=clock)
+    store = Store.open(empty_record(file), clock=clock)
     built = Lane(project(**of_systems), store, clock, file=file)
     try:
         yield built
     finally:
         built.store.close()
-
-
-@cache
-def _empty() -> bytes:
-    """Return a record without anything in it, made once."""
-    with tempfile.TemporaryDirectory() as folder:
-        Store.open(f"sqlite:///{folder}/empty.db").close()
-        return (Path(folder) / "empty.db").read_bytes()
 
 
 def subscription(system: str, **changes: Any) -> dict[str, Any]:

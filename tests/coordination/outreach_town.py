@@ -9,20 +9,24 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import trustme
 import yaml
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import Envelope, Session
+from empty_record import empty_record
 from town import REPOSITORY, Town, environment
 
+from engine.config import load_config
 from engine.coordination.handlers import handlers
 from engine.fhir.json import loads
 from engine.outreach.recipients import PARTICIPATION_MODE, PREFERRED_MEDIUM
-from engine.project import load
+from engine.project import Project, load
 from engine.samples.bundles import sample
 from engine.sending import Sending, make_worker
 from engine.store import Store
@@ -189,15 +193,32 @@ class Place(Town):
 @contextmanager
 def outreach_town(folder: Path, config: Mapping[str, Any] | None = None) -> Iterator[Place]:
     """Build a town in which everybody is known."""
-    (folder / "config.yaml").write_text(json.dumps(dict(config or settings(folder))))
-    url = f"sqlite:///{folder / 'carelane.db'}"
-    project = load(folder / "config.yaml", environment(url))
+    given = dict(config or settings(folder))
+    (folder / "config.yaml").write_text(json.dumps(given))
+    url = empty_record(folder / "carelane.db")
     clock = ManualClock()
     store = Store.open(url, clock=clock)
     try:
-        yield Place(project, store, clock, folder=folder)
+        yield Place(_project(folder, given, environment(url)), store, clock, folder=folder)
     finally:
         store.close()
+
+
+def _project(folder: Path, given: Mapping[str, Any], environ: Mapping[str, str]) -> Project:
+    """Load the project of a town; what does not depend on its media is loaded once for all."""
+    read, problems = load_config(folder / "config.yaml", environ)
+    assert read is not None, problems
+    coordination = {name: one for name, one in given["coordination"].items() if name != "media"}
+    known = _without_media(json.dumps({**given, "coordination": coordination}))
+    return replace(known, config=read).digested(json.dumps(given))
+
+
+@cache
+def _without_media(text: str) -> Project:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "config.yaml"
+        path.write_text(text)
+        return load(path, environment("sqlite:///unused.db"))
 
 
 def introduce(place: Place, telecom: Mapping[str, list[dict[str, Any]]], **more: Any) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from empty_record import empty_record
 from town import REPOSITORY, Town
 
 from engine.coordination.handlers import foresights, handlers
@@ -94,7 +95,7 @@ def rig(
     """Build the rig with its store in `folder`; `settings` go under `coordination`."""
     clock = ManualClock()
     project = _project(settings, routes, rules or REPOSITORY / "rules")
-    with kind.open(f"sqlite:///{folder / 'carelane.db'}", clock=clock) as store:
+    with kind.open(empty_record(folder / "carelane.db"), clock=clock) as store:
         yield Rig(project, store, clock)
 
 

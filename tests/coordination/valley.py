@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from empty_record import empty_record
 from town import REPOSITORY, TOKENS, Town
 
 from engine.coordination.handlers import handlers
@@ -108,7 +109,7 @@ def _loaded(text: str) -> Project:
 def valley(folder: Path, settings: str = "", carried: str = CARRIED) -> Iterator[Valley]:
     """Build the valley with its store in `folder`; `settings` go under `coordination`."""
     clock = ManualClock()
-    with Store.open(f"sqlite:///{folder / 'carelane.db'}", clock=clock) as store:
+    with Store.open(empty_record(folder / "carelane.db"), clock=clock) as store:
         yield Valley(project(folder, settings, carried), store, clock)
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from empty_record import empty_record
+
 from engine.deliver.destination import Destination
 from engine.deliver.ports import (
     Delivered,
@@ -80,7 +82,7 @@ class Rig:
     def __init__(self, folder: Path) -> None:
         self.clock = ManualClock()
         self.timers = Timers(self.clock)
-        self.store = self.opened(f"sqlite:///{folder / 'record.db'}")
+        self.store = self.opened(empty_record(folder / "record.db"))
         self._running: dict[Worker, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Rig:

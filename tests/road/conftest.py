@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from empty_record import empty_record
 from sibling_messages import Build
 from sibling_town import project_with
 from town import Town
@@ -22,7 +23,7 @@ def build(tmp_path: Path) -> Iterator[Build]:
     def town(*others: tuple[str, str, str], guarded: bool = False) -> Town:
         project = project_with(others, guarded)
         clock = ManualClock()
-        store = Store.open(f"sqlite:///{tmp_path / f'{len(stores)}.db'}", clock=clock)
+        store = Store.open(empty_record(tmp_path / f"{len(stores)}.db"), clock=clock)
         stores.append(store)
         return Town(project, store, clock)
 

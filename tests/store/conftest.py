@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from desk import Desk
+from empty_record import empty_record
 from sqlalchemy import create_engine, text
 
 from engine.store import Store
@@ -59,7 +60,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the address of a store without any record."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/store.db"
+        return empty_record(tmp_path / "store.db")
     name = f"store_{uuid.uuid4().hex}"
     return _create(request.getfixturevalue("postgresql"), name, "carelane_template")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from empty_record import empty_record
 
 from engine.store import Ahead, Store, Transaction
 from engine.testing import ManualClock
@@ -18,7 +19,7 @@ PERSON = Key("mercy", "reference", "Patient/7")
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store.open(f"sqlite:///{tmp_path}/x.db")
+    return Store.open(empty_record(tmp_path / "x.db"))
 
 
 def _asking(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from desk import Desk, accept, add_unit
+from empty_record import empty_record
 from msgspec.structs import replace
 
 from engine.ahead import ask_together
@@ -40,7 +41,7 @@ class Counted:
 @pytest.fixture
 def lite(tmp_path: Path) -> Desk:
     """Return a record on SQLite, where looks ahead are taken."""
-    return Desk(Store.open(f"sqlite:///{tmp_path}/lite.db", clock=ManualClock()))
+    return Desk(Store.open(empty_record(tmp_path / "lite.db"), clock=ManualClock()))
 
 
 def test_the_same_is_asked_once_where_nobody_else_writes(desk: Desk) -> None:

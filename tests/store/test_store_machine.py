@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from desk import Desk
+from empty_record import empty_record
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -28,7 +29,7 @@ class Outbox(RuleBasedStateMachine):
         self.clock = ManualClock()
         self.folder = tempfile.TemporaryDirectory()
         path = Path(self.folder.name) / "store.db"
-        self.store = Store.open(f"sqlite:///{path}", clock=self.clock)
+        self.store = Store.open(empty_record(path), clock=self.clock)
         self.desk = Desk(self.store)
         self.states: dict[str, str] = {}
         self.rows: dict[str, DeliveryRow] = {}

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from empty_record import empty_record
 
 from engine.clock import after
 from engine.store import Store, TimerRow, Transaction
@@ -25,7 +26,7 @@ class Bench:
         self.open()
 
     def open(self) -> None:
-        self.store = Store.open(f"sqlite:///{self.folder / 't.db'}", clock=self.clock)
+        self.store = Store.open(empty_record(self.folder / "t.db"), clock=self.clock)
         self.runner = TimerRunner(self.store, self.clock, {"note": self.note})
 
     def note(self, tx: Transaction, timer: TimerRow) -> None:
