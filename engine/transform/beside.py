@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from engine.diagnostics import Place, did_you_mean
 from engine.transform.carry import Carried, carried, read_carried, side_of
 from engine.transform.journey import BESIDE, Journey, Level, Restored, Spec, Tree, put, take
 from engine.transform.mapping import Fate, other
+
+Crossed = tuple[tuple[str, ...], Any]
+"""Where a value that a cross-version extension held goes, and the value."""
 
 _NAME_IT = "name it under `on_unmapped:`; `carelane coverage` prints the lines."
 
@@ -38,7 +42,7 @@ class Beside(Journey):
         restored: Restored = {}
         others: list[Any] = []
         kept: list[Any] = []
-        crossed: dict[str, list[Tree]] = {}
+        crossed = self.crossing(level, s["extension"]) if level.cross else {}
         for extension in s["extension"]:
             found = read_carried(extension) if isinstance(extension, dict) else None
             url = extension.get("url") if isinstance(extension, dict) else None
@@ -46,9 +50,7 @@ class Beside(Journey):
                 restored[found.path] = found.value()
             elif found is not None:
                 kept.append(extension)
-            elif url in level.cross:
-                crossed.setdefault(str(url), []).append(extension)
-            else:
+            elif url not in crossed:
                 others.append(extension)
         others = self.policy(level.extension, "extension", "T008", others, o, spec, level)
         rest = others + kept
@@ -57,9 +59,31 @@ class Beside(Journey):
         else:
             o.pop("extension", None)
         self.restore(level, restored, o)
-        for url, found_here in crossed.items():
-            self.uncross(level, url, found_here, o)
+        for values in crossed.values():
+            for names, value in values:
+                put(o, names, self.rewritten(value, (spec, f".{'.'.join(names)}")))
         return restored
+
+    def crossing(self, level: Level, extensions: list[Any]) -> Mapping[str, list[Crossed]]:
+        """Return the elements that cross-version extensions hold, with their paths, by url.
+
+        What an extension says beyond an element would be lost in it: such a one stays as it is.
+        """
+        groups: dict[str, list[Tree]] = {}
+        for extension in extensions:
+            if isinstance(extension, dict) and extension.get("url") in level.cross:
+                groups.setdefault(extension["url"], []).append(extension)
+        codec, out = self.codecs.decode, {}
+        for url, group in groups.items():
+            told = [(names, codec.told(url, e, group)) for e, names in level.cross[url]]
+            said = [(names, values) for names, values in told if values]
+            if len(said) == 1:
+                names, values = said[0]
+                out[url] = [
+                    ((*names[:-1], f"{prefix}{names[-1]}"), value)
+                    for prefix, value in values.items()
+                ]
+        return out
 
     def is_mine(self, found: Carried) -> bool:
         return found.mapping == self.mapping and found.side == side_of(other(self.direction))
@@ -102,11 +126,6 @@ class Beside(Journey):
                 put(o, level.restores[path], self.rewritten(restored.pop(path), (None, path)))
             elif path.endswith("#unmapped"):
                 o[path.removesuffix("#unmapped")] = restored.pop(path)
-
-    def uncross(self, level: Level, url: str, extensions: list[Tree], o: Tree) -> None:
-        for element, names in level.cross[url]:
-            for prefix, value in self.codecs.decode.decode(element, extensions).items():
-                put(o, (*names[:-1], f"{prefix}{names[-1]}"), value)
 
     def modifier(self, level: Level, s: Tree, o: Tree, spec: Spec) -> None:
         fate = level.modifier

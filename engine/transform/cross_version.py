@@ -85,6 +85,15 @@ class Codec:
             out["_"] = beside if element.is_list else beside[0]
         return out
 
+    def told(self, url: str, element: Element, extensions: list[Extension]) -> dict[str, Any]:
+        """Return what `decode` does, or nothing where extensions say more than the element can."""
+        try:
+            found = self.decode(element, extensions)
+            made = self.encode(url, element, found.get(""), found.get("_")) if found else []
+        except (LookupError, TypeError, ValueError, AttributeError):
+            return {}
+        return found if _sorted(made) == _sorted(extensions) else {}
+
     def whole(self, type_name: str, parts: list[Extension]) -> dict[str, Any]:
         """Return a complex value from its parts."""
         groups: dict[str, list[Extension]] = {}
@@ -109,6 +118,16 @@ class Codecs:
 
     encode: Codec
     decode: Codec
+
+
+def _sorted(extensions: list[Extension]) -> list[Extension]:
+    """Return extensions with the parts of each by url: order counts only among parts of one url."""
+    return [
+        {**one, "extension": sorted(_sorted(one["extension"]), key=lambda part: str(part["url"]))}
+        if "extension" in one
+        else one
+        for one in extensions
+    ]
 
 
 def _value_name(type_name: str) -> str:
