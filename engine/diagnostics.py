@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -150,6 +151,27 @@ class Diagnostic(Struct, frozen=True):
         if self.path:
             issue["expression"] = [self.path]
         return issue
+
+
+@dataclass(slots=True, kw_only=True)
+class Problems:
+    """Collect what is wrong with a file that a person wrote."""
+
+    problems: list[Diagnostic] = field(default_factory=list)
+
+    def problem(
+        self,
+        code: str,
+        message: str,
+        place: Place,
+        expected: str | None = None,
+        remedy: str | None = None,
+        severity: Severity = Severity.ERROR,
+    ) -> None:
+        """Note one problem."""
+        self.problems.append(
+            Diagnostic(code, message, severity, place, expected=expected, remedy=remedy)
+        )
 
 
 CODE_SYSTEM = "https://carelane.example/fhir/CodeSystem/diagnostic"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from engine.diagnostics import Diagnostic, Place, Severity, did_you_mean
+from engine.diagnostics import Place, Problems, Severity, did_you_mean
 from engine.document import Node, parse
 
 Plain = str | int | bool
@@ -24,7 +24,7 @@ class Scalar:
 
 
 @dataclass(slots=True)
-class Reading:
+class Reading(Problems):
     """Collect what one reading finds.
 
     `root` is the folder of the file, `environ` the environment that `${NAME}` is looked up in,
@@ -35,22 +35,6 @@ class Reading:
     root: Path
     environ: Mapping[str, str]
     absent_secrets: Severity | None = None
-    problems: list[Diagnostic] = field(default_factory=list)
-
-    def problem(
-        self,
-        code: str,
-        message: str,
-        place: Place,
-        *,
-        expected: str | None = None,
-        remedy: str | None = None,
-        severity: Severity = Severity.ERROR,
-    ) -> None:
-        """Note one problem."""
-        self.problems.append(
-            Diagnostic(code, message, severity, place, expected=expected, remedy=remedy)
-        )
 
     def wrong_kind(self, node: Node, label: str) -> None:
         """Note that a value is not of the kind that belongs there."""

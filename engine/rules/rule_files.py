@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.diagnostics import Diagnostic, Place, did_you_mean, has_errors
+from engine.diagnostics import Diagnostic, Place, Problems, did_you_mean, has_errors
 from engine.document import Node, read
 from engine.fhir.schema import schema
 from engine.rules.expression import Expression, expression
@@ -73,13 +73,8 @@ def _doubles(book: RuleBook) -> Iterator[Diagnostic]:
 
 
 @dataclass(slots=True)
-class _Reader:
+class _Reader(Problems):
     """Read one file, and note what is wrong with it."""
-
-    problems: list[Diagnostic] = field(default_factory=list)
-
-    def problem(self, code: str, said: str, place: Place, **more: Any) -> None:
-        self.problems.append(Diagnostic(code, said, place=place, **more))
 
     def book(self, root: Node) -> RuleBook:
         if not root.is_map:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from engine import document
-from engine.diagnostics import Diagnostic, Place, did_you_mean
+from engine.diagnostics import Diagnostic, Place, Problems, did_you_mean
 from engine.document import Node
 from engine.rules.consent.codings import ACT_CODE, CONFIDENTIALITY, spelling
 from engine.rules.security_label import RANK, Label
@@ -179,26 +179,13 @@ def parse_table(root: Node) -> tuple[SensitivityTable | None, list[Diagnostic]]:
 
 
 @dataclass(slots=True)
-class _Reader:
+class _Reader(Problems):
     """Gather what one document says, and every fault in it."""
 
-    problems: list[Diagnostic] = field(default_factory=list)
     systems: dict[str, tuple[str, str]] = field(default_factory=dict)
     exact: dict[tuple[str, str], tuple[Topic, ...]] = field(default_factory=dict)
     prefixes: dict[tuple[str, str], tuple[Topic, ...]] = field(default_factory=dict)
     other_names: dict[str, str] = field(default_factory=dict)
-
-    def fault(
-        self,
-        code: str,
-        message: str,
-        place: Place,
-        expected: str | None = None,
-        remedy: str | None = None,
-    ) -> None:
-        self.problems.append(
-            Diagnostic(code, message, place=place, expected=expected, remedy=remedy)
-        )
 
     def table(self, root: Node) -> SensitivityTable:
         self.known(root, _KEYS, "a sensitivity table")
@@ -229,7 +216,7 @@ class _Reader:
             self.known(node, _SYSTEM_KEYS, f"the system '{name}'")
             match = self.word(node, "match")
             if match not in ("exact", "prefix"):
-                self.fault(
+                self.problem(
                     "N003",
                     f"'{match}' is no way to match codes.",
                     node.place,
@@ -250,7 +237,7 @@ class _Reader:
         )
         for system, place, codes in self.entries(node, "codes"):
             if system not in self.systems:
-                self.fault(
+                self.problem(
                     "N002",
                     f"The system '{system}' is not among the systems of this table.",
                     place,
@@ -264,15 +251,15 @@ class _Reader:
         uri, match = self.systems[system]
         for node in codes.value if codes.is_list else ():
             if not isinstance(node.value, str | int) or isinstance(node.value, bool):
-                self.fault("N003", "A code must be text.", node.place)
+                self.problem("N003", "A code must be text.", node.place)
                 continue
             for code in self.expand(str(node.value), match, node.place):
                 rows = self.prefixes if match == "prefix" else self.exact
                 if topic in rows.get((uri, code), ()):
-                    self.fault("N004", f"The code '{code}' stands twice in a topic.", node.place)
+                    self.problem("N004", f"The code '{code}' stands twice in a topic.", node.place)
                 rows[uri, code] = (*rows.get((uri, code), ()), topic)
         if not codes.is_list:
-            self.fault("N003", "Codes are written as a list.", codes.place, expected="a list")
+            self.problem("N003", "Codes are written as a list.", codes.place, expected="a list")
 
     def expand(self, code: str, match: str, place: Place) -> Iterator[str]:
         if match != "prefix":
@@ -283,14 +270,14 @@ class _Reader:
             return
         letter, first, last = found.groups()
         if int(first) > int(last):
-            self.fault("N003", f"The range '{code}' runs backwards.", place)
+            self.problem("N003", f"The range '{code}' runs backwards.", place)
         for number in range(int(first), int(last) + 1):
             yield f"{letter}{number:02}"
 
     def rank(self, node: Node, key: str) -> str:
         word = self.word(node, key)
         if word and word not in RANK:
-            self.fault(
+            self.problem(
                 "N003",
                 f"'{word}' is no confidentiality.",
                 (node.get(key) or node).place,
@@ -302,7 +289,7 @@ class _Reader:
         words = self.words(node, key)
         for word in words:
             if word not in known:
-                self.fault(
+                self.problem(
                     "N002",
                     f"The topic '{word}' is not in this table.",
                     (node.get(key) or node).place,
@@ -314,7 +301,9 @@ class _Reader:
         found = node.get(key)
         if found is None or not found.is_list or not found.value:
             place = found.place if found else node.place
-            self.fault("N001", f"'{key}' is missing or no list.", place, expected="a list of codes")
+            self.problem(
+                "N001", f"'{key}' is missing or no list.", place, expected="a list of codes"
+            )
             return ()
         return tuple(str(item.value) for item in found.value)
 
@@ -322,7 +311,7 @@ class _Reader:
         found = node.get(key)
         if found is None or not isinstance(found.value, str | int) or found.value == "":
             place = found.place if found else node.place
-            self.fault("N001", f"'{key}' is missing or empty.", place, expected="a text")
+            self.problem("N001", f"'{key}' is missing or empty.", place, expected="a text")
             return ""
         return str(found.value)
 
@@ -330,14 +319,14 @@ class _Reader:
         found = node.get(key)
         if found is None or not found.is_map:
             place = found.place if found else node.place
-            self.fault("N001", f"'{key}' is missing or no mapping.", place, expected="a mapping")
+            self.problem("N001", f"'{key}' is missing or no mapping.", place, expected="a mapping")
             return
         yield from found.items()
 
     def known(self, node: Node, keys: tuple[str, ...], what: str) -> None:
         for key, place, _ in node.items():
             if key not in keys:
-                self.fault(
+                self.problem(
                     "N002",
                     f"'{key}' is no part of {what}.",
                     place,

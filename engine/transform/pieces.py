@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from engine.diagnostics import Diagnostic, Place, did_you_mean
+from engine.diagnostics import Place, Problems, did_you_mean
 from engine.document import Node
 from engine.transform.mapping import (
     Fate,
@@ -18,24 +18,8 @@ QUOTES = "put a text with a comma in quotes: within {} a comma starts the next k
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:\[x\])?\Z")
 
 
-class Pieces:
+class Pieces(Problems):
     """Turn nodes into values, collecting every problem on the way."""
-
-    def __init__(self) -> None:
-        self.problems: list[Diagnostic] = []
-
-    def problem(
-        self,
-        code: str,
-        message: str,
-        place: Place,
-        expected: str | None = None,
-        remedy: str | None = None,
-    ) -> None:
-        """Note one problem."""
-        self.problems.append(
-            Diagnostic(code, message, place=place, expected=expected, remedy=remedy)
-        )
 
     def path(self, text: str, place: Place) -> Path | None:
         each = text.endswith("[]")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from engine.diagnostics import Diagnostic, Place, did_you_mean
+from engine.diagnostics import Place, Problems, did_you_mean
 from engine.fhir.schema import schema
 from engine.transform.expressions import check_expression
 from engine.transform.functions import Pair
@@ -16,13 +16,12 @@ from engine.transform.types import names_of, resolve
 
 
 @dataclass(slots=True)
-class Resolver:
+class Resolver(Problems):
     """Look up names for one mapping; `tables` and `functions` are what it may name."""
 
     mapping: MappingFile
     tables: Mapping[str, Table]
     functions: Mapping[str, Pair]
-    problems: list[Diagnostic] = field(default_factory=list)
     used: dict[str, Table] = field(default_factory=dict)
 
     @property
@@ -32,19 +31,6 @@ class Resolver:
     @property
     def right(self) -> Version:
         return self.mapping.canonical.fhir
-
-    def problem(
-        self,
-        code: str,
-        message: str,
-        place: Place,
-        expected: str | None = None,
-        remedy: str | None = None,
-    ) -> None:
-        """Note one problem."""
-        self.problems.append(
-            Diagnostic(code, message, place=place, expected=expected, remedy=remedy)
-        )
 
     def ends(
         self, code: str, paths: Sequence[Path], version: Version, type_name: str

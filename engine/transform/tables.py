@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.diagnostics import Diagnostic, Place, did_you_mean
+from engine.diagnostics import Diagnostic, Place, Problems, did_you_mean
 from engine.document import Node, read
 from engine.transform.mapping import DIRECTIONS, Direction
 
@@ -101,23 +101,10 @@ class Table:
 
 
 @dataclass(slots=True)
-class _Draft:
-    """Collect rows and problems of one file."""
+class _Draft(Problems):
+    """Collect the problems of one file."""
 
     name: str
-    problems: list[Diagnostic]
-
-    def problem(
-        self,
-        code: str,
-        message: str,
-        place: Place,
-        expected: str | None = None,
-        remedy: str | None = None,
-    ) -> None:
-        self.problems.append(
-            Diagnostic(code, message, place=place, expected=expected, remedy=remedy)
-        )
 
 
 def load_tables(folder: Path, shown: str) -> tuple[dict[str, Table], list[Diagnostic]]:
@@ -147,7 +134,7 @@ def load_tables(folder: Path, shown: str) -> tuple[dict[str, Table], list[Diagno
 
 def load_table(path: Path, shown: str) -> tuple[Table | None, list[Diagnostic]]:
     """Read one table; the answer is None with the problems where it cannot be used."""
-    draft = _Draft(path.name.split(".")[0], [])
+    draft = _Draft(path.name.split(".")[0])
     start = Place(shown, 1, 1)
     text = b""
     try:
