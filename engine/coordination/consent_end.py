@@ -10,7 +10,7 @@ from engine.coordination import outreach_tasks
 from engine.coordination.happening import Happening
 from engine.coordination.records import Tracked, record, requests_of
 from engine.coordination.records_states import WAITING
-from engine.coordination.records_tasks import BUSINESS
+from engine.coordination.records_tasks import BUSINESS, WITHDRAWN, is_held
 from engine.fhir.dates import END, period
 from engine.fhir.json import loads
 from engine.gather import gather_canonical
@@ -25,7 +25,6 @@ from engine.store import TimerRow, Transaction
 KIND = "consent-end"
 """The kind of timer that goes off when a period of a consent has ended."""
 
-WITHDRAWN = "consent-withdrawn"
 _SECOND = 1_000_000
 _MOST_ENDS = 20
 
@@ -84,9 +83,9 @@ def take_back(tx: Transaction, project: Project, member: str) -> None:
         if found.stage not in WAITING or found.asked is None:
             continue
         covered = _covered(tx, project, found, found.asked)
-        if not covered and not _is_held(found.task):
+        if not covered and not is_held(found.task):
             _hold(tx, project, found)
-        elif covered and _is_held(found.task):
+        elif covered and is_held(found.task):
             _go_on(tx, project, found)
 
 
@@ -97,11 +96,6 @@ def _covered(tx: Transaction, project: Project, found: Tracked, asked: str) -> b
     facts = gather_canonical(tx, project, found.task, at=tx.now, judged=True)
     trip = Trip(project, facts, found.asker)
     return decision_for(found.task, member_of(found.task), asked, trip).permitted
-
-
-def _is_held(task: Resource) -> bool:
-    codings = mappings((task.get("statusReason") or {}).get("coding"))
-    return any((one.get("system"), one.get("code")) == (BUSINESS, WITHDRAWN) for one in codings)
 
 
 def _hold(tx: Transaction, project: Project, found: Tracked) -> None:
@@ -116,7 +110,7 @@ def _hold(tx: Transaction, project: Project, found: Tracked) -> None:
 def _go_on(tx: Transaction, project: Project, found: Tracked) -> None:
     """Let a request go on as it was before it was held."""
     versions = (loads(row.body) for row in reversed(tx.resources.versions("Task", _id(found))))
-    before: Resource = next((one for one in versions if not _is_held(one)), {})
+    before: Resource = next((one for one in versions if not is_held(one)), {})
     reason = before.get("statusReason")
     kept = {name: part for name, part in found.task.items() if name != "statusReason"}
     kept |= {"status": before.get("status", "requested"), "lastModified": tx.now}

@@ -13,7 +13,7 @@ from engine.clock import Clock
 from engine.config import System
 from engine.config.records import Poll
 from engine.coordination.records import Tracked, open_requests, records_settings, request
-from engine.coordination.records_states import WAITING
+from engine.coordination.records_tasks import is_held
 from engine.errors import StoreError
 from engine.intake import Arrival, Intake
 from engine.message import Resource
@@ -117,7 +117,7 @@ class RecordsPolling:
         if not polled:
             return
         for found in open_requests(tx, self.project()):
-            if found.stage not in WAITING or found.asked not in polled:
+            if found.asked not in polled or is_held(found.task):  # what it says would be refused
                 continue
             id = str(found.task["id"])
             for key in tx.crosswalk.known([id])[id]:

@@ -20,6 +20,8 @@ REQUEST = "https://carelane.example/fhir/records-request"
 """The identifier system of the requests that the engine writes."""
 BUSINESS = FOLLOW_UP
 """The code system of Task.businessStatus: `overdue` and `reviewed`."""
+WITHDRAWN = "consent-withdrawn"
+"""Why a request is on hold here that no consent covers any more (Task.statusReason)."""
 OWN_CATEGORY_SYSTEM = "https://carelane.example/fhir/CodeSystem/request-category"
 
 _DA_VINCI = "http://hl7.org/fhir/us/davinci-"
@@ -151,6 +153,12 @@ def business_of(task: Resource) -> str | None:
         if coding.get("system") == BUSINESS:
             return str(coding.get("code"))
     return None
+
+
+def is_held(task: Resource) -> bool:
+    """Tell whether a request is on hold because no consent covers it any more."""
+    codings = _codings(task.get("statusReason"))
+    return any((one.get("system"), one.get("code")) == (BUSINESS, WITHDRAWN) for one in codings)
 
 
 def due_of(task: Resource, *, since: str, days: int) -> str:

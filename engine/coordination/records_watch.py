@@ -43,10 +43,14 @@ from engine.message import Reject, Resource
 from engine.project import Project
 from engine.road.identify import member_of
 from engine.rules.elements import referred_type
-from engine.store import TimerRow, Transaction, UnitRow
+from engine.store import ResourceRow, TimerRow, Transaction, UnitRow
 
 _DAY = 86_400
 _PEOPLE = frozenset({"Patient", "RelatedPerson"})
+_NO_ANSWER = frozenset(
+    {"entered-in-error", "not-done", "preparation", "registered", "cancelled", "stopped"}
+)
+"""The statuses of what gives nothing: not yet, not at all, or not any more."""
 
 
 def concerns(tx: Transaction, project: Project, canonical: Resource) -> bool:
@@ -151,10 +155,14 @@ def _asked_to_ask(
     tx: Transaction, project: Project, happening: Happening, unit: UnitRow, asked: Resource
 ) -> None:
     """Ask providers on behalf of whoever sent a CommunicationRequest for records."""
-    settings = records_settings(project)
-    if not asks_for_records(asked, settings.categories) or unit.member is None:
+    settings, system = records_settings(project), happening.message.system
+    row = tx.resources.get("CommunicationRequest", asked["id"])
+    if row is None or unit.member is None or not _is_of(tx, row, system):
         return
-    system, source = happening.message.system, f"CommunicationRequest/{asked['id']}"
+    asked = renamed(tx, loads(row.body))  # as it stands by now: it may have been taken back
+    if not asks_for_records(asked, settings.categories):
+        return
+    source = f"CommunicationRequest/{asked['id']}"
     wanted = wanted_by(asked, after(happening.message.received, settings.due_days * _DAY))
     delivered = frozenset(
         row.destination
@@ -206,7 +214,13 @@ def wanted_by(asked: Resource, otherwise: str) -> Wanted:
 def _may_answer(
     tx: Transaction, project: Project, system: str, unit: UnitRow, answer: Resource
 ) -> None:
-    """Let what the asked system sent complete the requests that it names."""
+    """Let what the asked system sent complete the requests that it names.
+
+    What it only sends back, such as a reminder with its receipt, was never its own.
+    """
+    row = tx.resources.get(unit.type, answer["id"])
+    if row is None or not (_gives(answer) and _gives(loads(row.body))):
+        return
     known = requests_of(tx, project, str(unit.member))
     matched = {one["id"] for one in matching(answer, [found.task for found in known])}
     for found in known:
@@ -217,8 +231,22 @@ def _may_answer(
             if found.asker != system:
                 tx.audit.append("records.stranger", body, message=unit.message_id, actor=system)
             continue
+        if not _is_of(tx, row, system):
+            continue
         if found.stage != "withdrawn" and unit.resource not in outputs_of(found.task):
             _answer(tx, project, found, str(unit.resource), body, system, unit)
+
+
+def _gives(answer: Resource) -> bool:
+    """Tell whether an answer gives something by its status; of Tasks only what is done does."""
+    status = answer.get("status")
+    return status == "completed" if answer["resourceType"] == "Task" else status not in _NO_ANSWER
+
+
+def _is_of(tx: Transaction, row: ResourceRow, system: str) -> bool:
+    """Tell whether a resource was first written by this system: what comes back is not."""
+    first = tx.resources.version(row.type, row.id, 1) or row
+    return first.system == system
 
 
 def _answer(

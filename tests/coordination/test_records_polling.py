@@ -106,3 +106,19 @@ def test_nothing_open_asks_nobody(place: Valley) -> None:
         raise AssertionError("asked")
 
     assert poll(place, answer) == [0]
+
+
+def test_a_request_without_consent_is_not_polled(place: Valley) -> None:
+    """What its provider says would be refused, each round anew, until a consent covers it again."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        task = tasks[request.url.path.rpartition("/")[2]]
+        return httpx.Response(200, json={**task, "status": "in-progress"})
+
+    tasks = {one.resource["id"]: one.resource for one in place.arrived if one.system == "mercy"}
+    release = ("hub", "mercy", "lakeside", "clinic")
+    place.permit(*release, status="inactive", dateTime="2026-04-02T09:00:00Z")
+    assert poll(place, answer, rounds=2) == [0, 0]
+    place.permit(*release, dateTime="2026-04-03T09:00:00Z")
+    assert poll(place, answer) == [1]
+    assert stages(place)["mercy"] == "accepted"
