@@ -252,7 +252,7 @@ _FILES: tuple[tuple[str, str, str, str], ...] = (
         "A code that the target does not allow",
         "code-invalid",
         "A table, constant or default gives a code outside the required value set of the element "
-        "that it is written to.",
+        "that it is written to, or a condition asks for a code that its element cannot have.",
     ),
     (
         "M039",

@@ -66,7 +66,7 @@ class Checker(Closing):
             return None
         self.brackets(rule, dialect[0])
         if rule.when is not None and rule.when_place is not None:
-            self.condition(rule.when.names, rule.when_place, block.dialect_type)
+            self.condition(rule.when, rule.when_place, self.left, block.dialect_type, "M006")
         step = Step(rule, rule.operation, dialect, canonical)
         if rule.table is not None:
             step.table = self.table(rule.table)
@@ -128,7 +128,7 @@ class Checker(Closing):
         for case in rule.cases:
             item = dialect.element
             if case.when is not None and case.when_place is not None:
-                self.condition(case.when.names, case.when_place, item.type)
+                self.condition(case.when, case.when_place, self.left, item.type, "M006")
             if case.take is not None:
                 taken = children(self.left, item.type).get(case.take.text)
                 if taken is None:

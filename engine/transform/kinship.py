@@ -100,22 +100,10 @@ def _same(checker: Fixing, rule: SiblingRule, root: Block) -> Iterator[tuple[str
 
 
 def _clause(checker: Fixing, clause: Clause | None, root: Block) -> None:
-    for names in clause.condition.names if clause else ():
-        here = root.canonical_type
-        for name in names:
-            if not schema(checker.right).has(here):
-                break
-            elements = schema(checker.right).type(here).elements
-            if name not in elements:
-                assert clause is not None
-                checker.problem(
-                    "M007",
-                    f"{here} ({checker.right}) has no element '{name}', which the condition asks.",
-                    clause.place,
-                    remedy=did_you_mean(name, elements),
-                )
-                break
-            here = elements[name].type
+    if clause is not None:
+        checker.condition(
+            clause.condition, clause.place, checker.right, root.canonical_type, "M007"
+        )
 
 
 def _until(checker: Fixing, rule: SiblingRule, one: Element) -> None:

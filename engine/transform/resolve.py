@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.diagnostics import Place, Problems, did_you_mean
-from engine.fhir.schema import schema
+from engine.fhir.schema import Element, schema
 from engine.transform.expressions import check_expression
 from engine.transform.functions import Pair
 from engine.transform.mapping import MappingFile, Name, Path, Rule
 from engine.transform.plan import End, Version
+from engine.transform.selectors import Condition
 from engine.transform.tables import Table
-from engine.transform.types import names_of, resolve
+from engine.transform.types import asked, names_of, resolve
 
 
 @dataclass(slots=True)
@@ -70,27 +72,31 @@ class Resolver(Problems):
             said = f"'{shown}' does not repeat."
             self.problem("M016", said, rule.place, shown, f"write `{shown}:`.")
 
-    def condition(self, names: Sequence[tuple[str, ...]], place: Place, type_name: str) -> None:
-        """Note each path of a condition that the dialect's type does not have."""
-        for path in names:
-            here = type_name
-            for name in path:
-                if schema(self.left).type(here).kind == "primitive" or here == "Resource":
-                    break
-                known = schema(self.left).type(here).elements
-                if any(element.choice == f"{name}[x]" for element in known.values()):
-                    break
-                if name not in known and name not in ("resourceType", "id"):
-                    self.problem(
-                        "M006",
-                        f"{here} ({self.left}) has no element '{name}', which the condition asks.",
-                        place,
-                        remedy=did_you_mean(name, known),
-                    )
-                    break
-                if name not in known:
-                    break
-                here = known[name].type
+    def condition(
+        self, condition: Condition, place: Place, version: Version, type_name: str, code: str
+    ) -> None:
+        """Note each path of a condition that a type does not have, and codes that never come."""
+        for names in condition.names:
+            found = asked(version, type_name, names)
+            if isinstance(found, Element):
+                continue
+            here, name, known = found
+            self.problem(
+                code,
+                f"{here} ({version}) has no element '{name}', which the condition asks.",
+                place,
+                remedy=_chosen(name, known) or did_you_mean(name, known),
+            )
+        for names, text in condition.compared:
+            found = asked(version, type_name, names)
+            if isinstance(found, Element) and found.codes and text not in found.codes:
+                self.problem(
+                    "M038",
+                    f"'{found.name}' is never '{text}', which the condition asks.",
+                    place,
+                    ", ".join(sorted(found.codes)),
+                    did_you_mean(text, found.codes),
+                )
 
     def table(self, name: Name) -> Table | None:
         table = self.tables.get(name.text)
@@ -127,3 +133,9 @@ class Resolver(Problems):
 def variants_of(version: Version, type_name: str, choice: str) -> list[str]:
     elements = schema(version).type(type_name).elements
     return [name for name, element in elements.items() if element.choice == choice]
+
+
+def _chosen(name: str, known: Iterable[str]) -> str | None:
+    """Return what to write in place of the name of a choice element."""
+    variants = sorted(one for one in known if re.match(f"{re.escape(name)}[A-Z]", one))
+    return f"write `{variants[0]}`, or `{name}.ofType(TYPE)`." if variants else None

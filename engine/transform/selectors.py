@@ -9,6 +9,7 @@ from typing import Any
 
 Value = Any
 Evaluate = Callable[[dict[str, Any]], list[Value]]
+Names = tuple[str, ...]
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<name>[A-Za-z][A-Za-z0-9]*)|(?P<text>'(?:[^'\\]|\\['\\])*')"
@@ -21,10 +22,15 @@ _MAX_DEPTH = 20
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Hold a parsed condition; `names` are the dotted paths that it looks at."""
+    """Hold a parsed condition.
+
+    `names` are the dotted paths that it looks at, with `value:integer` for `value.ofType(integer)`;
+    `compared` are those that it compares with a text, with that text.
+    """
 
     text: str
-    names: tuple[tuple[str, ...], ...]
+    names: tuple[Names, ...]
+    compared: tuple[tuple[Names, str], ...]
     evaluate: Evaluate
 
     def holds(self, tree: dict[str, Any]) -> bool:
@@ -47,7 +53,7 @@ def parse_condition(text: str) -> Condition:
     parser = _Parser(text, _tokens(text))
     evaluate = parser.either()
     parser.end()
-    return Condition(text, tuple(parser.names), evaluate)
+    return Condition(text, tuple(parser.names), tuple(parser.compared), evaluate)
 
 
 def _truth(values: list[Value]) -> bool:
@@ -85,8 +91,10 @@ class _Parser:
         self.tokens = tokens
         self.at = 0
         self.depth = 0
-        self.names: list[tuple[str, ...]] = []
-        self.prefix: tuple[str, ...] = ()
+        self.names: list[Names] = []
+        self.compared: list[tuple[Names, str]] = []
+        self.said: Names | str | None = None
+        self.prefix: Names = ()
 
     def peek(self) -> _Token:
         if self.at < len(self.tokens):
@@ -129,12 +137,20 @@ class _Parser:
         return left
 
     def comparison(self) -> Evaluate:
-        left = self.term()
-        if self.accept("="):
-            return _equal(left, self.term(), True)
-        if self.accept("!="):
-            return _equal(left, self.term(), False)
+        left, one = self.term(), self.said
+        for mark in ("=", "!="):
+            if self.accept(mark):
+                right, other = self.term(), self.said
+                self.comparing(one, other)
+                return _equal(left, right, mark == "=")
         return left
+
+    def comparing(self, one: Names | str | None, other: Names | str | None) -> None:
+        """Remember a path that is compared with a text."""
+        if isinstance(one, str):
+            one, other = other, one
+        if isinstance(one, tuple) and isinstance(other, str):
+            self.compared.append((one, other))
 
     def term(self) -> Evaluate:
         self.depth += 1
@@ -147,8 +163,10 @@ class _Parser:
 
     def term_within(self) -> Evaluate:
         token = self.take()
+        self.said = None
         if token.kind == "text":
-            return _constant(re.sub(r"\\(.)", r"\1", token.text[1:-1]))
+            self.said = re.sub(r"\\(.)", r"\1", token.text[1:-1])
+            return _constant(self.said)
         if token.kind == "number":
             return _constant(int(token.text))
         if token.kind == "name" and token.text in ("true", "false"):
@@ -172,22 +190,39 @@ class _Parser:
             return self.call(_this, ())
         if token.text in ("contains", "in", "div", "mod", "is", "as", "xor", "implies"):
             raise SelectorError(f"'{token.text}' is not read here", token.offset)
-        self.names.append((*self.prefix, token.text))
-        return self.steps(_step(_this, token.text), (token.text,))
+        left, path = self.step(_this, token, ())
+        return self.steps(left, path)
 
-    def steps(self, left: Evaluate, path: tuple[str, ...]) -> Evaluate:
+    def steps(self, left: Evaluate, path: Names) -> Evaluate:
+        bare = bool(path)
         while self.accept("."):
             token = self.take()
             if token.kind != "name":
                 raise SelectorError("a name belongs behind the dot", token.offset)
             if self.peek().text == "(":
                 self.at -= 1
-                left = self.call(left, path)
+                left, bare = self.call(left, path), False
             else:
-                path = (*path, token.text)
-                self.names.append((*self.prefix, *path))
-                left = _step(left, token.text)
+                left, path = self.step(left, token, path)
+                bare = True
+        self.said = (*self.prefix, *path) if bare else None
         return left
+
+    def step(self, left: Evaluate, token: _Token, path: Names) -> tuple[Evaluate, Names]:
+        """Read a name, with the type behind it that chooses a variant of it."""
+        ahead = [one.text for one in self.tokens[self.at : self.at + 3]]
+        if ahead != [".", "ofType", "("]:
+            path = (*path, token.text)
+            self.names.append((*self.prefix, *path))
+            return _step(left, token.text), path
+        self.at += 3
+        name = self.take()
+        if name.kind != "name":
+            raise SelectorError("ofType() takes the name of a type", name.offset)
+        self.expect(")")
+        path = (*path, f"{token.text}:{name.text}")
+        self.names.append((*self.prefix, *path))
+        return _of_type(left, token.text, name.text), path
 
     def call(self, left: Evaluate, path: tuple[str, ...]) -> Evaluate:
         token = self.take()
@@ -210,7 +245,7 @@ class _Parser:
                 name = self.take()
                 if name.kind != "name":
                     raise SelectorError("ofType() takes the name of a type", name.offset)
-                return _of_type(left, name.text, path)
+                return _resources(left, name.text)
         outer, self.prefix = self.prefix, (*self.prefix, *path)
         inner = self.either()
         self.prefix = outer
@@ -238,25 +273,26 @@ def _step(left: Evaluate, name: str) -> Evaluate:
     return lambda tree: [child for value in left(tree) for child in _children(value, name)]
 
 
-def _of_type(left: Evaluate, name: str, path: tuple[str, ...]) -> Evaluate:
+def _of_type(left: Evaluate, name: str, type_name: str) -> Evaluate:
+    """Return the values of a choice element in one variant, or the resources of a type."""
+    variant = f"{name}{type_name[0].upper()}{type_name[1:]}"
+
     def evaluate(tree: dict[str, Any]) -> list[Value]:
-        choice = _choice(tree, path, name)
-        if choice is not None:
-            return choice
-        return [v for v in left(tree) if isinstance(v, dict) and v.get("resourceType") == name]
+        out: list[Value] = []
+        for value in left(tree):
+            found = _children(value, variant)
+            out += found or [one for one in _children(value, name) if _is_a(one, type_name)]
+        return out
 
     return evaluate
 
 
-def _choice(tree: dict[str, Any], path: tuple[str, ...], name: str) -> list[Value] | None:
-    if not path:
-        return None
-    values: list[Value] = [tree]
-    for step in path[:-1]:
-        values = [child for value in values for child in _children(value, step)]
-    variant = f"{path[-1]}{name[0].upper()}{name[1:]}"
-    found = [child for value in values for child in _children(value, variant)]
-    return found or None
+def _resources(left: Evaluate, type_name: str) -> Evaluate:
+    return lambda tree: [value for value in left(tree) if _is_a(value, type_name)]
+
+
+def _is_a(value: Value, type_name: str) -> bool:
+    return isinstance(value, dict) and value.get("resourceType") == type_name
 
 
 def _equal(left: Evaluate, right: Evaluate, wanted: bool) -> Evaluate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 
 from engine.fhir.schema import Element, schema
@@ -12,6 +13,8 @@ _FAMILIES = (
     frozenset({"string", "markdown"}),
     frozenset({"uri", "url", "canonical", "oid", "uuid"}),
 )
+_ANY = Element("", "", False, False, False)
+"""What stands in an object whose type is not known here."""
 BY_ITSELF = frozenset({"id", "extension", "modifierExtension"})
 """Elements of inner objects that go across by policy, without a rule of their own."""
 
@@ -110,3 +113,33 @@ def resolve(version: Version, type_name: str, names: Iterable[str]) -> End | tup
         here = element.type
     assert element is not None
     return End(steps, element)
+
+
+def asked(
+    version: Version, type_name: str, names: Iterable[str]
+) -> Element | tuple[str, str, list[str]]:
+    """Follow a path of a condition, through lists and into extensions.
+
+    The answer is the element (of a type without elements, or of any resource, the last known), or
+    the type at which the path fails, the name that fails, and the names that would not.
+    """
+    known, here = schema(version), type_name
+    element = _ANY
+    for name in names:
+        if not known.has(here) or here == "Resource" or known.type(here).kind == "primitive":
+            return _ANY
+        elements = known.type(here).elements
+        bare, _, kind = name.partition(":")
+        variant = f"{bare}{kind[:1].upper()}{kind[1:]}"
+        if variant in elements:
+            element = elements[variant]
+        elif bare in elements and elements[bare].type == "Resource" and kind in known.resources:
+            element = replace(elements[bare], type=kind)
+        elif bare in elements and elements[bare].type == kind:
+            element = elements[bare]
+        elif name in ("resourceType", "id"):
+            return _ANY
+        else:
+            return here, variant, list(elements)
+        here = element.type
+    return element

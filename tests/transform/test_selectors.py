@@ -15,6 +15,12 @@ TREE = {
     "onsetDateTime": "2026",
     "rank": 3,
     "closed": False,
+    "input": [
+        {"kind": "a", "valueInteger": 1},
+        {"kind": "b", "valueInteger": 12},
+        {"kind": "c", "valueString": "x"},
+    ],
+    "contained": [{"resourceType": "Patient", "id": "p"}],
 }
 
 
@@ -29,6 +35,14 @@ TREE = {
         ("category.text = 'one'", False),
         ("onset.ofType(dateTime).exists()", True),
         ("onset.ofType(Period).exists()", False),
+        ("input.where(kind = 'b').value.ofType(integer) = 12", True),
+        ("input.where(kind = 'a').value.ofType(integer) = 12", False),
+        ("input.first().value.ofType(integer) = 1", True),
+        ("input.where(value.ofType(integer) = 12).kind = 'b'", True),
+        ("input.value.ofType(string) = 'x'", True),
+        ("input.value.ofType(boolean).exists()", False),
+        ("contained.ofType(Patient).id = 'p'", True),
+        ("contained.where(id = 'p').ofType(Group).exists()", False),
         ("rank = 3 or status = 'x'", True),
         ("not(closed)", True),
         ("closed.not()", True),
@@ -78,3 +92,9 @@ def test_a_deep_condition_is_refused() -> None:
     """Nesting has a limit, so that a hostile condition cannot exhaust the stack."""
     with pytest.raises(SelectorError):
         parse_condition("(" * 500 + "status" + ")" * 500)
+
+
+def test_a_condition_knows_what_it_compares_with_a_text() -> None:
+    """Either side of a comparison may be the path; a variant stands there with its type."""
+    made = parse_condition("'a' = status and input.where(value.ofType(code) != 'b').exists()")
+    assert made.compared == ((("status",), "a"), (("input", "value:code"), "b"))
