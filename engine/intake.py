@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from engine.carried import with_carried
 from engine.clock import Clock, after
 from engine.coordination.reactions import expect_reactions, react_later
-from engine.diagnostics import Diagnostic, operation_outcome
+from engine.diagnostics import Diagnostic, Severity, operation_outcome
 from engine.errors import StoreError
 from engine.fhir.json import loads
 from engine.gather import asking, gather
@@ -25,12 +25,13 @@ from engine.parse import Limits, parse
 from engine.pressure import Pressure
 from engine.project import Project
 from engine.releasing import release_waiting
+from engine.road.around import around
 from engine.road.entries import Answer, Submission, answer, split
 from engine.road.identify import with_keys
 from engine.road.pipeline import Travelled, run
 from engine.road.reply import message_reply
 from engine.road.trip import Trip
-from engine.store import Ahead, Store, Transaction
+from engine.store import Ahead, MessageRow, Store, Transaction
 from engine.wholes import with_wholes
 
 
@@ -102,6 +103,8 @@ class Intake:
         submission = split(parsed.tree, parsed.extended)
         if isinstance(submission, Reject):
             return self._refuse(arrival, submission.status, submission.diagnostics)
+        if problems := around(parsed.tree):
+            return self._refuse(arrival, 422, problems)
         units = with_keys(submission.units, arrival.system, project.naming)
         submission = replace(submission, units=units)
         self._pressure.yields(
@@ -182,11 +185,10 @@ def _accept(
     since = after(tx.now, -project.config.window)
     repeat = tx.messages.find_duplicate(message.system, message.key, message.digest, since)
     if repeat is not None and repeat.by == "key" and not repeat.same_body:
-        told = Answer(409, operation_outcome([_key_reused()]))
+        told = Answer(409, operation_outcome([_key_reused(message.key)]))
         return Accepted(told, repeat.message.id, "refused")
     if repeat is not None and (repeat.by == "key" or repeat.message.state == "accepted"):
-        told = Answer(repeat.message.status or 200, loads(repeat.message.response or b"{}"))
-        return Accepted(told, repeat.message.id, "repeated", repeated=True)
+        return Accepted(_told_before(tx, repeat.message), repeat.message.id, "repeated", True)
     message = replace(message, id=tx.ids.new())
     travelled = ahead.still(tx) or _travelled(tx, project, message, submission)
     told = _told(message, submission, travelled)
@@ -244,10 +246,42 @@ def _told(message: Message, submission: Submission, travelled: Travelled) -> Ans
     return answer(submission, travelled.outcomes, message.id)
 
 
-def _key_reused() -> Diagnostic:
+def _told_before(tx: Transaction, row: MessageRow) -> Answer:
+    """Return the first answer to a submission that is repeated."""
+    status = row.status or 200
+    if row.response is None:
+        return Answer(status, operation_outcome([_forgotten(status)]), _location(tx, row))
+    return Answer(status, loads(row.response), _location(tx, row))
+
+
+def _location(tx: Transaction, row: MessageRow) -> str | None:
+    """Return what the Location of the first answer named: a resource that came alone."""
+    if not row.interaction.startswith(("create ", "update ")) or row.status not in (201, 202):
+        return None
+    return next((unit.resource for unit in tx.units.of_message(row.id)), None)
+
+
+def _forgotten(status: int) -> Diagnostic:
+    """Say what is left of an answer whose time to be kept is over."""
+    if status < 400:
+        return Diagnostic("R009", "This came before and was accepted.", Severity.INFORMATION)
     return Diagnostic(
         "R005",
-        "This idempotency key came before with another body.",
+        "This idempotency key came before and was refused; why is no longer kept.",
+        expected="a new key",
+    )
+
+
+_KEYS = {"header": "Idempotency-Key", "bundle": "Bundle.identifier", "message": "MessageHeader.id"}
+"""Where the key of a submission stands, by the first word under which it is kept."""
+
+
+def _key_reused(key: str | None) -> Diagnostic:
+    place = _KEYS[(key or "header").partition(" ")[0]]
+    return Diagnostic(
+        "R005",
+        f"This idempotency key ({place}) came before with another body.",
+        path=place if "." in place else None,
         expected="a new key for new content",
     )
 

@@ -132,7 +132,64 @@ def test_the_same_key_gets_the_first_answer(place: Town) -> None:
     again = place.send("mercy", "POST", "/fhir/Patient", PATIENT, {"Idempotency-Key": "k1"})
     assert again.headers["idempotency-replayed"] == "true"
     assert (first.status_code, first.json()) == (again.status_code, again.json())
+    assert first.headers["location"] == again.headers["location"]
+    assert first.headers["x-message-id"] == again.headers["x-message-id"]
     assert len(place.deliver()) == 1
+
+
+@pytest.mark.parametrize(("gender", "status"), [("female", 201), ("bogus", 422)])
+def test_a_repeat_outlives_what_was_answered(place: Town, gender: str, status: int) -> None:
+    """Once retention took the answer, it says whether the submission was accepted, and no more."""
+    body, key = {**PATIENT, "gender": gender}, {"Idempotency-Key": "k1"}
+    place.send("mercy", "POST", "/fhir/Patient", body, key)
+    place.clock.advance(86_400)
+    place.store.write(lambda tx: tx.upkeep.forget_messages(tx.now, 10)).result()
+    again = place.send("mercy", "POST", "/fhir/Patient", body, key)
+    assert (again.status_code, again.headers["idempotency-replayed"]) == (status, "true")
+    assert again.json()["resourceType"] == "OperationOutcome"
+    assert ("location" in again.headers) == (status == 201)
+
+
+def test_a_refusal_is_repeated_under_its_key_and_looked_at_anew_without_one(place: Town) -> None:
+    """The same key gets the first answer for good; an equal body alone is another try."""
+    wrong, key = {**PATIENT, "gender": "bogus"}, {"Idempotency-Key": "k1"}
+    first = place.send("mercy", "POST", "/fhir/Patient", wrong, key)
+    again = place.send("mercy", "POST", "/fhir/Patient", wrong, key)
+    anew = place.send("mercy", "POST", "/fhir/Patient", wrong)
+    assert [one.status_code for one in (first, again, anew)] == [422, 422, 422]
+    assert again.headers["x-message-id"] == first.headers["x-message-id"]
+    assert anew.headers["x-message-id"] != first.headers["x-message-id"]
+
+
+def test_an_equal_body_under_another_key_is_one_submission(place: Town) -> None:
+    """Within the window the digest counts, whatever the key."""
+    answers = [
+        place.send("mercy", "POST", "/fhir/Patient", PATIENT, {"Idempotency-Key": key})
+        for key in ("k1", "k2")
+    ]
+    assert len({one.headers["x-message-id"] for one in answers}) == 1
+    assert len(place.deliver()) == 1
+
+
+@pytest.mark.parametrize(
+    "place_of_key", ["Idempotency-Key", "Bundle.identifier", "MessageHeader.id"]
+)
+def test_a_conflict_names_the_key(place: Town, place_of_key: str) -> None:
+    """Who sent no header is told which element was taken for the key."""
+    header = {"Idempotency-Key": "k1"} if place_of_key == "Idempotency-Key" else {}
+    for gender in ("male", "female"):
+        known = {**PATIENT, "gender": gender}
+        entry = [{"resource": known, "request": {"method": "PUT", "url": "Patient/ada"}}]
+        body = {"resourceType": "Bundle", "type": "batch", "entry": entry}
+        if place_of_key == "Bundle.identifier":
+            body["identifier"] = {"system": "urn:x", "value": "b1"}
+        if place_of_key == "MessageHeader.id":
+            event = {"eventUri": "urn:e", "source": {"endpoint": "urn:s"}}
+            first = {"resource": {"resourceType": "MessageHeader", "id": "h1", **event}}
+            body = {**body, "type": "message", "entry": [first, {"resource": known}]}
+        told = place.send("mercy", "POST", "/fhir", body, header)
+    assert told.status_code == 409
+    assert place_of_key in told.json()["issue"][0]["diagnostics"]
 
 
 def test_the_same_key_with_other_content_is_a_conflict(place: Town) -> None:

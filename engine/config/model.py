@@ -374,8 +374,8 @@ class Config:
     )
     window: int = optional(
         Whole(0, 604_800),
-        "For how many seconds an equal body from the same system counts as the same submission "
-        "when it carries no key of its own.",
+        "For how many seconds an equal body from the same system counts as the same submission, "
+        "under whatever key; not where another came between for a resource of its own.",
         600,
     )
     rules: Rules = optional(Section(Rules), "The rules that every resource passes.", Rules())
