@@ -25,9 +25,7 @@ def backup(file: FileArgument, config: ConfigOption = CONFIG, store: StoreOption
     The copy of a record on PostgreSQL is a SQLite file too. Encrypted payloads stay encrypted.
     """
     try:
-        copy_out(_address(config, store), file)
-        with Store.open(f"sqlite:///{file.absolute()}", clock=SystemClock()) as copy:
-            ends = copy.read(lambda tx: tx.audit.ends())
+        ends = copy_out(_address(config, store), file)
     except StoreError as error:
         raise _failed(error) from None
     print(f"{file}: {file.stat().st_size} bytes, ledger up to record {ends.last}")

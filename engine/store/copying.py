@@ -6,24 +6,26 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import Table, insert, select, text
+from sqlalchemy import Table, delete, insert, select, text
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from engine.audit import GENESIS, Ends
 from engine.errors import StoreError
-from engine.store.database import connect, parse_url
+from engine.store.database import connect, keep_private, parse_url, use_wal
 from engine.store.migrate import HEAD, migrate, version
-from engine.store.tables import METADATA, audit, entity, message
+from engine.store.tables import METADATA, audit, chain, entity, message
 
 _PAGE = 1000
-_PAGES_AT_ONCE = 1000
+_NO_RECORD = "no record of carelane is in it"
 
 
-def copy_out(source: str, file: Path) -> None:
+def copy_out(source: str, file: Path) -> Ends:
     """Copy the record at the address `source` to a new SQLite file, as it stands at one moment.
 
     A SQLite record is copied by SQLite itself, others table by table in one snapshot. Writers go
-    on meanwhile. Raises StoreError where the file exists, or the record cannot be read.
+    on meanwhile; only the file's owner may read it. Returns the ends of the copy's chain. Raises
+    StoreError where the file exists, or the record cannot be read.
     """
     if file.exists():
         raise StoreError("the file exists already; a backup never overwrites one")
@@ -31,15 +33,18 @@ def copy_out(source: str, file: Path) -> None:
     part = file.with_name(file.name + ".part")
     part.unlink(missing_ok=True)
     try:
+        keep_private(part)
         if address.get_backend_name() == "sqlite":
             _copy_file(Path(str(address.database)), part)
         else:
             _copy_tables(address, parse_url(f"sqlite:///{part}"))
+        ends = _settled(part)
         part.rename(file)
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise StoreError(f"the record cannot be copied: {type(error).__name__}") from error
     finally:
         part.unlink(missing_ok=True)
+    return ends
 
 
 def copy_in(file: Path, target: str) -> None:
@@ -65,8 +70,25 @@ def _copy_file(source: Path, file: Path) -> None:
         closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as old,
         closing(sqlite3.connect(file)) as new,
     ):
-        old.backup(new, pages=_PAGES_AT_ONCE, sleep=0.005)
-        new.execute("PRAGMA journal_mode=DELETE")
+        old.backup(new)  # in one step: between two of them a writer would have it begin anew
+
+
+def _settled(file: Path) -> Ends:
+    """Leave a copy in one file and return the ends of its chain; its schema may be an older one."""
+    with closing(sqlite3.connect(file)) as copy:
+        copy.execute("PRAGMA journal_mode=DELETE")
+    engine = connect(parse_url(f"sqlite:///{file}"), "read")
+    try:
+        with engine.connect() as reading:
+            if version(reading) is None:
+                raise StoreError(_NO_RECORD)
+            found = reading.execute(
+                select(chain.c.first, chain.c.before, chain.c.last, chain.c.hash)
+            )
+            row = found.first()
+    finally:
+        engine.dispose()
+    return Ends(*row) if row else Ends(1, GENESIS, 0, GENESIS)
 
 
 def _copy_tables(source: URL, target: URL) -> None:
@@ -74,14 +96,13 @@ def _copy_tables(source: URL, target: URL) -> None:
     old, new = connect(source, "read"), connect(target, "write")
     try:
         with old.connect() as reading, reading.begin():
-            if version(reading) != HEAD:
-                raise StoreError(
-                    f"the copy has schema {version(reading)}, this version of carelane {HEAD}: "
-                    "use the version that made it, then let this one bring it up to date"
-                )
+            _expect_ours(version(reading))
+            if new.dialect.name == "sqlite":
+                use_wal(new)
             migrate(new)
             with new.connect() as writing, writing.begin():
                 _expect_nothing(writing)
+                _clear(writing)
                 for table in METADATA.sorted_tables:
                     _copy_table(table, reading, writing)
                 _count_on(writing)
@@ -90,10 +111,26 @@ def _copy_tables(source: URL, target: URL) -> None:
         new.dispose()
 
 
+def _expect_ours(schema: str | None) -> None:
+    if schema is None:
+        raise StoreError(_NO_RECORD)
+    if schema != HEAD:
+        raise StoreError(
+            f"what is to be copied has schema {schema}, this version of carelane {HEAD}: use the "
+            "version that made it, then let this one bring it up to date"
+        )
+
+
 def _expect_nothing(connection: Connection) -> None:
     for table in (message, audit, entity):
         if connection.execute(select(table).limit(1)).first() is not None:
             raise StoreError("there is a record at this address already; it is left as it is")
+
+
+def _clear(connection: Connection) -> None:
+    """Remove what a server puts down as it starts, such as the timer of the next pruning."""
+    for table in reversed(METADATA.sorted_tables):
+        connection.execute(delete(table))
 
 
 def _copy_table(table: Table, old: Connection, new: Connection) -> None:

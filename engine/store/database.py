@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -197,7 +198,15 @@ def connect(url: URL, mode: Mode) -> Engine:
     return _postgresql(url, mode)
 
 
+def keep_private(file: Path) -> None:
+    """Begin a file that only its owner may read, where there is none; SQLite's log follows it."""
+    os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+
+
 def _sqlite(url: URL, mode: Mode) -> Engine:
+    if mode == "write":
+        with suppress(OSError):  # SQLite says what is wrong
+            keep_private(Path(str(url.database)))
     engine = create_engine(
         url,
         pool_size=8 if mode == "read" else 1,
