@@ -94,4 +94,12 @@ CODES: tuple[Code, ...] = (
         "structure",
         "`Bundle.entry` is a list of objects, each with its `resource` as an object.",
     ),
+    Code(
+        "P014",
+        "A NUL character was sent",
+        "value",
+        "FHIR strings have no control characters but tab, line feed and carriage return "
+        "(http://hl7.org/fhir/R4/datatypes.html#string), and PostgreSQL cannot keep this one. "
+        "Leave it out.",
+    ),
 )

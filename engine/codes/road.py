@@ -146,4 +146,18 @@ CODES: tuple[Code, ...] = (
         "to leave that one and enter this one under the same id. End it where it is (status "
         "entered-in-error), and send a new one.",
     ),
+    Code(
+        "R021",
+        "A modifier around the resources is not understood",
+        "extension",
+        "`implicitRules` and `modifierExtension` of a Bundle, its entries or its MessageHeader can "
+        "turn the meaning of all that stands inside. None is understood, so nothing was taken.",
+    ),
+    Code(
+        "R022",
+        "A precondition cannot be checked here",
+        "not-supported",
+        "`If-Match` and `If-None-Match` with a write (in a Bundle `ifMatch` and `ifNoneMatch`) "
+        "would be ignored, and the write might go over somebody else's. Send it without.",
+    ),
 )

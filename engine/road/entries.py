@@ -66,7 +66,8 @@ def split(tree: Resource, extended: bool = True) -> Submission | Reject:
     units = tuple(outcome for outcome in outcomes if isinstance(outcome, Unit))
     header = None
     if kind == "message":
-        header = units[0].source if units and units[0].type == "MessageHeader" else None
+        first = outcomes[0] if outcomes else None
+        header = first.source if isinstance(first, Unit) and first.type == "MessageHeader" else None
         if header is None:
             problem = Diagnostic(
                 "R015",

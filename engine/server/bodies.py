@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.requests import Request
 
 from engine.diagnostics import Diagnostic
@@ -10,13 +12,23 @@ from engine.server.answers import FHIR_JSON, Refusal
 _JSON = frozenset({FHIR_JSON, "application/json", "application/json+fhir", "text/json"})
 
 
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
 async def read_body(request: Request, limit: int) -> bytes:
-    """Return the body; refuse with 415 what is not JSON, with 413 what is over `limit` bytes."""
+    """Return the body, which may be as long as `limit` bytes.
+
+    Refuses with 415 what is not JSON or is compressed, with 413 what is too large, and with 400
+    what has a NUL character: the databases differ in what they make of it.
+    """
     kind = request.headers.get("content-type", FHIR_JSON).split(";")[0].strip().lower()
     if kind not in _JSON:
         problem = Diagnostic(
             "R004", "The content type is not FHIR JSON.", expected=f"Content-Type: {FHIR_JSON}"
         )
+        raise Refusal(415, problem)
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        problem = Diagnostic("R004", "The body is compressed.", expected="no Content-Encoding")
         raise Refusal(415, problem)
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
@@ -27,7 +39,10 @@ async def read_body(request: Request, limit: int) -> bytes:
         if size > limit:
             raise _too_large(limit)
         chunks.append(chunk)
-    return b"".join(chunks)
+    body = b"".join(chunks)
+    if b"\\u0000" in body and _NUL.search(body):
+        raise Refusal(400, Diagnostic("P014", "A NUL character stands in a text of the body."))
+    return body
 
 
 def _too_large(limit: int) -> Refusal:

@@ -17,7 +17,9 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
+from engine.diagnostics import Diagnostic
 from engine.fhir.schema import schema
+from engine.server.answers import Refusal
 
 Endpoint = Callable[..., Awaitable[Response]]
 Handlers = Mapping[type[Exception], Callable[[Request, Any], Response]]
@@ -88,6 +90,13 @@ class Express:
         raise error
 
 
+def _holds_nul(scope: Scope) -> bool:
+    """Tell whether a URL asks about what no record can hold."""
+    if scope["type"] != "http":
+        return False
+    return "\0" in scope["path"] or b"%00" in scope.get("query_string", b"")
+
+
 def _called(common: FastAPI, what: str, type_name: str) -> Endpoint | None:
     """Return what the application would call for a type."""
     method, path = _SAMPLES[what]
@@ -106,6 +115,10 @@ class Application(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI asks."""
         express = self.express
+        if _holds_nul(scope):
+            problem = Diagnostic("P014", "A NUL character stands in the URL.")
+            await Refusal(400, problem).response()(scope, receive, send)
+            return
         if express is not None and (taken := express.take(scope)) is not None:
             await express.answer(taken, scope, receive, send)
         else:

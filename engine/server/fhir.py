@@ -77,6 +77,7 @@ class FhirEndpoints:
         """Take one resource in under the sender's own id."""
         system = self._senders.require(request)
         _expect_type(type_name)
+        _expect_no_condition(request)
         body = await self._body(request)
         accepted = await self._submit(request, system, f"update {type_name}/{id}", body)
         return self._answered(accepted, request)
@@ -147,6 +148,14 @@ class FhirEndpoints:
                 f"{request.url.scheme}://{request.url.netloc}/fhir/{answer.location}"
             )
         return fhir_response(answer.status, answer.body, headers)
+
+
+def _expect_no_condition(request: Request) -> None:
+    """Refuse an update that is to happen only on a condition: it would happen on any."""
+    for name in ("If-Match", "If-None-Match"):
+        if name in request.headers:
+            problem = Diagnostic("R022", f"{name} cannot be checked here.", path=name)
+            raise Refusal(412, problem)
 
 
 def _expect_type(type_name: str) -> None:
