@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/carelane demo
 
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The sample systems' tokens, so that the README's curl works at once; what is set already stays.
 # config.yaml knows a sender by the SHA-256 of its token: mercy-sample-token, hub-sample-token.

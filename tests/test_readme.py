@@ -16,8 +16,6 @@ from engine.cli import COMMANDS, build
 from engine.samples.running import free_port
 from engine.samples.stage import engine_running
 
-pytestmark = pytest.mark.xdist_group("readme")
-
 BASE = "http://127.0.0.1:8080"
 
 

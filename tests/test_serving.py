@@ -25,10 +25,7 @@ from engine.samples.bundles import sample
 from engine.samples.running import free_port
 from engine.store import Store
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc"),
-    pytest.mark.xdist_group("serving"),  # one server for all of them, killed in the last
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
 
 TALKERS = 40
 """Connections opened at most until each process has got one: odds of 2 to the 40th."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 
-import pytest
 from command import commanded
 from faults_report import markdown
 
 SECONDS = float(os.environ.get("CARELANE_FAULTS_SECONDS", "2"))
 
 
-@pytest.mark.xdist_group("faults")
 def test_the_command_killed_at_any_time_loses_nothing() -> None:
     """Whichever of its processes is killed, nothing is lost, and none outlives the first."""
     report = commanded(postgresql=False, seconds=SECONDS, members=8)
