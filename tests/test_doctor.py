@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from email.utils import formatdate
 from pathlib import Path
 
@@ -54,6 +55,42 @@ def test_systems_that_fail_are_named(status: int | None, said: str) -> None:
     found = asked(places.loaded().config.systems, ManualClock(), answer)
     assert {one.grade for one in found.values()} == {"problem"}
     assert all(said in one.said and one.remedy for one in found.values())
+
+
+class Endless(httpx.AsyncByteStream):
+    """Never end, and never say anything."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+
+def test_an_answer_without_end_is_an_answer() -> None:
+    """Of an answer only its head is read, however slowly the rest would come."""
+    found = asked(
+        places.loaded().config.systems,
+        ManualClock(),
+        lambda _: httpx.Response(200, stream=Endless()),
+    )
+    assert {one.said for name, one in found.items() if name.startswith("system ")} == {
+        "answers (200)"
+    }
+
+
+@pytest.mark.parametrize("error", [OverflowError("port"), UnicodeError("token"), OSError("no")])
+def test_a_system_that_cannot_be_asked_hides_no_other(error: Exception) -> None:
+    """An address or a token of which no request can be made is a problem of that system."""
+    systems = places.loaded().config.systems
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if str(request.url).startswith(systems["mercy"].base_url):
+            raise error
+        return httpx.Response(200)
+
+    found = asked(systems, ManualClock(), answer)
+    assert found["system mercy"].grade == "problem"
+    assert type(error).__name__ in found["system mercy"].said
+    assert found["system hub"].grade == "ok"
 
 
 def test_database_and_schema(tmp_path: Path) -> None:
