@@ -10,6 +10,7 @@ from engine.coordination import (
     consent_end,
     notification,
     outreach,
+    outreach_id,
     reactions,
     records_timers,
     records_watch,
@@ -25,7 +26,7 @@ Foreseeing = Callable[[Transaction, Project, Sequence[TimerRow]], None]
 MEANINGS: Mapping[str, Meaning] = MappingProxyType(
     {
         reactions.KIND: reactions.react,
-        outreach.KIND: outreach.set_out,
+        outreach_id.PLAN: outreach.set_out,
         consent_end.KIND: consent_end.ended,
         notification.KIND: notification.send_notice,
         records_timers.REMIND: records_watch.remind,

@@ -15,18 +15,15 @@ from engine.config.media import Media, Preference
 from engine.coordination import outreach_truth as truth
 from engine.coordination.happening import Happening
 from engine.coordination.outreach_decision import Told, tell
-from engine.coordination.outreach_id import address_mark
+from engine.coordination.outreach_id import PLAN, address_mark, plan_key
 from engine.coordination.outreach_people import addressees
 from engine.deliver.ports import Delivery
-from engine.fhir.json import dumps, loads
+from engine.fhir.json import loads
 from engine.message import Resource
 from engine.outreach.method import REASONS, Choice, Way, Wish, choose
 from engine.outreach.recipients import Addressee, asked_media
 from engine.project import Project
 from engine.store import DeliveryRow, NewDelivery, TimerRow, Transaction, UnitRow
-
-KIND = "outreach"
-"""The kind of timer whose body is a plan."""
 
 PREFIX = "@"
 """What the destination of a medium begins with; no system's name does."""
@@ -34,7 +31,6 @@ PREFIX = "@"
 OPEN = ("preparation", "in-progress")
 """The states in which a Communication is still to be told; others only record what was."""
 
-_RECORD = ("medium", "sent", "received", "status", "statusReason", "meta", "text")
 _KEY_LENGTH = 32
 
 
@@ -42,13 +38,6 @@ def media_of(project: Project) -> Media | None:
     """Return the media that are set up, or None where the engine only carries."""
     coordination = project.config.coordination
     return coordination.media if coordination is not None else None
-
-
-def plan_key(communication: Resource) -> str:
-    """Return the key of the plan for this content: a new state or medium makes no new plan."""
-    content = {name: value for name, value in communication.items() if name not in _RECORD}
-    digest = hashlib.sha256(dumps(content)).hexdigest()[:_KEY_LENGTH]
-    return f"{KIND} {communication['id']} {digest}"
 
 
 def concerns(tx: Transaction, project: Project, canonical: Resource) -> bool:
@@ -75,10 +64,16 @@ def react(tx: Transaction, project: Project, happening: Happening) -> None:
 
 
 def plan(tx: Transaction, project: Project, unit: UnitRow) -> None:
-    """Choose a medium for each recipient of a Communication on record; again changes nothing."""
+    """Choose a medium for each recipient of a Communication on record; again changes nothing.
+
+    One that a system only sends back, such as a recipient with a note, is its source's to tell.
+    """
     media, message = media_of(project), tx.messages.get(unit.message_id)
     row = _version(tx, unit)
     if media is None or row is None or message is None or row.get("status") not in OPEN:
+        return
+    first = tx.resources.version("Communication", row["id"], 1)
+    if first is not None and first.system != message.system:
         return
     if tx.timers.get(plan_key(row)) is not None:
         return
@@ -90,7 +85,7 @@ def plan(tx: Transaction, project: Project, unit: UnitRow) -> None:
         _note(tx, unit, who, choice)
         entries.append(_entry(who, choice))
     body = {"unit": unit.id, "source": message.system, "plan": entries}
-    tx.timers.set(plan_key(row), KIND, tx.now, body)
+    tx.timers.set(plan_key(row), PLAN, tx.now, body)
 
 
 def _version(tx: Transaction, unit: UnitRow) -> Resource | None:

@@ -15,6 +15,7 @@ from engine.outreach.recipients import Addressee, name_in
 from engine.outreach.tasks import due_of, start_of
 from engine.project import Project
 from engine.road.identify import member_of
+from engine.rules.consent.codings import mappings
 from engine.store import DeliveryRow, Transaction
 
 WITHDRAWN = "consent-withdrawn"
@@ -32,7 +33,7 @@ def judge(tx: Transaction, project: Project, delivery: Delivery) -> Permit | Wit
     media = outreach.media_of(project)
     if row is None or current is None or media is None:
         return Withhold("record-missing")
-    if outreach_truth.is_ended(loads(current.body)):
+    if _is_taken_back(tx, loads(current.body), outreach_of["via"]):
         return _withhold(tx, delivery, ENDED)
     communication: Resource = loads(row.body)
     who, medium = _who(tx, project, delivery, communication), outreach_of["medium"]
@@ -47,6 +48,16 @@ def judge(tx: Transaction, project: Project, delivery: Delivery) -> Permit | Wit
         return _pass_over(tx, delivery, MOVED, ruling)
     dispatch = _dispatch(tx, project, delivery, told, told.words, who, address)
     return Permit(ruling, dispatch.encoded())
+
+
+def _is_taken_back(tx: Transaction, communication: Resource, via: str) -> bool:
+    """Tell whether its source ended a Communication, or took this entry of `recipient` out."""
+    if outreach_truth.is_ended(communication):
+        return True
+    kind, _, id = via.partition("/")
+    names = {via, *(f"{kind}/{one}" for one in tx.crosswalk.same(id) if id)}
+    listed = {one.get("reference") or "" for one in mappings(communication.get("recipient"))}
+    return names.isdisjoint(listed)
 
 
 def _withhold(
@@ -93,6 +104,8 @@ def _dispatch(
         due = due_of(media.phone, priority, tx.now)
     if medium == "meeting" and media is not None and media.meeting is not None:
         meeting = start_of(media.meeting, priority, _planned_at(tx, delivery))
+        if meeting <= tx.now:  # it began, or was released, long after the plan was made
+            meeting = start_of(media.meeting, priority, tx.now)
     return Dispatch(
         medium,
         delivery.idempotency_key,
@@ -129,10 +142,14 @@ def _sender(project: Project, source: str) -> str:
     return system.organization.name or system.title or source
 
 
-def may_still_be_told(tx: Transaction, project: Project, delivery: DeliveryRow) -> bool:
-    """Tell whether a permit covers now what a call or meeting is still to say."""
+def why_not(tx: Transaction, project: Project, delivery: DeliveryRow) -> str | None:
+    """Return why what a call or meeting is still to say may not be said now, or None."""
+    envelope = delivery.envelope
+    current = tx.resources.get("Communication", envelope["entity"])
+    if current is None or _is_taken_back(tx, loads(current.body), envelope["outreach"]["via"]):
+        return ENDED
     verdict = _told_now(tx, project, delivery)
-    return verdict is not None and verdict.words is not None
+    return None if verdict is not None and verdict.words is not None else WITHDRAWN
 
 
 def _told_now(tx: Transaction, project: Project, delivery: Delivery) -> Told | None:

@@ -10,7 +10,7 @@ from functools import partial
 from engine.coordination import outreach, outreach_truth
 from engine.coordination.happening import Happening
 from engine.coordination.outreach_id import task_id
-from engine.coordination.outreach_sending import WITHDRAWN, may_still_be_told
+from engine.coordination.outreach_sending import why_not
 from engine.coordination.producing import NOBODY, produce
 from engine.deliver.answer import Reply
 from engine.errors import StoreError
@@ -84,13 +84,17 @@ def _assign(
 
 
 def concerns(tx: Transaction, project: Project, canonical: Resource) -> bool:
-    """Tell whether a resource may be a report about a call."""
+    """Tell whether a resource may be a report about a call, or take back what is to be said."""
+    if canonical["resourceType"] == "Communication":
+        return outreach.media_of(project) is not None and outreach_truth.is_ended(canonical)
     return bool(canonical["resourceType"] == "Task")
 
 
 def react(tx: Transaction, project: Project, happening: Happening) -> None:
-    """See what people report about calls and meetings."""
+    """See what people report about calls and meetings, and what they are to say no more."""
     for unit in happening.units:
+        if unit.type == "Communication" and unit.member is not None and unit.version != 1:
+            take_back(tx, project, unit.member, unit.resource)
         if unit.type != "Task" or unit.resource is None:
             continue
         row = tx.resources.get("Task", unit.resource.partition("/")[2])
@@ -101,15 +105,20 @@ def react(tx: Transaction, project: Project, happening: Happening) -> None:
             _reported(tx, delivery, str(found.get("status")))
 
 
-def take_back(tx: Transaction, project: Project, member: str) -> None:
-    """Cancel the calls and meetings of a member that are still to be held without a permit."""
+def take_back(tx: Transaction, project: Project, member: str, of: str | None = None) -> None:
+    """Cancel the calls and meetings about a member that may not be held any more.
+
+    `of` names the one Communication whose calls are looked at.
+    """
     for row in tx.resources.of_member("Task", tx.crosswalk.same(member)):
         found = loads(row.body)
         delivery = _delivery_of(tx, found)
         if delivery is None or found.get("status") in ("completed", *_NOT_DONE):
             continue
-        if not may_still_be_told(tx, project, delivery):
-            _cancel(tx, project, found, delivery)
+        if of in (None, delivery.envelope["reference"]) and (
+            reason := why_not(tx, project, delivery)
+        ):
+            _cancel(tx, project, found, delivery, reason)
 
 
 def _delivery_of(tx: Transaction, found: Resource) -> DeliveryRow | None:
@@ -120,15 +129,17 @@ def _delivery_of(tx: Transaction, found: Resource) -> DeliveryRow | None:
     return None
 
 
-def _cancel(tx: Transaction, project: Project, found: Resource, delivery: DeliveryRow) -> None:
+def _cancel(
+    tx: Transaction, project: Project, found: Resource, delivery: DeliveryRow, reason: str
+) -> None:
     """Cancel a Task and take its script away, also where it was sent on."""
     coordination = project.config.coordination
     if coordination is None:
         return
     bare = {name: value for name, value in found.items() if name != "input"}
-    bare |= {"status": "cancelled", "statusReason": {"text": WITHDRAWN}}
+    bare |= {"status": "cancelled", "statusReason": {"text": reason}}
     produce(tx, project, coordination.acting, [bare], cause=f"outreach {delivery.id} withdrawn")
-    body = {"task": f"Task/{found['id']}", "reason": WITHDRAWN}
+    body = {"task": f"Task/{found['id']}", "reason": reason}
     tx.audit.append("outreach.withdrawn", body, message=delivery.message_id, unit=delivery.unit_id)
     if (timer := outreach.plan_of(tx, delivery)) is not None:
         outreach_truth.settle(tx, timer)

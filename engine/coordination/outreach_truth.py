@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from engine.coordination.outreach_id import task_id
+from engine.coordination.outreach_id import plan_key, task_id
 from engine.fhir.json import dumps, loads
 from engine.message import Resource
 from engine.outreach.recipients import DISPLAYS, MODES, PARTICIPATION_MODE
@@ -32,13 +32,17 @@ def settle(
 ) -> None:
     """Write a new version of a planned Communication where the record is no longer true of it.
 
-    `holding` is a delivery that this transaction is about to hold.
+    `holding` is a delivery that this transaction is about to hold. Where its content has another
+    plan by now, what becomes of the one before says nothing of it.
     """
     id = timer.key.split(" ")[1]
     row = tx.resources.get("Communication", id)
     if row is None or row.deleted:
         return
     before = loads(row.body)
+    latest = tx.timers.get(plan_key(before))
+    if latest is not None and latest.key != timer.key:
+        return
     after = _true_of(tx, timer, before, begun, holding)
     if after == before:
         return
