@@ -97,6 +97,9 @@ class TimerRunner:
                 rest = await asyncio.to_thread(self.turn)
             except StoreError:
                 rest = FIRST_WAIT
+            except Exception as error:
+                _log.error("timers.failed", **origin(error))
+                rest = FIRST_WAIT
             await asyncio.sleep(BREATH)
             if rest > 0:
                 await self._rest(seen, rest, stopping)

@@ -6,15 +6,17 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from engine import retention
+from engine import logs, retention
 from engine.cli.loading import open_store
 from engine.clock import Clock, SystemClock
 from engine.coordination.handlers import foresights, handlers
@@ -38,6 +40,8 @@ from engine.timers import HEAD_START, TimerRunner
 
 DELIVERIES = "deliveries"
 _GRACE_SECONDS = 10
+
+_log = structlog.get_logger("carelane.server")
 
 
 def run_app(app: FastAPI, listening: Sequence[socket.socket]) -> None:
@@ -146,14 +150,22 @@ def run_deliveries(project: Project, store: Store, crew: Crew | None = None) -> 
 
 
 async def _deliver(project: Project, store: Store, crew: Crew | None) -> None:
-    stopping, metrics = asyncio.Event(), Metrics()
+    stopping, failing, metrics = asyncio.Event(), asyncio.Event(), Metrics()
+
+    def failed() -> None:
+        failing.set()
+        stopping.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     sending = Sending(project, metrics)
     together = _together(crew, store, metrics) if crew is not None else nullcontext()
-    async with together, following(project, (sending,)), delivering(sending, store, SystemClock()):
+    working = delivering(sending, store, SystemClock(), failed=failed)
+    async with together, following(project, (sending,)), working:
         await stopping.wait()
+    if failing.is_set():
+        raise SystemExit(1)
 
 
 @asynccontextmanager
@@ -173,8 +185,12 @@ async def delivering(
     clock: Clock,
     transport: Transport | None = None,
     settings: Settings | None = None,
+    failed: Callable[[], None] | None = None,
 ) -> AsyncIterator[None]:
-    """Deliver, let timers go off, and poll, for as long as the block lasts."""
+    """Deliver, let timers go off, and poll, for as long as the block lasts.
+
+    `failed` is called where any of that ends by itself; this process then winds down.
+    """
     settings = settings or _settings()
     worker = make_worker(sending, store, clock, transport=transport, settings=settings)
     meanings = {
@@ -196,12 +212,27 @@ async def delivering(
         watching.run(stopping),
     )
     tasks = [asyncio.create_task(each) for each in running]
+    for task in tasks:
+        task.add_done_callback(partial(_end_where_failed, failed or _end_by_signal))
     try:
         yield
     finally:
         worker.stop()
         stopping.set()
-        await asyncio.gather(*tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _end_by_signal() -> None:
+    """Have this process wind down, so that whoever looks after it starts another."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _end_where_failed(failed: Callable[[], None], task: asyncio.Task[None]) -> None:
+    """Say that a part of delivering ended by itself: nobody may believe that it goes on."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        _log.error("deliveries.failed", **logs.origin(error))
+        failed()
 
 
 async def _warmed(project: Project, running: Coroutine[Any, Any, None]) -> None:

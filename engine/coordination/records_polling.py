@@ -16,6 +16,7 @@ from engine.coordination.records import Tracked, open_requests, records_settings
 from engine.coordination.records_tasks import is_held
 from engine.errors import StoreError
 from engine.intake import Arrival, Intake
+from engine.logs import origin
 from engine.message import Resource
 from engine.parse import Limits, parse
 from engine.project import Project
@@ -72,6 +73,8 @@ class RecordsPolling:
                 await self.turn()
             except StoreError as error:
                 _log.warning("records.poll", error=type(error).__name__)
+            except Exception as error:
+                _log.error("records.poll-failed", **origin(error))
             try:
                 await asyncio.wait_for(stopping.wait(), self.settings.every)
             except TimeoutError:

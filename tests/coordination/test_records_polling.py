@@ -122,3 +122,22 @@ def test_a_request_without_consent_is_not_polled(place: Valley) -> None:
     place.permit(*release, dateTime="2026-04-03T09:00:00Z")
     assert poll(place, answer) == [1]
     assert stages(place)["mercy"] == "accepted"
+
+
+def test_a_round_that_fails_is_not_the_last(place: Valley) -> None:
+    """Whatever goes wrong in one round of polling, the next one comes."""
+    rounds: list[int] = []
+
+    class Failing(RecordsPolling):
+        async def turn(self) -> int:
+            rounds.append(len(rounds))
+            stopping.set()
+            raise RuntimeError("nobody expected that")
+
+    async def run() -> None:
+        polling = Failing(lambda: place.project, place.store, place.clock, lambda _: None)
+        await asyncio.wait_for(polling.run(stopping), 10)
+
+    stopping = asyncio.Event()
+    asyncio.run(run())
+    assert rounds == [0]

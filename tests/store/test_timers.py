@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -181,3 +182,24 @@ def test_of_two_processes_one_has_a_timer(store_url: str) -> None:
 
 def _set(tx: Transaction, key: str) -> None:
     tx.timers.set(key, "note", tx.now)
+
+
+def test_what_nobody_expects_stops_no_timer(bench: Bench) -> None:
+    """Whatever goes wrong once, such as a thread that cannot be started, the next turn follows."""
+    turns: list[int] = []
+
+    class Failing(TimerRunner):
+        def turn(self) -> float:
+            turns.append(len(turns))
+            if len(turns) == 1:
+                bench.store.signal.notify()
+                raise RuntimeError("no thread")
+            stopping.set()
+            return 0.0
+
+    async def run() -> None:
+        await asyncio.wait_for(Failing(bench.store, bench.clock, {}).run(stopping), 10)
+
+    stopping = asyncio.Event()
+    asyncio.run(run())
+    assert turns == [0, 1]
