@@ -7,17 +7,14 @@ import re
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from types import FrameType
 from typing import Any
 
 import fhirpathpy
-from fhirpathpy.engine.invocations import invocation_registry
 
 from engine.diagnostics import Diagnostic, Place, did_you_mean
 from engine.fhir.json import dumps
-from engine.fhir.schema import schema
-from engine.transform.expressions import check_expression
+from engine.transform.expressions import check_expression, unknown_functions, unknown_names
 
 LONGEST = 1_000
 """How many characters an expression may have."""
@@ -26,13 +23,6 @@ BUDGET = 200_000
 """How many calls one evaluation may take: the same on every machine, about a quarter second."""
 
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'")
-_CALL = re.compile(r"([A-Za-z][A-Za-z0-9]*)\s*\(")
-_NAME = re.compile(r"(?<![$@%\w])([A-Za-z][A-Za-z0-9]*)\b(?!\s*\()")
-_WORDS = frozenset(
-    {"and", "or", "xor", "implies", "not", "contains", "in", "is", "as", "div", "mod", "true"}
-    | {"false", "year", "years", "month", "months", "week", "weeks", "day", "days", "hour"}
-    | {"hours", "minute", "minutes", "second", "seconds"}
-)
 _NESTING = 4
 _LAMBDA = re.compile(r"(where|select|all|exists|iif)\s*\(")
 
@@ -87,7 +77,7 @@ def expression(
         said = f"The expression has more than {LONGEST} characters."
         return None, [Diagnostic("A003", said, place=place, remedy="write two rules instead.")]
     bare = _TEXT.sub("''", text)
-    problems = [*_functions(bare, place), *_names(bare, place, types)]
+    problems = [*_functions(text, place), *_names(text, place, types)]
     if _deepest(bare) > _NESTING:
         said = "The expression nests more loops than are run here."
         problems.append(Diagnostic("A003", said, place=place, expected=f"at most {_NESTING}"))
@@ -98,8 +88,7 @@ def expression(
     return Expression(text, place, fhirpathpy.compile(text)), []
 
 
-def _functions(bare: str, place: Place) -> list[Diagnostic]:
-    known = set(invocation_registry) | {"is", "as", "ofType"}
+def _functions(text: str, place: Place) -> list[Diagnostic]:
     return [
         Diagnostic(
             "A004",
@@ -107,15 +96,12 @@ def _functions(bare: str, place: Place) -> list[Diagnostic]:
             place=place,
             remedy=did_you_mean(name, known),
         )
-        for name in dict.fromkeys(_CALL.findall(bare))
-        if name not in known and name not in _WORDS
+        for name, known in unknown_functions(text)
     ]
 
 
-def _names(bare: str, place: Place, types: Collection[str]) -> list[Diagnostic]:
+def _names(text: str, place: Place, types: Collection[str]) -> list[Diagnostic]:
     """Note names that no element below these types has."""
-    known = frozenset().union(*(_below(name) for name in types)) if types else frozenset()
-    allowed = known | _WORDS | schema("R4").types
     return [
         Diagnostic(
             "A005",
@@ -123,24 +109,8 @@ def _names(bare: str, place: Place, types: Collection[str]) -> list[Diagnostic]:
             place=place,
             remedy=did_you_mean(name, known),
         )
-        for name in dict.fromkeys(_NAME.findall(bare))
-        if known and name not in allowed
+        for name, known in unknown_names(text, "R4", types)
     ]
-
-
-@cache
-def _below(type_name: str) -> frozenset[str]:
-    """Return the name of every element of a type and of the types inside it, as JSON has them."""
-    known = schema("R4")
-    names, seen, open_types = {"resourceType"}, {type_name}, [type_name]
-    while open_types:
-        for name, element in known.type(open_types.pop()).elements.items():
-            names.add(name)
-            further = known.has(element.type) and element.type not in known.resources
-            if further and element.type not in seen and element.type != "Extension":
-                seen.add(element.type)
-                open_types.append(element.type)
-    return frozenset(names | {"url", "extension"})
 
 
 def _deepest(bare: str) -> int:

@@ -9,7 +9,7 @@ from engine.diagnostics import Place
 from engine.fhir.schema import Element
 from engine.transform.closed_world import NO_TARGET, Closing
 from engine.transform.kinship import check_siblings
-from engine.transform.mapping import Path, Rule
+from engine.transform.mapping import Name, Path, Rule
 from engine.transform.plan import Block, End, Plan, Step, Version
 from engine.transform.resolve import variants_of
 from engine.transform.types import children, resolve
@@ -78,7 +78,7 @@ class Checker(Closing):
         if rule.operation == "split":
             step.cases = tuple(self.cases(block, rule, dialect[0]))
             step.canonical = tuple(end for case in step.cases for end in case.canonical)
-        self.names(rule)
+        self.names(rule, block)
         return step
 
     def targets(
@@ -125,6 +125,7 @@ class Checker(Closing):
         """Yield the cases of a split as steps from one item to a target."""
         if not dialect.element.is_list:
             self.problem("M010", f"'{dialect.text}' does not repeat: no split.", rule.place)
+        before: list[Step] = []
         for case in rule.cases:
             item = dialect.element
             if case.when is not None and case.when_place is not None:
@@ -149,7 +150,24 @@ class Checker(Closing):
             if case.operation == "fields":
                 step.block = self.inner(block, case, end, canonical[0])
             verify_step(self, block, step, item=True)
+            self.reached(before, step)
+            before.append(step)
             yield step
+
+    def reached(self, before: Sequence[Step], case: Step) -> None:
+        """Note a case of which each item is taken by one before it that says the same."""
+        rule = case.rule
+        for other in before:
+            said = other.rule.when and rule.when and other.rule.when.text == rule.when.text
+            takes_all = said and other.canonical[0].element.is_list
+            if takes_all and _text(other.rule.take) == _text(rule.take):
+                line = other.rule.place.line
+                message = f"No item reaches this case: the one in line {line} takes each."
+                self.problem("M012", message, rule.place, "another condition, or one case")
+
+
+def _text(name: Name | None) -> str:
+    return name.text if name else ""
 
 
 def _variant(path: Path, choice: str, variant: str) -> Path:

@@ -66,6 +66,10 @@ class Closing(Fixing):
                 said = f"'{rule.path.text}' cannot be mapped here: no field produces it."
                 self.problem("M029", said, rule.place, "carry | {drop: why} | {cross_version: url}")
                 continue
+            if rule.when is not None or rule.first:
+                said = f"'{rule.path.text}' is seen to always: conditions are the dialect's."
+                remedy = "leave `when:` and `first:` away."
+                self.problem("M029", said, rule.place, "one operation alone", remedy)
             block, names = _block_of(root, rule.path.names)
             variants = [names]
             if names[-1].endswith("[x]"):

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import fhirpathpy
 from antlr4 import CommonTokenStream, InputStream, Token
+from fhirpathpy.engine.invocations import invocation_registry
 from fhirpathpy.parser.generated.FHIRPathLexer import FHIRPathLexer
 from fhirpathpy.parser.generated.FHIRPathParser import FHIRPathParser
+
+from engine.fhir.schema import schema
 
 MAX_LENGTH = 2000
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CALL = re.compile(r"([A-Za-z][A-Za-z0-9]*)\s*\(")
+_NAMED = re.compile(r"(?<![$@%\w])([A-Za-z][A-Za-z0-9]*)\b(?!\s*\()")
+_WORDS = frozenset(
+    {"and", "or", "xor", "implies", "not", "contains", "in", "is", "as", "div", "mod", "true"}
+    | {"false", "year", "years", "month", "months", "week", "weeks", "day", "days", "hour"}
+    | {"hours", "minute", "minutes", "second", "seconds"}
+)
 _CLOSED = frozenset(
     [
         "now",
@@ -56,6 +67,41 @@ def check_expression(text: str) -> str | None:
     if not _is_fhirpath(text):
         return "The expression is no FHIRPath that can be read."
     return None
+
+
+def unknown_functions(text: str) -> list[tuple[str, Collection[str]]]:
+    """Return each function of an expression that does not exist, with those that do."""
+    known = frozenset(invocation_registry) | {"is", "as", "ofType"}
+    called = dict.fromkeys(_CALL.findall(_TEXT.sub("''", text)))
+    return [(name, known) for name in called if name not in known and name not in _WORDS]
+
+
+def unknown_names(
+    text: str, version: Literal["R4", "R5"], types: Collection[str]
+) -> list[tuple[str, Collection[str]]]:
+    """Return each name that no element below these types has, with those that they have.
+
+    It would find nothing, without a word.
+    """
+    known = frozenset[str]().union(*(_below(version, name) for name in types))
+    allowed = known | _WORDS | schema(version).types
+    named = dict.fromkeys(_NAMED.findall(_TEXT.sub("''", text)))
+    return [(name, known) for name in named if known and name not in allowed]
+
+
+@cache
+def _below(version: Literal["R4", "R5"], type_name: str) -> frozenset[str]:
+    """Return the name of every element of a type and of the types inside it, as JSON has them."""
+    known = schema(version)
+    names, seen, open_types = {"resourceType"}, {type_name}, [type_name]
+    while open_types:
+        for name, element in known.type(open_types.pop()).elements.items():
+            names.add(name)
+            further = known.has(element.type) and element.type not in known.resources
+            if further and element.type not in seen and element.type != "Extension":
+                seen.add(element.type)
+                open_types.append(element.type)
+    return frozenset(names | {"url", "extension"})
 
 
 def _is_fhirpath(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from engine.diagnostics import Diagnostic, did_you_mean
 from engine.document import Node
@@ -92,28 +92,49 @@ def _merge_rule(parent: Node, child: Node) -> Node:
     return merged
 
 
-def nested(root: Node) -> Node:
+def nested(root: Node) -> tuple[Node, list[Diagnostic]]:
     """Return the mapping with `participant[].role: ...` written out as fields in fields."""
     fields = root.get("fields")
     if fields is None or not fields.is_map:
-        return root
-    return Node(root.value | {"fields": _nested_fields(fields)}, root.place, root.keys)
+        return root, []
+    problems: list[Diagnostic] = []
+    out = _nested_fields(fields, problems)
+    return Node(root.value | {"fields": out}, root.place, root.keys), problems
 
 
-def _nested_fields(fields: Node) -> Node:
+def _nested_fields(fields: Node, problems: list[Diagnostic]) -> Node:
     out = Node({}, fields.place, {})
+    written_out: set[str] = set()
     for key, place, node in fields.items():
         head, dot, tail = key.partition("[].")
         if dot:
             key = f"{head}[]"
             inner = Node({tail: node}, place, {tail: place})
-            node = Node({"fields": _nested_fields(inner)}, place, {"fields": place})
+            node = Node({"fields": _nested_fields(inner, problems)}, place, {"fields": place})
+            written_out.add(key)
         elif (below := node.get("fields")) is not None and below.is_map:
-            node = Node(node.value | {"fields": _nested_fields(below)}, node.place, node.keys)
-        one = Node({key: node}, place, {key: place})
-        out = (
-            _merge_fields(out, one)
-            if dot
-            else Node(out.value | {key: node}, out.place, out.keys | {key: place})
-        )
+            inner = _nested_fields(below, problems)
+            node = Node(node.value | {"fields": inner}, node.place, node.keys)
+        if dot or key in written_out:
+            problems += _twice(out.get(key), node, key)
+            out = _merge_fields(out, Node({key: node}, place, {key: place}))
+        else:
+            out = Node(out.value | {key: node}, out.place, out.keys | {key: place})
     return out
+
+
+def _twice(before: Node | None, after: Node, path: str) -> Iterator[Diagnostic]:
+    """Yield a problem for each inner element that has two rules in one file."""
+    old, new = before and before.get("fields"), after.get("fields")
+    if old is None or new is None:
+        return
+    for key, place, node in new.items():
+        same = _same(key, old.value) if old.is_map else None
+        if same is None:
+            continue
+        deeper = list(_twice(old.value[same], node, f"{path}.{key}"))
+        yield from deeper
+        if deeper or (old.value[same].get("fields") and node.get("fields")):
+            continue
+        said = f"The dialect element '{path}.{key}' is already taken in line {old.keys[same].line}."
+        yield Diagnostic("M012", said, place=place, expected="one rule for each element")

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engine.diagnostics import Place, did_you_mean
+from engine.fhir.primitives import CHECKS, EXPECTED
 from engine.fhir.schema import Element, schema
+from engine.transform.comparing import typed
 from engine.transform.mapping import Direction, Fixed
 from engine.transform.plan import Value, Version
 from engine.transform.resolve import Resolver
@@ -30,7 +32,8 @@ class Fixing(Resolver):
             for value in values:
                 ends = self.ends(code, (value.path,), version, side.resource)
                 if ends and self.shape(version, ends[0].element, value.value):
-                    made.append(Value(ends[0], value.value.plain(), value.path.place.line))
+                    plain = typed(value.value.plain(), version, ends[0].element.type)
+                    made.append(Value(ends[0], plain, value.path.place.line))
             out[direction] = tuple(made)
         return out
 
@@ -51,6 +54,11 @@ class Fixing(Resolver):
                 allowed = ", ".join(sorted(element.codes))
                 remedy = did_you_mean(str(node.value), element.codes)
                 self.problem("M038", said, node.place, allowed, remedy)
+                return False
+            check = CHECKS.get(element.type)
+            if check is not None and not check(typed(node.value, version, element.type)):
+                said = f"'{node.value}' is no {element.type}, as '{element.name}' is."
+                self.problem("M028", said, node.place, EXPECTED.get(element.type))
                 return False
             return True
         if not node.is_map:

@@ -26,6 +26,7 @@ class Pair:
     `absent` the halves are asked also where nothing is there: lists come as empty lists. With
     `modifiers` they see to modifier extensions themselves; else the mapping's policy does.
     `settled` may tell quickly of values that either half would return them just as they are.
+    `needs` are the arguments without which it cannot be used, `takes` those that it knows beside.
     """
 
     name: str
@@ -35,3 +36,5 @@ class Pair:
     absent: bool = False
     modifiers: bool = False
     settled: Settled = _never
+    needs: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.diagnostics import did_you_mean
 from engine.fhir.schema import Element, schema
+from engine.transform.comparing import typed
 from engine.transform.fixed import Fixing
 from engine.transform.mapping import Clause, Merging, Path, SiblingRule
 from engine.transform.plan import Block, End, SiblingPlan, Step
@@ -119,7 +120,7 @@ def _closing(checker: Fixing, rule: SiblingRule, root: Block) -> Iterator[tuple[
     for value in rule.closing:
         element = _name(checker, value.path, root.canonical_type)
         if element is not None and checker.shape(checker.right, element, value.value):
-            yield element.name, value.value.plain()
+            yield element.name, typed(value.value.plain(), checker.right, element.type)
 
 
 def _others(checker: Fixing, rule: SiblingRule, root: Block, taken: Sequence[str]) -> None:

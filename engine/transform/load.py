@@ -81,7 +81,10 @@ def load_folder(
             if path is None:
                 return None, []
             root_node, problems = read(path, name=f"{folder.shown}/{name}.yaml")
-            nodes[name] = (nested(root_node) if root_node else None, problems)
+            if root_node is not None:
+                root_node, more = nested(root_node)
+                problems = [*problems, *more]
+            nodes[name] = (root_node, problems)
         return nodes[name]
 
     for name, path in paths.items():

@@ -51,7 +51,14 @@ class Pieces(Problems):
     def texts(self, node: Node | None) -> Mapping[str, str]:
         if node is None or not self.is_map(node, "name: text"):
             return {}
-        return {key: str(value.value) for key, _, value in node.items()}
+        return {key: self.scalar(key, value) for key, _, value in node.items()}
+
+    def scalar(self, key: str, node: Node) -> str:
+        """Return one value as text; a list, a mapping or nothing at all is none."""
+        if node.is_map or node.is_list or node.value is None or node.value == "":
+            self.problem("M003", f"'{key[:80]}' says no text.", node.place, "a text")
+            return ""
+        return str(node.value).lower() if isinstance(node.value, bool) else str(node.value)
 
     def flag(self, node: Node, key: str, default: bool) -> bool:
         given = node.get(key)

@@ -41,6 +41,10 @@ OPTIONS: dict[str, frozenset[str]] = {
     "table": frozenset({"on_miss", "keep_source", "only"}),
     "function": frozenset({"with", "arguments"}),
 }
+CASES = frozenset({"copy", "fields", "table", "coding", "ref", "identifier"})
+"""What a case of a split may do with an item."""
+ASKED = {"otherwise": ("when",), "rest": ("first", "split")}
+"""Options by those that ask for them."""
 RULE_KEYS = frozenset(MAIN) | ALWAYS | {"on_miss", "keep_source", "only", "with", "arguments"}
 MISSES = ("reject", "keep-source", "text-only")
 
@@ -81,7 +85,41 @@ class Rules(Pieces):
             return None
         operation = operations.pop() if operations else "copy"
         self.options(path, node, operation)
+        if case:
+            self.unlike_case(node)
+        else:
+            self.idle(path, node)
         return self.filled(path, node, operation)
+
+    def idle(self, path: Path, node: Node) -> None:
+        """Note options that nothing asks: the author meant something by them."""
+        for key, askers in ASKED.items():
+            if node.get(key) is not None and not any(node.get(word) for word in askers):
+                words = " or ".join(f"`{word}:`" for word in askers)
+                self.problem(
+                    "M029",
+                    f"'{path.text}' has `{key}:` without {words}, so nothing asks for it.",
+                    node.keys[key],
+                    f"{words} beside it",
+                    f"leave `{key}:` away, or say when.",
+                )
+        for key in ("to", "ref", "with"):
+            given = node.get(key)
+            if given is not None and given.value == []:
+                self.problem("M003", f"`{key}:` names nothing.", given.place, "at least one name")
+
+    def unlike_case(self, node: Node) -> None:
+        """Note what a case of a split cannot do: it takes an item to one place."""
+        for key, place, _ in node.items():
+            if key in ("otherwise", "first", "rest") or MAIN.get(key, "copy") not in CASES:
+                self.problem(
+                    "M029",
+                    f"A case of `split:` has no `{key}:`.",
+                    place,
+                    "when, take, to, and one operation: copy, fields, table, coding, ref or "
+                    "identifier",
+                    "what no case takes is left to `rest:`, beside `split:`.",
+                )
 
     def without_operation(self, path: Path, node: Node, allowed: frozenset[str]) -> None:
         """Say of a field none of whose keys is known that inner elements have a place."""
@@ -279,8 +317,10 @@ class Rules(Pieces):
             self.problem("M018", "`on_miss:` is not understood.", node.place, " | ".join(words))
             return None
         if operation == "table":
-            return Miss("default", node.place, str(default.value))
+            return Miss("default", default.place, self.scalar("default", default))
         if not self.is_map(default, "default: {system: .., code: ..}"):
             return None
         self.known(default, ("system", "code", "display"), "`default:`")
+        if default.get("code") is None:
+            self.problem("M018", "The default coding has no code.", default.place, "code: ..")
         return Miss("default", node.place, self.texts(default))

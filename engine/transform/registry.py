@@ -129,6 +129,8 @@ _OWN = (
         _ensured,
         absent=True,
         settled=_is_ensured,
+        needs=("system", "code"),
+        takes=("display", "version"),
     ),
 )
 

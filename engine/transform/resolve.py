@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from engine.diagnostics import Place, Problems, did_you_mean
 from engine.fhir.schema import Element, schema
-from engine.transform.expressions import check_expression
+from engine.transform.expressions import check_expression, unknown_functions, unknown_names
 from engine.transform.functions import Pair
-from engine.transform.mapping import MappingFile, Name, Path, Rule
-from engine.transform.plan import End, Version
+from engine.transform.mapping import Direction, Expression, MappingFile, Name, Path, Rule
+from engine.transform.plan import Block, End, Version
 from engine.transform.selectors import Condition
 from engine.transform.tables import Table
 from engine.transform.types import asked, names_of, resolve
@@ -114,7 +114,39 @@ class Resolver(Problems):
         self.used[table.name] = table
         return table
 
-    def names(self, rule: Rule) -> None:
+    def arguments(self, name: Name, pair: Pair, given: Mapping[str, str]) -> None:
+        """Note arguments that a function lacks, and those that it does not know."""
+        known = (*pair.needs, *pair.takes)
+        expected = ", ".join(known) or "no arguments"
+        for argument in pair.needs:
+            if argument not in given:
+                said = f"The function '{name.text}' needs the argument '{argument}'."
+                remedy = f"write `arguments: {{{argument}: ...}}`."
+                self.problem("M029", said, name.place, expected, remedy)
+        for argument in given:
+            if argument not in known:
+                said = f"The function '{name.text}' takes no argument '{argument}'."
+                near = did_you_mean(argument, known)
+                self.problem("M029", said, name.place, expected, near)
+
+    def expression(
+        self, expression: Expression, version: Version, type_name: str, direction: Direction
+    ) -> None:
+        """Note what an expression cannot be read for, or would look for without ever finding it."""
+        place = expression.place
+        refused = check_expression(expression.text)
+        if refused:
+            self.problem("M027", refused, place, "FHIRPath")
+            return
+        for name, known in unknown_functions(expression.text):
+            said = f"There is no function '{name}' in FHIRPath."
+            self.problem("M027", said, place, remedy=did_you_mean(name, known))
+        code = "M006" if direction == "to_canonical" else "M007"
+        for name, known in unknown_names(expression.text, version, (type_name,)):
+            said = f"Nothing in {type_name} ({version}) has the name '{name}'."
+            self.problem(code, said, place, remedy=did_you_mean(name, known))
+
+    def names(self, rule: Rule, block: Block) -> None:
         """Note a function or expression that does not exist."""
         if rule.function is not None and rule.function.text not in self.functions:
             self.problem(
@@ -124,10 +156,11 @@ class Resolver(Problems):
                 ", ".join(sorted(self.functions)),
                 did_you_mean(rule.function.text, self.functions),
             )
-        for expression in rule.expressions.values():
-            said = check_expression(expression.text)
-            if said:
-                self.problem("M027", said, expression.place, "FHIRPath")
+        elif rule.function is not None:
+            self.arguments(rule.function, self.functions[rule.function.text], rule.arguments)
+        for direction, expression in rule.expressions.items():
+            version = self.left if direction == "to_canonical" else self.right
+            self.expression(expression, version, block.type(direction), direction)
 
 
 def variants_of(version: Version, type_name: str, choice: str) -> list[str]:

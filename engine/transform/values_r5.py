@@ -145,6 +145,7 @@ PAIRS = (
         "A list of references, `from` in R5, `to` in R4, of which R4 takes `types` only.",
         within_types,
         of_any_type,
+        needs=("from", "to", "types"),
     ),
 )
 """The function pairs of this module."""

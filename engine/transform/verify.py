@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from engine.diagnostics import did_you_mean
 from engine.fhir.schema import Element, schema
-from engine.transform.mapping import DIRECTIONS
+from engine.transform.mapping import DIRECTIONS, Miss
 from engine.transform.plan import Block, Step
 from engine.transform.resolve import Resolver
 from engine.transform.types import differences, same_type
@@ -113,6 +113,16 @@ def _table(checker: Resolver, step: Step, dialect: Element, canonical: Element) 
                 ", ".join(sorted(element.codes)),
                 did_you_mean(bad[0], element.codes),
             )
+        miss = step.rule.on_miss.get(direction)
+        if miss is not None and element.codes and isinstance(miss.default, str):
+            _default(checker, miss, element, element.codes)
+
+
+def _default(checker: Resolver, miss: Miss, element: Element, codes: frozenset[str]) -> None:
+    if miss.default not in codes:
+        said = f"The default '{miss.default}' is no code that '{element.name}' allows."
+        remedy = did_you_mean(str(miss.default), codes)
+        checker.problem("M038", said, miss.place, ", ".join(sorted(codes)), remedy)
 
 
 def _systems(checker: Resolver, step: Step) -> None:
