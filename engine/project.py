@@ -170,7 +170,9 @@ class Project:
         if "contained" not in resource and resource["resourceType"] not in _WRAPPERS:
             return False
         return any(
-            isinstance(inner, dict) and "resourceType" in inner and self.guarded(inner)
+            isinstance(inner, dict)
+            and isinstance(inner.get("resourceType"), str)  # of what came nothing is known yet
+            and self.guarded(inner)
             for _, inner in inner_resources(resource, "")
         )
 

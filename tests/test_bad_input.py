@@ -98,6 +98,7 @@ BAD = [
     pytest.param("/fhir/Patient", {**PATIENT, "birthDate": "2026-02-30"}, 422, id="no such day"),
     pytest.param("/fhir/Patient", {**PATIENT, "nmae": []}, 422, id="unknown element"),
     pytest.param("/fhir/CareTeam", {**TEAM, "participant": "x"}, 422, id="text for a list"),
+    pytest.param("/fhir/CareTeam", {**TEAM, "contained": [{"resourceType": {}}]}, 422, id="none"),
 ]  # fmt: skip
 
 

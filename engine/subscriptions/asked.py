@@ -79,7 +79,8 @@ def read(
     problems = list(validate(resource, "R4"))
     if problems:
         return problems
-    channel, topic = resource["channel"], TOPICS.get(str(resource["criteria"]).partition("|")[0])
+    channel, criteria = resource["channel"], str(resource.get("criteria", ""))
+    topic = TOPICS.get(criteria.partition("|")[0])
     problems += _not_understood(resource)
     if topic is None:
         said, listed = "This topic is not offered.", " | ".join(TOPICS)
@@ -186,7 +187,7 @@ def _filters(resource: Resource) -> list[str]:
 
 
 def _state(resource: Resource, statuses: Sequence[str], at: str) -> Iterator[Diagnostic]:
-    if resource["status"] not in statuses:
+    if resource.get("status") not in statuses:
         said, listed = "A subscriber cannot ask for this status.", " | ".join(statuses)
         yield Diagnostic("S006", said, path="Subscription.status", expected=listed)
     ends = _end(resource)

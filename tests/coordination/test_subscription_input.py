@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lane import subscription
@@ -106,6 +107,17 @@ def test_a_notification_is_understood_or_refused(bundle: dict[str, Any]) -> None
     else:
         assert isinstance(found, Diagnostic)
         assert found.code == "S021"
+
+
+@pytest.mark.parametrize("name", ["status", "criteria"])
+def test_a_value_that_is_absent_for_a_reason_is_refused(name: str) -> None:
+    """An extension in place of a required value makes the resource valid, not the request."""
+    absent = {"extension": [{"url": "http://x.example/why", "valueCode": "unknown"}]}
+    asked = {**subscription("hub"), f"_{name}": absent}
+    del asked[name]
+    found = read(asked, [HOOK], at=AT)
+    assert isinstance(found, list)
+    assert f"Subscription.{name}" in [problem.path for problem in found]
 
 
 def test_the_whole_notification_is_understood() -> None:
