@@ -252,6 +252,33 @@ def requeue(
 
 
 @app.command()
+def skip(
+    id: Annotated[str, typer.Argument(help="A dead letter that stops its line, by its delivery.")],
+    by: ByOption = None,
+    config: ConfigOption = CONFIG,
+    store: StoreOption = None,
+) -> None:
+    """Let what waits behind a dead letter go; it may still be tried again."""
+    with record(config, store) as (opened, _):
+        moved = opened.write(lambda tx: tx.deliveries.skip(id, _who(by))).result()
+    _say(moved, f"The line of {id} goes on.", f"{id} is no dead letter that stops its line.")
+
+
+@app.command()
+def discard(
+    id: Annotated[str, typer.Argument(help="A delivery that waits, is held or dead.")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    by: ByOption = None,
+    config: ConfigOption = CONFIG,
+    store: StoreOption = None,
+) -> None:
+    """Give a delivery up for good: its line goes on without it."""
+    with record(config, store) as (opened, _):
+        moved = opened.write(lambda tx: tx.deliveries.discard(id, reason, _who(by))).result()
+    _say(moved, f"{id} is given up.", f"{id} is no delivery, is under way, or has come to an end.")
+
+
+@app.command()
 def verify(
     known: Annotated[
         str | None,

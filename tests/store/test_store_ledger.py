@@ -13,6 +13,7 @@ from engine import ledger
 from engine.cli.crosswalk import app as crosswalk_app
 from engine.cli.ledger import app as ledger_app
 from engine.clock import after
+from engine.deliver.outbox import DELIVERY
 from engine.store import AttemptRow, DeliveryRow, NewDelivery, Transaction
 from engine.testing import ManualClock
 from engine.transform.crosswalk import Key
@@ -88,6 +89,15 @@ def test_messages_are_listed_by_what_people_know(desk: Desk, asked: dict[str, st
     assert desk.store.read(lambda tx: ledger.lines(tx, ledger.Question(**other))) == []
 
 
+@pytest.mark.parametrize("state", sorted(state.name for state in DELIVERY.states))
+def test_a_member_is_listed_in_any_state(desk: Desk, state: str) -> None:
+    """A member and a state narrow together, whichever state of a delivery it is."""
+    row = story(desk)
+    asked = ledger.Question(member="m1", state=state)
+    found = desk.store.read(lambda tx: ledger.lines(tx, asked))
+    assert [line.message.id for line in found] == [row.message_id] * (state == "held")
+
+
 def test_any_part_leads_to_the_whole_message(desk: Desk) -> None:
     """A message, a unit and a delivery have the same trace; an unknown id has none."""
     row = story(desk)
@@ -157,6 +167,27 @@ def test_dead_letter_is_requeued_by_hand(desk: Desk, store_url: str, clock: Manu
     assert run(ledger_app, store_url, "requeue", queued.id).exit_code == 0
     clock.step(1e9)  # the command goes by the clock of the machine
     assert len(desk.claim()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "state"),
+    [(("skip",), "skipped"), (("discard", "--reason", "the plan was merged"), "discarded")],
+)
+def test_a_line_goes_on_past_a_dead_letter_by_hand(
+    desk: Desk, store_url: str, clock: ManualClock, words: tuple[str, ...], state: str
+) -> None:
+    """Skip and discard let what waits behind it go, say by whom, and refuse what is under way."""
+    dead, behind = desk.enqueue(), desk.enqueue()
+    move, *more = words
+    (row,) = desk.claim()
+    assert run(ledger_app, store_url, move, dead.id, *more).exit_code == 1
+    desk.write(lambda tx: tx.deliveries.dead(row.id, row.fence, "refused"))
+    assert desk.claim() == []
+    assert run(ledger_app, store_url, move, dead.id, *more, "--by", "ann").exit_code == 0
+    records = desk.store.read(lambda tx: tx.audit.of_message(dead.message_id))
+    assert (records[-1].kind, records[-1].actor) == (f"delivery.{state}", "ann")
+    clock.step(1e9)  # the command goes by the clock of the machine
+    assert [one.id for one in desk.claim()] == [behind.id]
 
 
 def test_verify_tells_whole_from_broken(desk: Desk, store_url: str) -> None:
