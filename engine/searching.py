@@ -71,7 +71,7 @@ def understood(parameters: Iterable[tuple[str, str]]) -> Query:
                 problems.append(_refused(_BARE, name, f"{name}=system|value"))
         elif kind in (*_TOKENS, *_MEMBER) and ":" in name:
             problems.append(_refused(_MODIFIED, name, f"{kind}=value"))
-        else:
+        elif name != "_format":
             ignored.append(name)
         if name != "_after":
             given.append((name, value))

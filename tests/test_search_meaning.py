@@ -100,3 +100,27 @@ def test_the_capability_statement_names_the_base_however_it_is_asked_for(place: 
     told = place.send("", "GET", "/fhir/metadata?_format=json").json()
     assert told["implementation"]["url"] == "http://engine/fhir"
     assert "GET http://engine/cds-services" in told["rest"][0]["documentation"]
+
+
+@pytest.mark.parametrize("path", ["CareTeam?", "CareTeam/team?", "metadata?", "Subscription?"])
+def test_json_is_a_format_like_any_other_client_asks_for(place: Town, path: str) -> None:
+    """`_format` is known, also under strict handling; what is not JSON is not offered."""
+    strict = {"Prefer": "handling=strict"}
+    for name in ("json", "application/fhir+json", "application/fhir%2Bjson;fhirVersion=4.0"):
+        asked = f"/fhir/{path}_format={name}"
+        answer = place.send("mercy", "GET", asked, None, strict)
+        assert answer.status_code == 200, answer.text
+        assert "R018" not in answer.text
+    refused = place.send("mercy", "GET", f"/fhir/{path}_format=xml")
+    assert refused.status_code == 406
+
+
+def test_a_search_for_subscriptions_refuses_modifiers(place: Town) -> None:
+    """`status:not` would list all subscriptions if it were left out."""
+    assert place.send("mercy", "GET", "/fhir/Subscription?status:not=off").status_code == 400
+
+
+def test_versions_are_not_promised(place: Town) -> None:
+    """The version in `meta` stays the sender's, and the CapabilityStatement says so."""
+    rest = place.send("", "GET", "/fhir/metadata").json()["rest"][0]
+    assert {one.get("versioning", "no-version") for one in rest["resource"]} == {"no-version"}

@@ -1,4 +1,4 @@
-"""What was sent: read within its limit, and only where it says that it is JSON."""
+"""What was sent and what is asked for: JSON only, and within its limit."""
 
 from __future__ import annotations
 
@@ -43,6 +43,14 @@ async def read_body(request: Request, limit: int) -> bytes:
     if b"\\u0000" in body and _NUL.search(body):
         raise Refusal(400, Diagnostic("P014", "A NUL character stands in a text of the body."))
     return body
+
+
+def expect_json(request: Request) -> None:
+    """Refuse to answer in a format other than JSON, where `_format` asks for one."""
+    for asked in request.query_params.getlist("_format"):
+        if asked.replace(" ", "+").partition(";")[0].lower() not in ("json", *_JSON):
+            problem = Diagnostic("R004", "This format is not offered.", expected=FHIR_JSON)
+            raise Refusal(406, problem)
 
 
 def _too_large(limit: int) -> Refusal:

@@ -72,7 +72,7 @@ def _resource(name: str) -> Resource:
     resource: Resource = {
         "type": name,
         "interaction": [{"code": code} for code in ("read", "create", "update", "search-type")],
-        "versioning": "versioned",
+        "versioning": "no-version",  # meta.versionId stays as its sender wrote it
         "updateCreate": True,
         "searchParam": [{"name": name, "type": kind} for name, kind in _SEARCH],
     }

@@ -17,7 +17,7 @@ from engine.lookup import Lookup
 from engine.reading import read
 from engine.searching import search, understood
 from engine.server.answers import Refusal, fhir_response
-from engine.server.bodies import read_body
+from engine.server.bodies import expect_json, read_body
 from engine.server.capability import capability
 from engine.server.senders import Senders
 from engine.store import Store
@@ -85,6 +85,7 @@ class FhirEndpoints:
     async def read(self, request: Request, type_name: str, id: str) -> Response:
         """Return one resource as the reader may see it."""
         system = self._senders.require(request)
+        expect_json(request)
         if not schema("R4").has(type_name) or not _ID.fullmatch(id):
             raise Refusal(404, Diagnostic("R006", "There is no such type or id."))
         project = self._intake.project
@@ -98,6 +99,7 @@ class FhirEndpoints:
     async def search(self, request: Request, type_name: str) -> Response:
         """Return a searchset of what the reader may see."""
         system = self._senders.require(request)
+        expect_json(request)
         _expect_type(type_name)
         query = understood(request.query_params.multi_items())
         if query.problems:
@@ -113,6 +115,7 @@ class FhirEndpoints:
 
     async def metadata(self, request: Request) -> Response:
         """Return the CapabilityStatement; no authorization is needed to ask for it."""
+        expect_json(request)
         base = str(request.base_url) + "fhir"
         return fhir_response(200, capability(self._intake.project, base, self._clock.now()))
 

@@ -15,7 +15,7 @@ from engine.intake import Intake
 from engine.message import Resource
 from engine.parse import Limits, parse
 from engine.server.answers import Refusal, fhir_response
-from engine.server.bodies import read_body
+from engine.server.bodies import expect_json, read_body
 from engine.server.senders import Senders
 from engine.store import Store, Transaction
 from engine.subscriptions import keeping
@@ -77,8 +77,13 @@ class SubscriptionEndpoints:
     async def search(self, request: Request) -> Response:
         """Return the asker's own subscriptions."""
         system, base = self._senders.require(request), self._base
+        expect_json(request)
         given = request.query_params
-        unknown = [name for name in given if name.partition(":")[0] not in _SEARCHED]
+        for name in given:
+            if ":" in name and name.partition(":")[0] in _SEARCHED:
+                said = "This modifier is not applied here."
+                raise Refusal(400, Diagnostic("R018", said, path=name))
+        unknown = [name for name in given if name not in (*_SEARCHED, "_format")]
         if unknown and "handling=strict" in request.headers.get("prefer", ""):
             said = f"These search parameters are not known: {', '.join(unknown)}."
             raise Refusal(400, Diagnostic("R018", said))
