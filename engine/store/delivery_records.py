@@ -56,8 +56,8 @@ class DeliveryRecords:
         if since is not None:
             query = query.where(delivery.c.created >= since)
         if members is not None:
-            query = query.join(unit, unit.c.id == delivery.c.unit_id)
-            query = query.where(unit.c.member.in_(list(members)))
+            theirs = select(unit.c.id).where(unit.c.member.in_(list(members)))
+            query = query.where(delivery.c.unit_id.in_(theirs))  # no join: both have a state
         query = query.order_by(delivery.c.id.desc()).limit(limit)
         return list(self._session.execute(query).scalars())
 
