@@ -269,6 +269,20 @@ _FILES: tuple[tuple[str, str, str, str], ...] = (
         "`one:` names a list that a field produces, `same:` single elements that are copied or "
         "referred, `until:` an instant, and each word of `others:` fits the type of its element.",
     ),
+    (
+        "M041",
+        "A file that nothing reads",
+        "not-found",
+        "A mapping is mappings/<dialect>/<resource>.yaml, its cases and certificate lie beside it, "
+        "and a table is mappings/tables/<table>.yaml, .csv or .json. Under another name or ending "
+        "it would be passed over in silence. Rename it, or move it elsewhere.",
+    ),
+    (
+        "M042",
+        "Two mappings for one type",
+        "conflict",
+        "Each type of a dialect has one mapping; of two, one would be passed over in silence.",
+    ),
 )
 
 _MESSAGES: tuple[tuple[str, str, str, str], ...] = (

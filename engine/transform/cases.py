@@ -103,6 +103,10 @@ class _Runner:
         if root is None:
             return []
         self.known(root, ("cases", "mapping", "note"))
+        named = root.get("mapping")
+        if named is not None and named.value != self.adapter.name:
+            said = f"These are the cases of {self.adapter.name}."
+            self.problem("M004", said, named.place, [self.adapter.name], _shown(named))
         cases = root.get("cases")
         if cases is None or not cases.is_list or not cases.value:
             said = "The file has no `cases:` list."
@@ -136,6 +140,9 @@ class _Runner:
             place = direction.place if direction else node.place
             self.problem("M003", "The direction of the case is not known.", place, WAYS, way)
         start = node.get("start")
+        if start is not None and (start.value not in ("dialect", "canonical") or way != WAYS[2]):
+            said = "`start:` says where a round trip starts."
+            self.problem("M003", said, start.place, ("dialect", "canonical"), _shown(start))
         canonical_first = start is not None and start.value == "canonical"
         first: Direction = "to_canonical"
         if way == "to_dialect" or (way == "round_trip" and canonical_first):
@@ -184,6 +191,7 @@ class _Runner:
         if named is None:
             tree = typed(given.plain(), plan.version(first), plan.root.type(first))
             return tree if isinstance(tree, dict) else None
+        self.known(given, ("file",))
         return self.file(named)
 
     def file(self, named: Node) -> dict[str, Any] | None:
@@ -219,9 +227,9 @@ class _Runner:
         for item in _items(node.get("absent")):
             self.dotted(item, version, type_name)
         for item in _items(node.get("diagnostics")):
-            if item.value not in CODES:
-                said = f"There is no diagnostic '{item.value}'."
-                self.problem("M033", said, item.place, sorted(CODES), str(item.value))
+            if _shown(item) not in CODES:
+                said = f"There is no diagnostic '{_shown(item)}'."
+                self.problem("M033", said, item.place, sorted(CODES), _shown(item).upper())
 
     def names(self, node: Node, version: Version, type_name: str) -> None:
         if node.is_list:
@@ -245,7 +253,7 @@ class _Runner:
 
     def dotted(self, item: Node, version: Version, type_name: str) -> None:
         """Note a path that neither side has; what must be absent may be the other side's."""
-        names = str(item.value).replace("[]", "").split(".")
+        names = _shown(item).replace("[]", "").split(".")
         plan = self.adapter.plan
         sides = [(plan.version(d), plan.root.type(d)) for d in DIRECTIONS]
         if any(_unknown(names, *side) is None for side in sides):
@@ -350,6 +358,11 @@ class _Runner:
                 _there(made, str(item.value).replace("[]", "").split("."))
             ):
                 result.diff.append(f"+ {item.value} (expected absent)")
+
+
+def _shown(node: Node) -> str:
+    """Return a word as it is written; a list or mapping is none."""
+    return "[...]" if node.is_map or node.is_list else str(node.value)
 
 
 def _items(node: Node | None) -> list[Node]:

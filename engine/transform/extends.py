@@ -25,12 +25,13 @@ def extended(
     parent = load(name) if isinstance(name, str) and name not in seen else None
     if parent is None or len(seen) >= MAX_DEPTH:
         said = "leads back to itself" if name in seen else "does not exist"
+        shown = name if isinstance(name, str) else "[...]"
         return (
             root,
             [
                 Diagnostic(
                     "M025",
-                    f"The mapping '{name}' that this one extends {said}.",
+                    f"The mapping '{shown}' that this one extends {said}.",
                     place=named.place,
                     expected="<dialect>/<resource>",
                     remedy=did_you_mean(str(name), known),

@@ -18,9 +18,8 @@ from engine.transform.plan import Plan
 from engine.transform.profiled import KnownProfile, unproduced
 from engine.transform.read import Reader
 from engine.transform.registry import FUNCTIONS
+from engine.transform.strays import APART, BESIDE, strays, twins
 from engine.transform.tables import Table, load_tables
-
-LEFT_OUT = (".test.yaml", ".certificate.yaml")
 
 
 class KnownProfiles(Protocol):
@@ -59,7 +58,7 @@ def mapping_paths(root: Path) -> dict[str, Path]:
     return {
         f"{path.parent.name}/{path.stem}": path
         for path in files
-        if path.parent.name not in ("tables", "notifications") and not path.name.endswith(LEFT_OUT)
+        if path.parent.name not in APART and not path.name.endswith(BESIDE)
     }
 
 
@@ -91,6 +90,8 @@ def load_folder(
         loaded = _load(folder, name, path, node(name), lambda n: node(n)[0], list(paths), functions)
         folder.mappings[name] = _profiled(loaded, profiles)
         folder.problems += folder.mappings[name].problems
+    folder.problems += strays(root, folder.shown, paths)
+    folder.problems += twins(one.mapping for one in folder.mappings.values() if one.mapping)
     folder.problems = _once(folder.problems)
     return folder
 

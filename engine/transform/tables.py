@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.diagnostics import Diagnostic, Place, Problems, did_you_mean
-from engine.document import Node, read
+from engine.document import Node, position, read
 from engine.transform.mapping import DIRECTIONS, Direction
 
 MAX_BYTES = 5_000_000
@@ -212,6 +212,11 @@ def _row(draft: _Draft, cells: Mapping[str, str | None], place: Place) -> Row | 
     if missing:
         draft.problem("M021", f"The row has no {missing[0]} code.", place, "dialect and canonical")
         return None
+    for name in ("dialect", "canonical"):
+        code = str(cells[name])
+        if code != code.strip() or not code.isprintable():
+            said = f"The {name} code has a space at its ends, or a character that nobody sees."
+            draft.problem("M021", said, place, repr(code.strip()))
     relationship = cells.get("relationship") or "equivalent"
     if relationship not in RELATIONSHIPS:
         draft.problem(
@@ -272,12 +277,14 @@ def _from_yaml(draft: _Draft, path: Path, text: bytes, shown: str) -> Iterator[R
     if rows is None or not rows.is_list:
         draft.problem("M021", "The table has no `rows:` list.", root.place, "rows: [...]")
         return
+    _single(draft, root, ("dialect", "canonical"))
     systems = {f"{s}_system": _cell(root.get(s)) for s in ("dialect", "canonical")}
     for node in rows.value:
         if not node.is_map:
             draft.problem("M021", "A row is a mapping.", node.place, "{dialect: .., canonical: ..}")
             continue
         _known(draft, node, COLUMNS)
+        _single(draft, node, COLUMNS)
         cells = systems | {key: _cell(value) for key, _, value in node.items()}
         row = _row(draft, cells, node.place)
         if row is not None:
@@ -290,6 +297,14 @@ def _cell(node: Node | None) -> str | None:
     if isinstance(node.value, bool):
         return "true" if node.value else "false"
     return str(node.value)
+
+
+def _single(draft: _Draft, node: Node, names: Iterable[str]) -> None:
+    """Note a list or mapping where one value belongs."""
+    for name in names:
+        given = node.get(name)
+        if given is not None and (given.is_map or given.is_list):
+            draft.problem("M021", f"The cell '{name}' holds more than one value.", given.place)
 
 
 def _known(draft: _Draft, node: Node, names: Iterable[str]) -> None:
@@ -310,9 +325,12 @@ def _known(draft: _Draft, node: Node, names: Iterable[str]) -> None:
 
 def _from_csv(draft: _Draft, path: Path, text: bytes, shown: str) -> Iterator[Row]:
     try:
-        reader = csv.reader(io.StringIO(text.decode("utf-8-sig")), strict=True)
+        reader = csv.reader(io.StringIO(text.decode("utf-8-sig"), newline=None), strict=True)
         header = [name.strip() for name in next(reader, [])]
-        for name in header:
+        for index, name in enumerate(header):
+            if name in header[:index]:
+                said = f"The column '{name[:40]}' stands twice."
+                draft.problem("M021", said, Place(shown, 1, 1), "each column once")
             if name not in COLUMNS:
                 draft.problem(
                     "M001",
@@ -323,8 +341,13 @@ def _from_csv(draft: _Draft, path: Path, text: bytes, shown: str) -> Iterator[Ro
                 )
         for cells in reader:
             yield from _csv_row(draft, header, cells, Place(shown, reader.line_num, 1))
-    except (csv.Error, UnicodeDecodeError):
-        draft.problem("M021", "This is not CSV in UTF-8.", Place(shown, 1, 1))
+    except UnicodeDecodeError as error:
+        line, column = position(text, error.start)
+        said = "This is not CSV in UTF-8."
+        draft.problem("M021", said, Place(shown, line, column), "a file saved as UTF-8")
+    except csv.Error as error:
+        said = f"This is not CSV: {error}."
+        draft.problem("M021", said, Place(shown, max(reader.line_num, 1), 1))
 
 
 def _csv_row(draft: _Draft, header: list[str], cells: list[str], place: Place) -> Iterator[Row]:
@@ -346,36 +369,95 @@ def _csv_row(draft: _Draft, header: list[str], cells: list[str], place: Place) -
 def _from_concept_map(draft: _Draft, path: Path, text: bytes, shown: str) -> Iterator[Row]:
     place = Place(shown, 1, 1)
     try:
-        tree = json.loads(text)
-    except (ValueError, RecursionError):
-        tree = None
+        tree = json.loads(text, object_pairs_hook=_each_once)
+    except UnicodeDecodeError as error:
+        line, column = position(text, error.start)
+        draft.problem("M021", "This is not JSON in UTF-8.", Place(shown, line, column))
+        return
+    except json.JSONDecodeError as error:
+        at = Place(shown, error.lineno, error.colno)
+        draft.problem("M021", f"This is not JSON: {error.msg}.", at)
+        return
+    except (ValueError, RecursionError) as error:
+        draft.problem("M021", f"This is not JSON that is read here: {error}.", place)
+        return
     if not isinstance(tree, dict) or tree.get("resourceType") != "ConceptMap":
         draft.problem("M021", "This is no ConceptMap in JSON.", place)
         return
+    lines = _Lines(text)
     try:
-        cells = list(_concept_map_cells(tree))
+        for where, row_cells in list(_concept_map_cells(draft, tree, place)):
+            at = Place(shown, lines.of(where, str(row_cells["dialect"])), 1)
+            if any(cell is not None and not isinstance(cell, str) for cell in row_cells.values()):
+                draft.problem("M021", f"A code of {where} is no text.", at)
+            elif (row := _row(draft, row_cells, at)) is not None:
+                yield row
     except (AttributeError, TypeError, KeyError):
         draft.problem("M021", "The ConceptMap has not the shape that FHIR R4 gives it.", place)
-        return
-    for index, row_cells in cells:
-        row = _row(draft, row_cells, Place(shown, 1, index + 1))
-        if row is not None:
-            yield row
 
 
-def _concept_map_cells(tree: dict[str, Any]) -> Iterator[tuple[int, dict[str, str | None]]]:
-    index = 0
-    for group in tree.get("group", ()):
-        for element in group.get("element", ()):
-            for target in element.get("target", ()):
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; raise ValueError where a key stands twice."""
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise ValueError(f"the key '{name[:80]}' stands twice in an object")
+        seen.add(name)
+    return dict(pairs)
+
+
+class _Lines:
+    """Tell the line of each code of a JSON file, as they come one after the other."""
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        self.at = self.line = 0
+        self.element = ""
+
+    def of(self, where: str, code: str) -> int:
+        """Return the line of an element's code, or of the one before where it is not found."""
+        element = where.rpartition(".")[0]
+        written = json.dumps(code, ensure_ascii=False).encode()
+        found = self.text.find(written, self.at + 1) if element != self.element else -1
+        if found > 0:
+            self.line += self.text.count(b"\n", self.at, found)
+            self.at = found
+        self.element = element
+        return self.line + 1
+
+
+_READ = {
+    "group": frozenset({"id", "source", "sourceVersion", "target", "targetVersion", "element"}),
+    "element": frozenset({"id", "code", "display", "target"}),
+    "target": frozenset({"id", "code", "display", "equivalence", "relationship", "comment"})
+    | {"extension"},
+}
+
+
+def _unread(draft: _Draft, kind: str, given: dict[str, Any], place: Place) -> None:
+    """Note what a ConceptMap says and a table cannot: it would be passed over."""
+    for name in given.keys() - _READ[kind]:
+        known = sorted(_READ[kind])
+        said = f"'{name}' of a ConceptMap's {kind} is not read here."
+        draft.problem("M021", said, place, ", ".join(known), did_you_mean(name, known))
+
+
+def _concept_map_cells(
+    draft: _Draft, tree: dict[str, Any], place: Place
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for g, group in enumerate(tree.get("group", ())):
+        _unread(draft, "group", group, place)
+        for e, element in enumerate(group.get("element", ())):
+            _unread(draft, "element", element, place)
+            for t, target in enumerate(element.get("target", ())):
+                _unread(draft, "target", target, place)
                 relation = target.get("equivalence") or target.get("relationship") or ""
                 if relation in ("unmatched", "disjoint", "not-related-to"):
                     continue
                 extensions = target.get("extension", ())
                 marks = [e["valueCode"] for e in extensions if e["url"] == PREFERRED]
-                index += 1
                 yield (
-                    index,
+                    f"group[{g}].element[{e}].target[{t}]",
                     {
                         "dialect_system": group.get("source"),
                         "dialect": element.get("code"),

@@ -164,6 +164,8 @@ MAKINGS: Mapping[str, Make] = {
     "M040": _file(mapping(tail=KIN.replace("period: widest", "period: union")
                           .replace("one: participant", "one: period")
                           .replace("active, suspended, ", "active, "))),
+    "M041": _file(mapping(), {"home/carteam.test.yaml": CASE, "home/careplan.yml": ""}),
+    "M042": _file(mapping(), {"home/team.yaml": mapping().replace("home/careteam", "home/team")}),
     "T001": _message(mapping(), {"nmae": "x"}),
     "T002": _message(mapping({"category": CODING}), STRANGE),
     "T003": _message(mapping({"category": "{coding: role, on_miss: keep-source}"}),

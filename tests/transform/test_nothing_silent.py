@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from makings import FIELDS, HEAD, STATUS, TABLE, load, mapping
+from makings import FIELDS, HEAD, STATUS, TABLE, adapter, load, mapping
+
+from engine.transform.cases import run_cases
 
 FIRST = len(HEAD.splitlines()) + 2
 """The line of the first field."""
@@ -128,3 +130,58 @@ def test_what_only_canonical_has_knows_no_condition(tmp_path: Path) -> None:
     tail = 'canonical_only:\n  note: {drop: not theirs, when: "name.exists()", otherwise: reject}\n'
     text = mapping({"note": "{drop: not ours}"}, tail=tail)
     assert ("M029", len(text.splitlines())) in _said(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ("start: canonicl", "M003"),
+        ("diagnostics: {T001: x}", "M033"),
+        ("absent: {name: x}", "M033"),
+    ],
+)
+def test_a_case_that_would_prove_something_else_is_refused(
+    more: str, code: str, tmp_path: Path
+) -> None:
+    """A start that does not exist, and matchers that are no words."""
+    text = (
+        "cases:\n  - name: a\n    direction: round_trip\n"
+        f"    input: {{resourceType: CareTeam, name: a}}\n    {more}\n"
+    )
+    made = adapter(tmp_path, mapping(), {"home/careteam.test.yaml": text})
+    _, _, problems = run_cases(made, "mappings/home/careteam.yaml")
+    assert [(p.code, p.place.line) for p in problems if p.place] == [(code, 5)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "home/careplan.yml",
+        "home/carteam.test.yaml",
+        "home/carteam.certificate.yaml",
+        "home/CarePlan.YAML",
+        "careplan.yaml",
+        "home/more/careplan.yaml",
+        "tables/reason.tsv",
+        "tables/reason.CSV",
+    ],
+)
+def test_a_file_that_nothing_reads_is_named(name: str, tmp_path: Path) -> None:
+    """A mapping, its cases or a table under a wrong name would be without effect."""
+    problems = load(tmp_path, mapping(), {name: ""}).problems
+    assert [(p.code, p.place and p.place.file) for p in problems] == [("M041", f"mappings/{name}")]
+
+
+def test_what_is_no_mapping_may_lie_beside_them(tmp_path: Path) -> None:
+    """Notes, samples and hidden files are nobody's business."""
+    beside = ["README.md", "home/notes.txt", "home/samples/a.json", "tables/.b.yml", ".git/c.yml"]
+    assert not load(tmp_path, mapping(), dict.fromkeys(beside, "")).problems
+
+
+def test_two_mappings_for_one_type_of_a_dialect_are_refused(tmp_path: Path) -> None:
+    """One of them would be without effect, and nobody could say which."""
+    other = mapping().replace("home/careteam", "home/team")
+    problems = load(tmp_path, mapping(), {"home/team.yaml": other}).problems
+    assert [(p.code, p.place and p.place.file) for p in problems] == [
+        ("M042", "mappings/home/team.yaml")
+    ]

@@ -111,3 +111,45 @@ def test_what_is_no_table_is_refused_with_its_place(name: str, text: str, tmp_pa
     assert table is None
     assert problems
     assert all(problem.place and problem.place.file == name for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line", "said"),
+    [
+        ("t.csv", b"dialect,dialect,canonical\na,b,c\n", 1, "stands twice"),
+        ("t.csv", b"dialect,canonical\na,b\nc,\xe9\n", 3, "UTF-8"),
+        ("t.csv", b'dialect,canonical\na,b\n"c"x,d\n', 3, "no"),
+        ("t.yaml", b"table: t\nrows:\n  - {dialect: a, canonical: b, note: x}\n  - {dialect: 'c ',"
+         b" canonical: d}\n", 4, "space"),
+        ("t.yaml", b"table: t\nrows:\n  - {dialect: a, canonical: b, canonical_display: [x]}\n",
+         3, "more than one value"),
+        ("t.yaml", b"table: t\nrows:\n  - {dialect: a, canonical: \xe9}\n", 3, "UTF-8"),
+        ("t.json", b'{"resourceType": "ConceptMap",\n "group": [{"element": [{"code": 5,'
+         b' "target": [{"code": "b"}]}]}]}', 1, "no text"),
+        ("t.json", b'{"resourceType": "ConceptMap",\n "group": [{"element": [{"code": "a",'
+         b' "targt": [{"code": "b"}]}]}]}', 1, "'targt'"),
+        ("t.json", b'{"resourceType": "ConceptMap", "group": [{"element": [{"code": "a",'
+         b' "target": [{"code": "b", "dependsOn": []}]}]}]}', 1, "'dependsOn'"),
+        ("t.json", b'{"resourceType": "ConceptMap", "group": [], "group": []}', 1, "twice"),
+        ("t.json", b'{"resourceType": "ConceptMap",\n "group": [}', 2, "JSON"),
+        ("t.json", b'{"resourceType": "ConceptMap",\n "group": [{"element": [\n'
+         b'{"code": "a",\n "target": [{"code": "b", "equivalence": "eqal"}]}]}]}', 3, "'eqal'"),
+    ],
+)  # fmt: skip
+def test_what_a_table_cannot_say_is_refused_where_it_stands(
+    name: str, text: bytes, line: int, said: str, tmp_path: Path
+) -> None:
+    """No row and no cell is passed over; the line is that of the file."""
+    path = tmp_path / name
+    path.write_bytes(text)
+    table, problems = load_table(path, name)
+    assert table is None
+    assert [p.place.line for p in problems if said in p.message and p.place] == [line]
+
+
+def test_lines_may_end_as_on_any_machine(tmp_path: Path) -> None:
+    """LF, CRLF and CR alone are the same."""
+    tables = [_load(tmp_path, "role.csv", _csv().replace("\n", end)) for end in ("\n", "\r")]
+    assert [[row.dialect for row in table.rows] for table in tables] == [
+        [(D, "a"), (D, "b"), (D, "c")]
+    ] * 2
