@@ -14,7 +14,7 @@ import httpx
 from engine.clock import Clock, seconds_between
 from engine.config import Config, System
 from engine.errors import StoreError
-from engine.store import Depth, Store
+from engine.store import Depth, Store, Transaction
 from engine.store.inspection import Inspected, inspect_store
 
 Grade = Literal["ok", "warning", "problem"]
@@ -147,14 +147,21 @@ def _date(text: str | None) -> float | None:
 
 
 def queue_findings(store: Store, config: Config) -> Iterator[Finding]:
-    """Look at what waits, and whether a payload of the record opens with the keys given."""
+    """Look at what waits, and whether payloads of the record open with the keys given."""
     try:
         queues = store.read(lambda tx: tx.deliveries.depth())
-        store.read(lambda tx: tx.messages.search(limit=1))
+        store.read(_open_payloads)
     except StoreError as error:
         yield Finding("record", "problem", str(error))
         return
     yield from _queues(queues, store.clock.now(), config.limits.outbox)
+
+
+def _open_payloads(tx: Transaction) -> None:
+    """Read the newest message and the oldest decision: StoreError where either does not open."""
+    for row in tx.messages.search(limit=1):
+        tx.messages.get(row.id)
+    tx.decisions.search(limit=1)
 
 
 def _queues(queues: Sequence[Depth], now: str, most: int) -> Iterator[Finding]:

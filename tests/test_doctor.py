@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from email.utils import formatdate
 from pathlib import Path
 
@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 
 from engine import doctor
 from engine.cli import build
-from engine.store import Store
+from engine.message import Message
+from engine.store import PLAIN, Store, Transaction, UnitRow, Vault
 from engine.store.inspection import Inspected
+from engine.store.vault import new_key
 from engine.testing import ManualClock
 
 
@@ -114,6 +116,39 @@ def test_a_database_that_is_not_there_is_told() -> None:
     url = "postgresql://nobody@127.0.0.1:9/none"
     (found,) = doctor.store_findings(url, ManualClock())
     assert (found.what, found.grade) == ("database", "problem")
+
+
+@pytest.mark.parametrize("part", ["message", "decision"])
+def test_payloads_that_do_not_open_are_told(tmp_path: Path, part: str) -> None:
+    """A key that is missing, or another one of the same name, is a problem of the record."""
+    pytest.importorskip("cryptography")
+    url, config = f"sqlite:///{tmp_path}/record.db", places.loaded().config
+    plain, sealing = PLAIN, Vault({"k": new_key()}, "k")
+
+    def store(vault: Vault, work: Callable[[Transaction], object]) -> None:
+        with Store.open(url, clock=ManualClock(), vault=vault) as opened:
+            opened.write(work).result(30)
+
+    store(sealing if part == "message" else plain, _arrive)
+    store(sealing if part == "decision" else plain, _decide)
+
+    def told(vault: Vault) -> list[str]:
+        with Store.open(url, clock=ManualClock(), vault=vault) as opened:
+            found = doctor.queue_findings(opened, config)
+            return [one.said for one in found if one.grade == "problem"]
+
+    assert told(sealing) == []
+    assert "was not given" in told(plain)[0]
+    assert "does not open" in told(Vault({"k": new_key()}, "k"))[0]
+
+
+def _arrive(tx: Transaction) -> None:
+    tx.messages.add(Message("m", "mercy", "batch", None, "d", tx.now, b'{"a": 1}'))
+    tx.units.add([UnitRow("u", "m", 0, "CareTeam", "routed")])
+
+
+def _decide(tx: Transaction) -> None:
+    tx.decisions.add("u", "permit", code=None, body={}, at=tx.now)
 
 
 @pytest.mark.parametrize(
