@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from town import Town, loaded, town
+from town import Town, loaded, town_after
 
 from engine.fhir.json import dumps, loads
-from engine.samples.bundles import sample
 
 DIV = '<div xmlns=\\"http://www.w3.org/1999/xhtml\\">{text}</div>'
 PLAN = """{{
@@ -38,10 +37,7 @@ def plan(text: str = "x") -> bytes:
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Town]:
     """Return a town that knows the sample people."""
-    with town(tmp_path) as built:
-        assert built.send("mercy", "POST", "/fhir", sample("01-who-is-who")).status_code == 200
-        built.deliver()
-        built.arrived.clear()
+    with town_after(tmp_path, "01-who-is-who") as built:
         yield built
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from town import Town, town
+from town import Town, town_after
 
 from engine.coordination.reactions import reaction_key
 from engine.deliver.ports import Permit, Withhold
@@ -27,16 +27,8 @@ Happening = Callable[[Town], object]
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Town]:
     """Return a town whose hub has the sample people, consent and plan."""
-    with town(tmp_path) as built:
-        settled(built)
+    with town_after(tmp_path, "01-who-is-who", "04-signed-consent", "02-team-and-plan") as built:
         yield built
-
-
-def settled(built: Town) -> None:
-    for name in ("01-who-is-who", "04-signed-consent", "02-team-and-plan"):
-        assert built.send("mercy", "POST", "/fhir", sample(name)).status_code == 200
-    built.deliver()
-    built.arrived.clear()
 
 
 def outreach(id: str = "outreach-1", **more: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from town import REPOSITORY, TOKENS, Arrived, Town, environment, town
+from town import REPOSITORY, TOKENS, Arrived, Town, environment, town_after
 
 from engine.samples.bundles import sample
 from engine.samples.running import free_port
@@ -32,11 +32,7 @@ PATIENT = {
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Town]:
     """Return a town that knows the sample people and their signed consent."""
-    with town(tmp_path) as built:
-        for name in ("01-who-is-who", "04-signed-consent"):
-            assert built.send("mercy", "POST", "/fhir", sample(name)).status_code == 200
-        built.deliver()
-        built.arrived.clear()
+    with town_after(tmp_path, "01-who-is-who", "04-signed-consent") as built:
         yield built
 
 

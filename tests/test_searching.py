@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from town import Town, town
+from town import Town, town, town_after
 
 from engine.samples.bundles import sample
 
@@ -17,10 +17,7 @@ MB = "http://prairie.example/member"
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Town]:
     """Return a town with the sample people, team and plan."""
-    with town(tmp_path) as built:
-        for name in ("01-who-is-who", "02-team-and-plan"):
-            built.send("mercy", "POST", "/fhir", sample(name))
-        built.deliver()
+    with town_after(tmp_path, "01-who-is-who", "02-team-and-plan") as built:
         yield built
 
 

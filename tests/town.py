@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ from engine.deliver.destination import Destination
 from engine.deliver.worker import Settings, Worker
 from engine.fhir.json import loads
 from engine.project import Project, load
+from engine.samples.bundles import sample
 from engine.sending import Sending, make_worker
 from engine.server import create_app
 from engine.store import Store
@@ -159,3 +161,24 @@ def town(folder: Path, **settings: str) -> Iterator[Town]:
         yield Town(project, store, clock)
     finally:
         store.close()
+
+
+@contextmanager
+def town_after(folder: Path, *samples: str) -> Iterator[Town]:
+    """Build a town in which these samples of mercy's arrived and went on.
+
+    They are played once; each town begins with a copy of the record as it was then.
+    """
+    (folder / "carelane.db").write_bytes(_played(samples))
+    with town(folder) as built:
+        yield built
+
+
+@cache
+def _played(samples: tuple[str, ...]) -> bytes:
+    with TemporaryDirectory() as folder:
+        with town(Path(folder)) as built:
+            for name in samples:
+                assert built.send("mercy", "POST", "/fhir", sample(name)).status_code == 200
+            built.deliver()
+        return (Path(folder) / "carelane.db").read_bytes()

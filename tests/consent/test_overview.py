@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from town import REPOSITORY, Town, environment, town
+from town import REPOSITORY, Town, environment, town_after
 from typer.testing import CliRunner
 
 from engine.cli import build
@@ -22,10 +22,7 @@ AT = "2026-05-01T10:00:00Z"
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Town]:
     """Return a town with the signed consent, and one outreach that waits."""
-    with town(tmp_path) as built:
-        for name in ("01-who-is-who", "04-signed-consent"):
-            assert built.send("mercy", "POST", "/fhir", sample(name)).status_code == 200
-        built.deliver()
+    with town_after(tmp_path, "01-who-is-who", "04-signed-consent") as built:
         assert (
             built.send("mercy", "POST", "/fhir/Communication", sample("05-outreach")).status_code
             == 201

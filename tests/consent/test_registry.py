@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from town import Town, town
+from town import Town, town_after
 
 from engine.samples.bundles import sample
 from engine.transform.crosswalk import Key
@@ -20,11 +20,7 @@ UNKNOWN = {"reference": "Practitioner/nobody-has-sent-this"}
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Town]:
     """Return a town that knows the sample people and their signed consent."""
-    with town(tmp_path) as built:
-        for name in ("01-who-is-who", "04-signed-consent"):
-            assert built.send("mercy", "POST", "/fhir", sample(name)).status_code == 200
-        built.deliver()
-        built.arrived.clear()
+    with town_after(tmp_path, "01-who-is-who", "04-signed-consent") as built:
         yield built
 
 

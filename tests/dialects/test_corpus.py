@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from shipped_adapters import shipped_adapters
 
 from engine.diagnostics import Diagnostic, has_errors
 from engine.fhir.json import dumps, loads
 from engine.fhir.schema import Version
-from engine.transform.adapter import Adapters, load_adapters
 from engine.validate import validate
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -39,13 +38,6 @@ def _entries() -> list[dict[str, Any]]:
 
 
 ENTRIES = _entries()
-
-
-@cache
-def _adapters() -> Adapters:
-    adapters, diagnostics = load_adapters(REPOSITORY / "mappings", None)
-    assert not has_errors(diagnostics), [item.text() for item in diagnostics]
-    return adapters
 
 
 def _version(entry: dict[str, Any]) -> Version:
@@ -73,7 +65,7 @@ def test_a_real_resource_comes_back_as_it_was(entry: dict[str, Any], shared: Pat
         assert all(item.path for item in problems)
         return
     for dialect in CLAIMS[version]:
-        adapter = _adapters().get(dialect, entry["resourceType"])
+        adapter = shipped_adapters().get(dialect, entry["resourceType"])
         assert adapter is not None
         canonical = adapter.to_canonical(resource)
         assert canonical.ok, _errors([*canonical.diagnostics])
@@ -107,7 +99,7 @@ def _is_unmapped(resource: dict[str, Any], problem: Diagnostic) -> bool:
     if found is None:
         return False
     kind = resource["contained"][int(found[1])]["resourceType"]
-    return ("r5", kind) not in _adapters().mapped
+    return ("r5", kind) not in shipped_adapters().mapped
 
 
 @pytest.mark.parametrize("entry", R4_ENTRIES, ids=_id)
@@ -116,7 +108,7 @@ def test_a_real_r4_resource_survives_r5(entry: dict[str, Any], shared: Path) -> 
     resource = _read(entry)
     if has_errors(validate(resource, "R4")):
         return
-    adapter = _adapters().get("r5", entry["resourceType"])
+    adapter = shipped_adapters().get("r5", entry["resourceType"])
     assert adapter is not None
     there = adapter.to_dialect(resource)
     assert there.resource is not None, _errors([*there.diagnostics])
@@ -134,8 +126,8 @@ def test_a_real_resource_survives_a_partner(
     resource = _read(entry)
     if has_errors(validate(resource, "R4")):
         return
-    provider = _adapters().get("us-core", entry["resourceType"])
-    other = _adapters().get(partner, entry["resourceType"])
+    provider = shipped_adapters().get("us-core", entry["resourceType"])
+    other = shipped_adapters().get(partner, entry["resourceType"])
     assert provider is not None
     assert other is not None
     current = resource

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shipped_adapters import shipped_adapters
 
 from engine.diagnostics import Diagnostic, has_errors
 from engine.document import read
 from engine.fhir.json import dumps, loads
 from engine.fhir.schema import Element, schema
-from engine.transform.adapter import Adapter, Adapters, load_adapters
+from engine.transform.adapter import Adapter
 from engine.transform.cases import typed
 from engine.transform.normalise import as_lawful
 from engine.transform.plan import Block
@@ -45,13 +46,6 @@ class Stranger(Crosswalk):
 
     def to_dialect(self, reference: Tree, targets: frozenset[str]) -> Tree | Unresolved:
         return Unresolved(str(reference.get("reference", "logical")), "unknown")
-
-
-@cache
-def _adapters() -> Adapters:
-    adapters, diagnostics = load_adapters(MAPPINGS)
-    assert not has_errors(diagnostics), [item.text() for item in diagnostics]
-    return adapters
 
 
 # --- examples --------------------------------------------------------------------------------
@@ -95,7 +89,7 @@ def _parents(adapter: Adapter) -> Iterator[Path]:
 @cache
 def _examples(name: str) -> tuple[Tree, ...]:
     """Return the examples of a mapping that are valid and pass, each once."""
-    adapter = next(one for one in _adapters().mapped.values() if one.name == name)
+    adapter = next(one for one in shipped_adapters().mapped.values() if one.name == name)
     found: dict[bytes, Tree] = {}
     for path in (*_parents(adapter), MAPPINGS / "us-core" / f"{adapter.path.stem}.yaml"):
         beside = path.with_name(f"{path.stem}.test.yaml")
@@ -323,12 +317,12 @@ def _noticed(adapter: Adapter, resource: Tree, path: str) -> bool:
     return names(list(adapted.diagnostics)) or names(validate(resource, adapter.fhir))
 
 
-@pytest.mark.parametrize("name", sorted(one.name for one in _adapters().mapped.values()))
+@pytest.mark.parametrize("name", sorted(one.name for one in shipped_adapters().mapped.values()))
 def test_every_mutant_of_every_example_is_noticed(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whatever is spoilt in an example is named with its path, all of it, and counted."""
-    adapter = next(one for one in _adapters().mapped.values() if one.name == name)
+    adapter = next(one for one in shipped_adapters().mapped.values() if one.name == name)
     examples = _examples(name)
     tried: Counter[str] = Counter()
     unseen: list[str] = []

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from shipped_adapters import shipped_adapters
 
 from engine.rules.consent import decide
-from engine.transform.adapter import Adapter, load_adapters
+from engine.transform.adapter import Adapter
 
 Tree = dict[str, Any]
 MAPPINGS = Path(__file__).resolve().parents[2] / "mappings"
@@ -34,9 +34,8 @@ CONSENT = {
 READER = {"language": "text/cql", "expression": "x"}
 
 
-@cache
 def _adapter() -> Adapter:
-    return load_adapters(MAPPINGS)[0].mapped["r5", "Consent"]
+    return shipped_adapters().mapped["r5", "Consent"]
 
 
 def _to(organization: int, **more: Any) -> Tree:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from shipped_adapters import shipped_adapters
 from town import REPOSITORY, Town, environment
 
 from engine.diagnostics import has_errors
@@ -16,20 +16,15 @@ from engine.project import load
 from engine.samples.bundles import sample
 from engine.store import Store
 from engine.testing import ManualClock
-from engine.transform.adapter import Adapter, Adapters, load_adapters
+from engine.transform.adapter import Adapter
 from engine.validate import validate
 
 Tree = dict[str, Any]
 CONTAINED = {"resourceType": "Practitioner", "id": "p", "name": [{"family": "Reyes"}]}
 
 
-@cache
-def _adapters() -> Adapters:
-    return load_adapters(REPOSITORY / "mappings")[0]
-
-
 def _r5(kind: str) -> Adapter:
-    return _adapters().mapped["r5", kind]
+    return shipped_adapters().mapped["r5", kind]
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from shipped_adapters import shipped_adapters
 from strategies import resources
 
 from engine.diagnostics import has_errors
 from engine.fhir.json import dumps
 from engine.fhir.references import iter_references
 from engine.fhir.schema import Version, schema
-from engine.transform.adapter import Adapter, Adapters, load_adapters
+from engine.transform.adapter import Adapter
 from engine.transform.references import Crosswalk, Reference
 from engine.transform.result import Result
 from engine.validate import validate
@@ -29,13 +30,6 @@ DRAWN, MADE, WANTED = 100, 1300, 1000
 """Drawn by Hypothesis, made with crossings of these, and how many have to come back."""
 REFUSALS = {"T010", "T019"}
 """What a mapping may refuse in a valid resource: a target or a value that R4 cannot hold."""
-
-
-@cache
-def _adapters() -> Adapters:
-    adapters, diagnostics = load_adapters(MAPPINGS)
-    assert not has_errors(diagnostics), [item.text() for item in diagnostics]
-    return adapters
 
 
 @cache
@@ -69,7 +63,7 @@ def _crossed(chance: random.Random, version: Version, one: Resource, two: Resour
 
 
 def _cases() -> Iterator[Any]:
-    for (dialect, kind), adapter in sorted(_adapters().mapped.items()):
+    for (dialect, kind), adapter in sorted(shipped_adapters().mapped.items()):
         for start in ("dialect", "canonical"):
             yield pytest.param(adapter, kind, start, id=f"{dialect}-{kind}-{start}")
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from makings import adapter, mapping
+from shipped_adapters import shipped_adapters
 
 from engine.fhir.json import dumps
 from engine.rules.redact import apply
 from engine.rules.security_label import CONFIDENTIALITY
-from engine.transform.adapter import Adapters, load_adapters
 from engine.transform.carry import CARRIED, carried
 from engine.transform.cases import _Forgetful
 from engine.transform.home import SEALED, mentions, without
@@ -35,11 +34,6 @@ MESSAGE: dict[str, Any] = {
     "recipient": [{"reference": "Organization/b"}],
     "payload": [{"contentReference": {"reference": "DocumentReference/1"}}],
 }
-
-
-@cache
-def _adapters() -> Adapters:
-    return load_adapters(ROOT)[0]
 
 
 def _home(tmp_path: Path) -> Any:
@@ -81,7 +75,7 @@ def test_a_carried_value_goes_home_only(tmp_path: Path) -> None:
     assert SECRET.encode() in dumps(canonical)
     assert own.to_dialect(canonical, ROAD).resource == team
     for dialect in ("hrex", "r5", "text-first", "us-core"):
-        other = _adapters().get(dialect, "CareTeam")
+        other = shipped_adapters().get(dialect, "CareTeam")
         assert other is not None
         sent = other.to_dialect(canonical, ROAD)
         assert sent.resource is not None
@@ -101,7 +95,7 @@ def test_a_carried_value_inside_a_copied_element_goes_home_only(tmp_path: Path) 
 def test_what_looks_like_carried_cannot_be_forged(tmp_path: Path) -> None:
     """A sender cannot write what becomes an element behind the back of a decision."""
     own = _home(tmp_path)
-    other = _adapters().get("us-core", "CareTeam")
+    other = shipped_adapters().get("us-core", "CareTeam")
     assert other is not None
     for whose in ("home/careteam", "us-core/careteam"):
         forged = carried(whose, "dialect", "managingOrganization#unmapped", [{"display": "x"}])

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shipped_adapters import shipped_adapters
 from typer.testing import CliRunner
 
 from engine.cli import build
-from engine.transform.adapter import Adapter, load_adapters
+from engine.transform.adapter import Adapter
 from engine.transform.cases import run_cases
 from engine.transform.family import to_siblings, to_wholes
 from engine.transform.load import load_folder
@@ -31,9 +32,7 @@ Tree = dict[str, Any]
 @pytest.fixture(scope="module")
 def teams() -> Adapter:
     """Return the shipped adapter of an EHR that keeps one participant in each team."""
-    adapters, problems = load_adapters(MAPPINGS)
-    assert not [problem for problem in problems if problem.code.startswith("M")]
-    return adapters.mapped["text-first", "CareTeam"]
+    return shipped_adapters().mapped["text-first", "CareTeam"]
 
 
 def _team(id: str, who: str, **more: Any) -> Tree:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from engine.diagnostics import has_errors
-from engine.transform.adapter import Adapters, load_adapters
+from shipped_adapters import shipped_adapters
 
 MAPPINGS = Path(__file__).resolve().parents[2] / "mappings"
 EMAIL = {
@@ -17,13 +14,6 @@ EMAIL = {
     "code": "EMAILWRIT",
 }
 UNKNOWN = {"system": "http://a.example/mode", "code": "pigeon", "display": "by pigeon"}
-
-
-@cache
-def _adapters() -> Adapters:
-    adapters, diagnostics = load_adapters(MAPPINGS)
-    assert not has_errors(diagnostics)
-    return adapters
 
 
 @pytest.mark.parametrize(
@@ -45,7 +35,7 @@ def test_a_translation_is_the_same_each_time_and_shared_by_none(concept: dict[st
         "medium": [concept],
     }
     for way in ("to_canonical", "to_dialect"):
-        take = getattr(_adapters().mapped["us-core", "Communication"], way)
+        take = getattr(shipped_adapters().mapped["us-core", "Communication"], way)
         first, second = take(sent), take(sent)
         assert first == second
         assert list(first.resource["medium"][0]) == list(second.resource["medium"][0])

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from shipped_adapters import shipped_adapters
 from strategies import resources
 
 from engine.diagnostics import has_errors
 from engine.fhir.json import dumps, loads
 from engine.parse import parse
-from engine.transform.adapter import Adapter, Adapters, load_adapters
+from engine.transform.adapter import Adapter
 from engine.transform.holding import has_extensions
 from engine.transform.references import Crosswalk, Unresolved
 from engine.transform.result import Result
@@ -61,13 +62,6 @@ class Elsewhere(Anyhow):
 
 
 @cache
-def _adapters() -> Adapters:
-    adapters, diagnostics = load_adapters(MAPPINGS)
-    assert not has_errors(diagnostics), [item.text() for item in diagnostics]
-    return adapters
-
-
-@cache
 def _generated(kind: str) -> tuple[Tree, ...]:
     drawn: list[Tree] = []
 
@@ -87,7 +81,7 @@ def _is_valid(resource: Tree) -> bool:
 
 
 def _cases() -> Iterator[Any]:
-    for (dialect, kind), adapter in sorted(_adapters().mapped.items()):
+    for (dialect, kind), adapter in sorted(shipped_adapters().mapped.items()):
         if adapter.fhir == "R4":
             yield pytest.param(adapter, kind, "to_canonical", id=f"{dialect}-{kind}-in")
             yield pytest.param(adapter, kind, "to_dialect", id=f"{dialect}-{kind}-out")
@@ -133,7 +127,7 @@ def test_what_an_adapter_spoils_is_refused(adapter: Adapter, kind: str, way: str
 )
 def test_most_takes_the_short_look(dialect: str, kind: str) -> None:
     """A plain resource with all its references moved is accepted by the short look, both ways."""
-    adapter = _adapters().mapped[dialect, kind]
+    adapter = shipped_adapters().mapped[dialect, kind]
     plain = [one for one in _generated(kind) if not has_extensions(dumps(one))]
     plain = [one for one in plain if "contained" not in one and b'"_' not in dumps(one)]
     assert plain
