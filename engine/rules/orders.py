@@ -142,7 +142,7 @@ def _of_detail(activity: Mapping[str, Any], plan: Resource, holder: str) -> Orde
         rate=rate_of(timing),
         session=session_of(timing),
         course=course_of(timing),
-        amount=amount_of(detail.get("quantity") or detail.get("dailyAmount")),
+        amount=amount_of(detail.get("quantity")) or _of_a_day(amount_of(detail.get("dailyAmount"))),
         lasts=period(detail.get("scheduledPeriod")) or period(plan.get("period")),
         goals=tuple(filter(None, map(target_of, detail.get("goal") or ()))),
         seen=bool(activity.get("outcomeReference") or activity.get("progress"))
@@ -177,7 +177,7 @@ def _of_request(
     seen: bool = False,
 ) -> Order:
     concept = request.get("code") or request.get("medicationCodeableConcept") or {}
-    dosage: Mapping[str, Any] = next(iter(request.get("dosageInstruction") or ()), {})
+    dosage = _only(request.get("dosageInstruction"))
     timing = (
         request.get("occurrenceTiming")
         or dosage.get("timing")
@@ -207,14 +207,22 @@ def _of_request(
 
 def _amount(request: Resource, dosage: Mapping[str, Any], rate: Rate | None) -> Amount | None:
     """Return the daily amount of a medication where it is known, else one dose or the quantity."""
-    each: Mapping[str, Any] = next(iter(dosage.get("doseAndRate") or ()), {})
-    dose = amount_of(each.get("doseQuantity"))
+    dose = amount_of(_only(dosage.get("doseAndRate")).get("doseQuantity"))
     if dose is None:
         return amount_of(request.get("quantityQuantity"))
     if rate is None or rate.least != rate.most:
         return dose
-    daily = dose.times(float(rate.least / 7), f"{dose.said}, {rate.said}")
-    return Amount(daily.value, f"{daily.dimension} per day", daily.said)
+    return _of_a_day(dose.times(float(rate.least / 7), f"{dose.said}, {rate.said}"))
+
+
+def _of_a_day(amount: Amount | None) -> Amount | None:
+    return amount and Amount(amount.value, f"{amount.dimension} per day", amount.said)
+
+
+def _only(listed: Any) -> Mapping[str, Any]:
+    """Return the one entry of a list; of several none says it all, so nothing is read of them."""
+    one: Mapping[str, Any] = listed[0] if isinstance(listed, list) and len(listed) == 1 else {}
+    return one
 
 
 def daily(order: Order) -> bool:

@@ -31,17 +31,34 @@ _NUMBERS = {
     "once": 1, "one": 1, "a": 1, "twice": 2, "two": 2, "thrice": 3, "three": 3, "four": 4,
     "five": 5, "six": 6, "seven": 7,
 }  # fmt: skip
+_OFTEN = ("once", "twice", "thrice")
 _UNITS = {
     "day": "d", "daily": "d", "d": "d", "week": "wk", "weekly": "wk", "wk": "wk", "month": "mo",
     "monthly": "mo", "mo": "mo", "year": "a", "yearly": "a", "hour": "h", "hourly": "h",
 }  # fmt: skip
-_COUNT = r"(?P<count>\d{1,3}|once|one|twice|two|thrice|three|four|five|six|seven)"
-_UNIT = r"(?P<unit>day|daily|week|weekly|wk|month|monthly|mo|year|yearly|hour|hourly)s?"
-_WORDS = re.compile(
-    rf"{_COUNT}\s*(?:x|times|sessions?|visits?)?\s*(?:per|a|an|each|every|/)?\s*{_UNIT}\b"
+_NUMBER = r"\d{1,3}|one|two|three|four|five|six|seven"
+_COUNT = rf"(?:once|twice|thrice|{_NUMBER})"
+_TO = r"\s*(?:-|to|or)\s*"
+_UNIT = r"(?:hour|day|week|wk|month|mo|year)s?"
+_ADVERB = r"(?:hourly|daily|weekly|monthly|yearly)"
+_PHRASE = re.compile(
+    rf"""
+    (?<![\w.,/-])(?P<least>{_COUNT})(?:{_TO}(?P<most>{_COUNT}))?
+    \s*(?P<times>x|times|sessions?|visits?)?\s*
+    (?:(?:per|an?|each|every|/)\s*(?:(?P<period>{_NUMBER}|other)\s+)?(?P<unit>{_UNIT})\b
+      |(?P<adverb>{_ADVERB})\b)
+    |\bevery\s+(?:(?P<each>{_NUMBER}|other)(?:{_TO}(?P<longest>{_NUMBER}))?\s+)?(?P<of>{_UNIT})\b
+    |(?<!\bbi\s)(?<!\bsemi\s)\b(?P<bare>{_ADVERB})\b
+    """,
+    re.VERBOSE,
 )
-_EVERY = re.compile(rf"every\s+(?:(?P<count>\d{{1,3}}|other|two|three|four)\s+)?{_UNIT}\b")
-_BARE = re.compile(r"\b(?P<unit>daily|weekly|monthly|yearly)\b")
+"""Whatever says how often: so many times in a period, every so often, or one word for it."""
+
+_UNSURE = re.compile(
+    r"\b(?:up to|at least|at most|max(?:imum)?|not|no|without|less|fewer|more|needed|prn|stop)\b"
+)
+_DASH = re.compile(r"[\u2010-\u2015]")
+_BETWEEN = re.compile(r"(?<=[a-z])-(?=[a-z])")
 _MOST_WORDS = 200
 
 CLOSE = Fraction(9, 100)
@@ -75,16 +92,43 @@ def rate_of(timing: Any) -> Rate | None:
 
 
 def rate_of_words(text: str) -> Rate | None:
-    """Return the rate that plain English says; only what is certain is read."""
-    words = " ".join(text[:_MOST_WORDS].lower().split())
-    if found := _EVERY.search(words):
-        return _rate(1, 1, _number(found["count"] or "one"), _UNITS[found["unit"]])
-    if found := _WORDS.search(words):
-        count = _number(found["count"])
-        return _rate(count, count, 1, _UNITS[found["unit"]])
-    if found := _BARE.search(words):
-        return _rate(1, 1, 1, _UNITS[found["unit"]])
-    return None
+    """Return the rate that plain English says; only what is certain is read.
+
+    Limits (`up to 3`), conditions (`as needed`) and several rates in one text are none.
+    """
+    words = " ".join(_DASH.sub("-", text[:_MOST_WORDS].lower()).split())
+    words = _BETWEEN.sub(" ", words)
+    if _UNSURE.search(words):
+        return None
+    rates = [_phrase(found) for found in _PHRASE.finditer(words)]
+    first = rates[0] if rates else None
+    alike = first is not None and all(
+        rate is not None and (rate.least, rate.most) == (first.least, first.most) for rate in rates
+    )
+    return first if alike else None
+
+
+def _phrase(found: re.Match[str]) -> Rate | None:
+    """Return what one phrase says; None where it cannot be, or means two things."""
+    if bare := found["bare"]:
+        return _rate(1, 1, 1, _UNITS[bare])
+    if unit := found["of"]:
+        period = _number(found["each"] or "one")
+        longest = _number(found["longest"]) if found["longest"] else period
+        if not 0 < period <= longest:
+            return None
+        return _rate(1, 1, period, _UNITS[unit.removesuffix("s")], longest)
+    least = _number(found["least"])
+    most = _number(found["most"]) if found["most"] else least
+    if not 0 < least <= most:
+        return None
+    if adverb := found["adverb"]:
+        if found["least"] not in _OFTEN and not found["times"]:
+            return None  # "2 weekly" is twice a week, or every other
+        return _rate(least, most, 1, _UNITS[adverb])
+    period = _number(found["period"] or "one")
+    unit = _UNITS[found["unit"].removesuffix("s")]
+    return _rate(least, most, period, unit) if period else None
 
 
 def _number(word: str) -> int:
@@ -96,8 +140,7 @@ def _repeated(repeat: Mapping[str, Any]) -> Rate | None:
     times = _listed(repeat.get("timeOfDay")) or _listed(repeat.get("when"))
     days = _listed(repeat.get("dayOfWeek"))
     if days and (unit in (None, "wk", "d")):
-        each = max(len(times), 1)
-        return _rate(each * len(days), each * len(days), int(period or 1), "wk")
+        return _on_days(repeat, len(days), max(len(times), 1))
     if not isinstance(unit, str) or unit not in _DAYS or not period or period <= 0:
         return _rate(len(times), len(times), 1, "d") if times else None
     least = _exact(repeat.get("frequency")) or Fraction(max(len(times), 1))
@@ -106,6 +149,20 @@ def _repeated(repeat: Mapping[str, Any]) -> Rate | None:
     if least <= 0 or most < least or longest < period:
         return None
     return _rate(least, most, period, unit, longest)
+
+
+def _on_days(repeat: Mapping[str, Any], days: int, times: int) -> Rate | None:
+    """Return the rate of what is done on some days of the week, so many times on each."""
+    period = _exact(repeat.get("period", 1))
+    stated = _exact(repeat.get("frequency"))
+    if period is None or period <= 0 or period.denominator != 1 or "frequencyMax" in repeat:
+        return None
+    if repeat.get("periodUnit") == "d":
+        if period != 1 or (stated is not None and stated <= 0):
+            return None
+        return _rate((stated or times) * days, (stated or times) * days, 1, "wk")
+    count = times * days
+    return _rate(count, count, period, "wk") if stated in (None, 1, count) else None
 
 
 def _coded(concept: Any) -> Rate | None:

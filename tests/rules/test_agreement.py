@@ -7,6 +7,8 @@ import sys
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.rules.quantity import amount_of
 from engine.rules.timing import course_of, rate_of, session_of
@@ -63,6 +65,66 @@ def test_other_rates_do_not_agree_with_twice_a_week(timing: Any) -> None:
     assert said is not None
     assert twice is not None
     assert not said.agrees(twice)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("twice every week", "2 per week"),
+        ("twice-weekly", "2 per week"),
+        ("2 times every 3 weeks", "2 every 3 weeks"),
+        ("2-3 times per week", "2 to 3 per week"),
+        ("two to three sessions weekly", "2 to 3 per week"),
+        ("1 hour twice weekly", "2 per week"),
+        ("daily for 2 weeks", "1 per day"),
+        ("Weekly, 60 minutes, for 12 weeks", "1 per week"),
+    ],
+)
+def test_lengths_and_ranges_beside_a_rate_are_not_taken_for_it(words: str, said: str) -> None:
+    """How long a session or a course lasts is no rate, and a range has two ends."""
+    rate = rate_of(words)
+    assert rate is not None
+    assert rate.said == said
+
+
+@pytest.mark.parametrize(
+    "timing",
+    [
+        "for 6 weeks",
+        "2 hours a day",
+        "1.5 times per week",
+        "bi-weekly",
+        "2 weekly",
+        "up to 3 times per week",
+        "not more than twice a week",
+        "once a day as needed",
+        "daily in week 1, then weekly",
+        "0 times per week",
+        "every 0 days",
+        "4-2 times a week",
+        repeat(dayOfWeek=["mon"], period="0.5", periodUnit="wk"),
+        repeat(dayOfWeek=["mon"], period=-1, periodUnit="wk"),
+        repeat(dayOfWeek=["mon"], period=2, periodUnit="d"),
+        repeat(dayOfWeek=["mon", "wed", "fri"], frequency=2, period=1, periodUnit="wk"),
+    ],
+)
+def test_what_is_not_certain_is_no_rate(timing: Any) -> None:
+    """Limits, lengths, two rates in one text, and what cannot be: none of them is compared."""
+    assert rate_of(timing) is None
+
+
+def test_times_of_a_day_count_on_each_day_of_the_week() -> None:
+    """Twice a day on Monday and Wednesday is four times a week."""
+    rate = rate_of(repeat(dayOfWeek=["mon", "wed"], frequency=2, period=1, periodUnit="d"))
+    assert rate is not None
+    assert rate.said == "4 per week"
+
+
+@given(st.text(st.sampled_from("0123 -/.x,aeonctwidykmhrvpr")) | st.text())
+def test_no_words_break_a_review(text: str) -> None:
+    """Whatever stands where a rate should, it is read as one that can be, or as none."""
+    rate = rate_of(text)
+    assert rate is None or 0 < rate.least <= rate.most
 
 
 def test_four_a_month_is_one_a_week() -> None:

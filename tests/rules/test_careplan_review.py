@@ -181,6 +181,25 @@ def test_sessions_of_different_length() -> None:
     assert codes(review([one, same], [], AT)) == ["activity-duplicate"]
 
 
+def test_the_amount_of_a_day_is_compared_with_that_of_a_day_only() -> None:
+    """Thirty tablets to hand out are no other dose than one a day; 20 mg a day is 10 mg twice."""
+    code = {"text": "Methylphenidate"}
+    pack = plan("a", activity(code, quantity={"value": 30, "unit": "tablet"}))
+    one_a_day = plan("b", activity(code, dailyAmount={"value": 1, "unit": "tablet"}))
+    assert codes(review([pack, one_a_day], [], AT)) == ["activity-duplicate"]
+    daily = plan("c", activity(code, dailyAmount={"value": 10, "code": "mg", "unit": "mg"}))
+    twice = medication("m", "10", "mg", 2)
+    finding = found(review([daily], [twice], AT), "quantity-disagreement")
+    assert "10 mg, 2 per day" in finding.reason
+
+
+def test_of_several_dosages_none_is_taken_for_all() -> None:
+    """5 mg in the morning and 15 mg at night is not 5 mg a day."""
+    split = medication("m", "5", "mg")
+    split["dosageInstruction"] += medication("m", "15", "mg")["dosageInstruction"]
+    assert codes(review([], [split, medication("n", "20", "mg")], AT)) == ["activity-duplicate"]
+
+
 def test_doses_are_compared_by_the_day() -> None:
     """10 mg twice a day is 0.02 g once a day; 10 mg once is not."""
     twice = medication("m", "10", "mg", 2)
