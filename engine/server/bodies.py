@@ -31,6 +31,8 @@ async def read_body(request: Request, limit: int) -> bytes:
         problem = Diagnostic("R004", "The body is compressed.", expected="no Content-Encoding")
         raise Refusal(415, problem)
     declared = request.headers.get("content-length", "")
+    if "upgrade" in request.headers and declared != "0":
+        raise _not_read()
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
     chunks, size = [], 0
@@ -51,6 +53,17 @@ def expect_json(request: Request) -> None:
         if asked.replace(" ", "+").partition(";")[0].lower() not in ("json", *_JSON):
             problem = Diagnostic("R004", "This format is not offered.", expected=FHIR_JSON)
             raise Refusal(406, problem)
+
+
+def _not_read() -> Refusal:
+    """Say where the body went: the server's parser takes what follows for another protocol."""
+    problem = Diagnostic(
+        "P001",
+        "The body was not read: the request asks for another protocol (Upgrade).",
+        expected="HTTP/1.1 without Upgrade",
+        remedy="let the client speak HTTP/1.1 only (in Java: HttpClient.Version.HTTP_1_1).",
+    )
+    return Refusal(400, problem, headers={"Connection": "close"})
 
 
 def _too_large(limit: int) -> Refusal:

@@ -129,3 +129,13 @@ def test_a_compressed_body_is_refused_as_such(place: Town) -> None:
     answer = place.send("mercy", "POST", "/fhir", PATIENT, {"Content-Encoding": "gzip"})
     assert answer.status_code == 415
     assert "compressed" in answer.text
+
+
+def test_a_request_for_another_protocol_is_told_where_its_body_went(place: Town) -> None:
+    """Java's client offers HTTP/2 with every request; the body is not read, not empty."""
+    offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c"}
+    answer = place.send("mercy", "POST", "/fhir/Patient", PATIENT, offer)
+    assert answer.status_code == 400
+    assert answer.headers["connection"] == "close"
+    assert "Upgrade" in answer.json()["issue"][0]["diagnostics"]
+    assert place.send("mercy", "GET", "/fhir/Patient/p2", None, offer).status_code == 200
