@@ -31,9 +31,14 @@ def release_waiting(tx: Transaction, project: Project, keys: Iterable[Key]) -> i
 
 
 def release(tx: Transaction, project: Project, row: UnitRow) -> bool:
-    """Run a held unit again as things stand now; tell whether it left its hold."""
+    """Run a held unit again as things stand now; tell whether it left its hold.
+
+    What came from a system that the project no longer has stays held: nobody knows its dialect.
+    """
     kept = tx.messages.get(row.message_id)
     if kept is None or kept.body is None or row.state != "held":
+        return False
+    if kept.system not in project.config.systems:
         return False
     message = Message(
         kept.id, kept.system, kept.interaction, kept.key, kept.digest, kept.received, kept.body
