@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from engine.diagnostics import Place
 from engine.fhir.schema import Element
 from engine.transform.fixed import Fixing
-from engine.transform.mapping import DIRECTIONS, Direction, Path
-from engine.transform.plan import Block, Step, Value, Version
+from engine.transform.mapping import DIRECTIONS, Direction, Name, Path
+from engine.transform.plan import Block, End, Step, Value, Version
 from engine.transform.resolve import variants_of
 from engine.transform.types import children
 
 NO_TARGET = frozenset({"carry", "drop", "cross_version"})
+_EXTENSIONS = {
+    "R4": "http://hl7.org/fhir/4.0/StructureDefinition/extension-",
+    "R5": "http://hl7.org/fhir/5.0/StructureDefinition/extension-",
+}
+_URL = re.compile(r"(?:https?://|urn:)\S+")
 _REQUIRED = "write a field that produces it, or a default"
 
 
@@ -59,6 +65,35 @@ class Closing(Fixing):
                             said = f"The constant '{value.end.text}' is also written by line "
                             self.problem("M012", f"{said}{step.rule.place.line}.", place)
 
+    def extensions(self, block: Block) -> None:
+        """Note urls of cross-version extensions that two elements share, or that are another's."""
+        taken: dict[tuple[bool, str], tuple[End, Step]] = {}
+        for step in block.steps:
+            url = step.rule.url
+            if step.operation != "cross_version" or url is None:
+                continue
+            end = (step.dialect or step.canonical)[0]
+            before, first = taken.setdefault((bool(step.dialect), url.text), (end, step))
+            alike = before.names[:-1] == end.names[:-1] and before.element.choice is not None
+            if first is not step and not (alike and before.element.choice == end.element.choice):
+                said = f"The extension is that of '{before.text}' in line {first.rule.place.line}."
+                self.problem("M012", said, url.place, "an extension for each element")
+            self.cross_version(url, block, step, end)
+
+    def cross_version(self, url: Name, block: Block, step: Step, end: End) -> None:
+        """Note the url of an extension that is none, or is made for another element."""
+        version = self.left if step.dialect else self.right
+        kind = block.dialect_type if step.dialect else block.canonical_type
+        name = (end.element.choice or end.name).removesuffix("[x]")
+        path = ".".join((kind, *end.names[:-1], name))
+        made_for = f"{_EXTENSIONS[version]}{path}"
+        if not _URL.fullmatch(url.text):
+            said = f"'{url.text[:80]}' is no url."
+            self.problem("M003", said, url.place, made_for)
+        elif _near_miss(url.text, made_for):
+            said = "The extension is not the one that FHIR makes for this element."
+            self.problem("M029", said, url.place, made_for, f"write `{made_for}`.")
+
     def canonical_only(self, root: Block) -> None:
         """Put the rules of `canonical_only` into the blocks that hold their elements."""
         for rule in self.mapping.canonical_only:
@@ -94,6 +129,7 @@ class Closing(Fixing):
         if id(block) in seen:
             return
         self.double_reads_late(block, constants)
+        self.extensions(block)
         self.mentioned(block, place, "dialect", _names(constants.get("to_dialect", ())))
         self.mentioned(block, place, "canonical", _names(constants.get("to_canonical", ())))
         for direction in DIRECTIONS:
@@ -181,6 +217,12 @@ class Closing(Fixing):
                 expected=_REQUIRED,
                 remedy=f"write `{shown}` under `defaults: {{{direction}: ...}}`, or map it.",
             )
+
+
+def _near_miss(url: str, made_for: str) -> bool:
+    """Tell whether a url is one of FHIR's own, or nearly, and not the one for an element."""
+    host = url.partition("://")[2].partition("/")[0]
+    return url != made_for and (host == "hl7.org" or "/StructureDefinition/extension-" in url)
 
 
 def _proposed(element: Element) -> str:

@@ -69,11 +69,12 @@ def _copy(checker: Resolver, step: Step, dialect: Element, canonical: Element) -
     if dialect.is_primitive and dialect.type == canonical.type:
         said = f"'{dialect.name}' and '{canonical.name}' have different required codes"
         remedy = "use `table:`."
-    elif dialect.type == canonical.type or "." in dialect.type:
+    elif dialect.type == canonical.type or ("." in dialect.type and "." in canonical.type):
         unlike = ", ".join(
             differences((checker.left, dialect.type), (checker.right, canonical.type))
         )
-        said = f"{dialect.type} differs between {checker.left} and {checker.right}: {unlike}"
+        if unlike:
+            said = f"{dialect.type} differs between {checker.left} and {checker.right}: {unlike}"
         remedy = "map its inner elements with `fields:`, or carry it."
     checker.problem("M011", f"{said}.", step.rule.place, expected, remedy)
 

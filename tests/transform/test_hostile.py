@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,8 @@ def test_an_expression_that_fails_finds_nothing() -> None:
 def test_nothing_that_an_analyst_writes_gets_into_generated_code(word: str, tmp_path: Path) -> None:
     """Generated source holds names of FHIR and of constants; reasons and urls stay outside."""
     quoted = '"' + word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + ' why"'
-    changes = {"note": f"{{drop: {quoted}}}", "name": f"{{cross_version: {quoted}}}"}
+    url = json.dumps(f"http://a.example/{''.join(word.split())}")
+    changes = {"note": f"{{drop: {quoted}}}", "name": f"{{cross_version: {url}}}"}
     tail = "canonical_only: {note: carry, name: carry}\n"
     made = adapter(tmp_path, mapping(changes, HEAD + f"description: {quoted}\n", tail))
     for source in made.sources.values():

@@ -133,6 +133,33 @@ def test_what_only_canonical_has_knows_no_condition(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("http://hl7.org/fhir/4.0/StructureDefinition/extension-CareTeam.encouter", "M029"),
+        ("http://hl7.org/fhir/5.0/StructureDefinition/extension-CareTeam.encounter", "M029"),
+        ("https://hl7.org/fhir/4.0/StructureDefinition/extension-CareTeam.encounter", "M029"),
+        ("http://hl7.org/fhir/4.0/StructureDefinition/extension-CareTeam.name", "M029"),
+        ("CareTeam.encounter", "M003"),
+    ],
+)
+def test_a_cross_version_extension_is_the_one_of_its_element(
+    url: str, code: str, tmp_path: Path
+) -> None:
+    """Under another url no other system would find the element."""
+    changes = {"encounter": f"{{cross_version: '{url}'}}"}
+    text = mapping(changes, tail="canonical_only: {encounter: {drop: said there}}\n")
+    assert _said(tmp_path, text) == [(code, _line("encounter"))]
+
+
+def test_two_elements_do_not_share_an_extension(tmp_path: Path) -> None:
+    """The way back could not tell them apart."""
+    same = "{cross_version: 'http://a.example/one'}"
+    tail = "canonical_only: {name: {drop: said there}, encounter: {drop: said there}}\n"
+    text = mapping({"name": same, "encounter": same}, tail=tail)
+    assert _said(tmp_path, text) == [("M012", _line("encounter"))]
+
+
+@pytest.mark.parametrize(
     ("more", "code"),
     [
         ("start: canonicl", "M003"),
