@@ -15,15 +15,16 @@ import structlog
 def configure(level: int = logging.INFO) -> None:
     """Write structured logs to standard error; call it once, at the start of a process.
 
-    What the web server and the event loop log of exceptions of ours loses their text.
+    What the web server and the event loop log is written alike, and loses the text of exceptions
+    of ours.
     """
+    logging.basicConfig(handlers=[_foreign_lines()])
     for name in _FOREIGN:
         logging.getLogger(name).addFilter(_without_text)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *_STAMPED,
             _frames_only,
             structlog.processors.JSONRenderer(),
         ],
@@ -31,6 +32,25 @@ def configure(level: int = logging.INFO) -> None:
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _StandardError())),
         cache_logger_on_first_use=True,
     )
+
+
+_STAMPED = (
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+)
+
+
+def _foreign_lines() -> logging.Handler:
+    """Return what writes the records of others as lines of ours."""
+    handler = logging.StreamHandler(cast("TextIO", _StandardError()))
+    written = (
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.JSONRenderer(),
+    )
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(processors=written, foreign_pre_chain=_STAMPED)
+    )
+    return handler
 
 
 class _StandardError(io.TextIOBase):

@@ -26,8 +26,8 @@ except ValueError as error:
 FOREIGN = """
 import logging
 from engine import logs
-logging.basicConfig()
 logs.configure()
+logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
 secret = "Avery Lindqvist"
 try:
     raise ValueError(secret)
@@ -38,11 +38,14 @@ except ValueError as error:
 
 
 def test_the_web_server_logs_no_text_of_our_exceptions() -> None:
-    """What uvicorn and asyncio say of an exception names its type and place only."""
+    """What uvicorn and asyncio say is JSON too; of an exception it names type and place only."""
     done = subprocess.run(
         [sys.executable, "-c", FOREIGN], capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stderr.count("ValueError at ") == 2
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert lines[0]["event"] == "Invalid HTTP request received."
+    assert [line["level"] for line in lines] == ["warning", "error", "error"]
+    assert all(line["event"].startswith("ValueError at ") for line in lines[1:])
     assert "Avery" not in done.stderr
 
 

@@ -48,6 +48,7 @@ def run_app(app: FastAPI, listening: Sequence[socket.socket]) -> None:
     """Answer at sockets that listen already, until told to stop."""
     config = uvicorn.Config(
         app,
+        log_config=None,  # as `engine.logs` has it
         log_level="warning",
         access_log=False,
         ws="none",  # there is no WebSocket here: who asks for one is answered like all others
@@ -144,7 +145,7 @@ class Crew:
 
 def run_deliveries(project: Project, store: Store, crew: Crew | None = None) -> None:
     """Deliver until told to stop, alone or in a crew."""
-    loop = uvicorn.Config("").get_loop_factory()
+    loop = uvicorn.Config("", log_config=None).get_loop_factory()
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(_deliver(project, store, crew))
 
