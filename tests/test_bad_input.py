@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -211,3 +212,26 @@ def test_a_body_is_cut_off_at_the_limit_while_it_arrives(tmp_path: Path) -> None
         )
     assert answer.status_code == 413
     refused(answer)
+
+
+@pytest.mark.parametrize("path", ["/fhir", "/fhir/Subscription"])
+def test_who_goes_away_in_the_middle_is_no_failure_of_the_engine(
+    place: Town, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A connection that ends before the body does leaves no error in the log."""
+    parts = iter(({"type": "http.request", "body": b"{", "more_body": True},))
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> Any:
+        return next(parts, {"type": "http.disconnect"})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"authorization", b"Bearer mercy-secret"), (b"host", b"engine")]
+    scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(),
+             "query_string": b"", "headers": headers, "scheme": "http", "http_version": "1.1",
+             "server": ("engine", 80), "client": ("x", 1)}  # fmt: skip
+    asyncio.run(place.app(scope, receive, send))
+    assert sent[0]["status"] == 400
+    assert "request.failed" not in "".join(capsys.readouterr())

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 import structlog
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from engine import __version__, logs
@@ -86,6 +86,7 @@ def _handlers() -> Handlers:
     return {
         Refusal: lambda _, refusal: refusal.response(),
         HTTPException: _no_such_path,
+        ClientDisconnect: _gone,
         StoreBusy: _busy,
         StoreError: _unreachable,
         Exception: _failed,
@@ -96,6 +97,11 @@ def _no_such_path(request: Request, error: HTTPException) -> Response:
     said = "This method is not offered here." if error.status_code == 405 else "No such path here."
     problem = Diagnostic("R017", said, remedy="see GET /fhir/metadata.")
     return Refusal(error.status_code, problem, headers=error.headers).response()
+
+
+def _gone(request: Request, error: ClientDisconnect) -> Response:
+    """Answer, for the form, who went away before the body was whole: nothing failed here."""
+    return Refusal(400, Diagnostic("P001", "The body did not come whole.")).response()
 
 
 def _busy(request: Request, error: StoreBusy) -> Response:
