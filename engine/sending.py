@@ -40,6 +40,9 @@ from engine.wholes import with_named_wholes, with_version_before
 WITHDRAWN = "consent-withdrawn"
 """Why a delivery is held whose decision at sending is no permit (CONSENT.md)."""
 
+SENDER_GONE = "sender-removed"
+"""Why a delivery is held that came from a system which the project no longer has."""
+
 
 @dataclass
 class Sending:
@@ -67,6 +70,8 @@ class Sending:
         canonical: Resource = renamed(tx, reread(row.body))
         if not self.project.guarded(canonical):
             return Permit()
+        if envelope["source"] not in self.project.config.systems:
+            return Withhold(SENDER_GONE)
         facts = gather_canonical(tx, self.project, canonical, at=tx.now)
         written = as_written(self.project, envelope, delivery.type)
         if envelope.get("sibling"):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,21 @@ def test_a_communication_does_not_leave_inside_something_else(place: Town, wrapp
     response = place.post("mercy", carrier)
     assert response.status_code == 403, response.text
     assert place.deliver() == []
+
+
+def test_without_its_sender_a_communication_is_held(place: Town) -> None:
+    """What came from a system that was taken out of the project waits, once, for a person."""
+    for name in ("01-who-is-who", "04-signed-consent"):
+        place.send("mercy", "POST", "/fhir", sample(name))
+    place.deliver(200)
+    place.send("mercy", "POST", "/fhir/Communication", sample("05-outreach"))
+    config = place.project.config
+    systems = {name: one for name, one in config.systems.items() if name != "mercy"}
+    place.project = replace(place.project, config=replace(config, systems=systems))
+    place.deliver()
+    rows = place.store.read(lambda tx: tx.deliveries.search(limit=100))
+    (found,) = [row for row in rows if row.type == "Communication"]
+    assert (found.state, found.reason, found.attempts) == ("held", "sender-removed", 1)
 
 
 # 5. No silent loss.
