@@ -125,6 +125,7 @@ def test_a_record_that_a_server_has_begun_is_filled(
     with Store.open(empty_url, clock=desk.store.clock) as begun:
         begun.write(retention.schedule).result(30)
         begun.write(lambda tx: tx.timers.set("other", "kind", tx.now)).result(30)
+        begun.write(lambda tx: tx.audit.append("timer.done", {"key": "other"})).result(30)
     copy_in(tmp_path / "copy.db", empty_url)
     with Store.open(empty_url) as filled:
         assert filled.read(lambda tx: tx.timers.get("k")) is not None
@@ -158,7 +159,7 @@ def test_what_is_no_record_is_said(tmp_path: Path, empty_url: str) -> None:
 
 def test_nothing_is_overwritten(desk: Desk, store_url: str, tmp_path: Path) -> None:
     """Neither a file that exists nor a record that holds something is touched."""
-    desk.write(fill)
+    desk.write(lambda tx: tx.audit.append("crosswalk.linked", {"links": 1}))
     copy_out(store_url, tmp_path / "copy.db")
     with pytest.raises(StoreError, match="never overwrites"):
         copy_out(store_url, tmp_path / "copy.db")
