@@ -96,12 +96,15 @@ def test_no_value_of_the_body_is_told() -> None:
         b'{"name":"Doe-1970",}',
         b'{"a":1,"a":"Doe-1970"}',
     ):
-        assert all("Doe-1970" not in problem.text() for problem in parse(body).diagnostics)
+        problems = parse(body).diagnostics
+        assert problems
+        assert all("Doe-1970" not in problem.text() for problem in problems)
 
 
 def test_every_corpus_file_parses(shared: Path) -> None:
     """Every real file gives a tree or a diagnostic, never an exception."""
     index = json.loads((shared / "corpus" / "index.json").read_bytes())
+    assert index
     for entry in index:
         parsed = parse((shared / "corpus" / "examples" / entry["file"]).read_bytes(), Limits())
         assert (parsed.tree is None) == bool(parsed.diagnostics)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from town import Town, town
+from town import Town, town_after
 
 from engine.samples.bundles import sample
 
@@ -24,9 +24,7 @@ COC = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Town]:
     """Return a town that knows the sample people and their signed consent."""
-    with town(tmp_path) as built:
-        for name in ("01-who-is-who", "04-signed-consent"):
-            assert built.send("mercy", "POST", "/fhir", sample(name)).status_code == 200
+    with town_after(tmp_path, "01-who-is-who", "04-signed-consent") as built:
         yield built
 
 

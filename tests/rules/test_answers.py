@@ -111,7 +111,7 @@ def shown(decision: Decision) -> Any:
     return decision, decision.to_json(), decision.record("hub"), decision.consents
 
 
-@settings(max_examples=2000)
+@settings(max_examples=800)
 @given(WORLDS)
 def test_an_answer_given_again_is_the_one_found_anew(make: World) -> None:
     """Whatever was asked before, of whom, when and under which policy: nothing else comes out."""

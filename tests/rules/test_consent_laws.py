@@ -305,7 +305,7 @@ JUNK: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@EXAMPLES
+@settings(max_examples=1000)
 @given(JUNK, JUNK, st.dictionaries(st.sampled_from(REQUEST_ELEMENTS), JUNK))
 def test_consent_law_junk_never_permits_and_never_raises(
     consents: Any, supporting: Any, request: Any

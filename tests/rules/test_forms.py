@@ -56,7 +56,7 @@ def said(told: Told) -> Any:
     return told.labels, told.notices, {part.path: part.labels for part in told.parts}, sent
 
 
-@settings(max_examples=2000)
+@settings(max_examples=800)
 @given(WORLDS)
 def test_whatever_came_before_a_resource_says_what_it_says_by_itself(make: World) -> None:
     """Labels, notices and marks are those that would be found if nothing had been read before."""
@@ -67,7 +67,7 @@ def test_whatever_came_before_a_resource_says_what_it_says_by_itself(make: World
         assert said(told_by(one, library, table=TABLE, minor=minor)) == said(anew)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(WORLDS)
 def test_what_needs_no_mark_goes_as_it_came(make: World) -> None:
     """What is said to bear its marks is, once marked, still the very same; all else is not."""

@@ -28,7 +28,7 @@ def silent(directory: Directory) -> Content:
     return Stated()
 
 
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(WORLDS)
 def test_a_question_is_the_same_whether_written_down_or_not(make: World) -> None:
     """What the road asks equals what is read from the request that says the same in JSON."""

@@ -138,9 +138,11 @@ def test_racing_stores_never_decide_on_what_was_revoked(desk: Desk, other: Desk)
             desk.write(decided)
     toggling.join()
     desk.write(decided)
-    stands = ""
+    stands, rested = "", 0
     for record in desk.store.read(lambda tx: list(tx.audit.records())):
         if record.kind == "test.put":
             stands = "active" if '"active"' in record.body else "revoked"
         elif record.kind == "test.decided":
             assert f'"{stands}"' in record.body, f"record {record.sequence} rests on what was not"
+            rested += 1
+    assert rested > 1
