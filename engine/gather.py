@@ -27,7 +27,6 @@ T = TypeVar("T")
 Target = tuple[str, str]
 """Type and canonical id of what is referred to."""
 
-_DEPTH = 4
 _MOST_ACTORS = 500
 _MOST_CONTENT = 200
 _MOST_JOINTLY = 64
@@ -290,7 +289,7 @@ def stored(row: ResourceRow) -> Resource:
 def _actors(tx: Transaction, wanted: Collection[Target]) -> dict[str, _Told]:
     found: dict[str, _Told] = {}
     frontier = wanted
-    for _ in range(_DEPTH):
+    while frontier:
         fresh: list[_Told] = []
         for type_name, entity in sorted(frontier):
             if f"{type_name}/{entity}" in found or len(found) >= _MOST_ACTORS:
@@ -299,8 +298,6 @@ def _actors(tx: Transaction, wanted: Collection[Target]) -> dict[str, _Told]:
                 found[f"{type_name}/{entity}"] = told
                 fresh.append(told)
         frontier = {one for told in fresh for one in told.targets if one[0] in ACTOR_TYPES}
-        if not frontier:
-            break
     return found
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from town import Town, town
 
-from engine.gather import gather
+from engine.fhir.json import dumps
+from engine.gather import gather, gather_canonical
 from engine.message import Unit
 from engine.store import Transaction
 
@@ -30,3 +31,19 @@ def test_only_what_is_around_few_people_is_kept(place: Town, people: int, is_kep
         return any(name[0] == "around" for name in tx.recall.joint if isinstance(name, tuple))
 
     assert place.store.write(gathered).result() is is_kept
+
+
+def test_an_organization_is_followed_up_all_levels(place: Town) -> None:
+    """What a deny names nine levels up is known to stand above who is told."""
+    told = {"resourceType": "Communication", "id": "note"}
+
+    def found(tx: Transaction) -> set[str]:
+        for level in range(9):
+            body = {"partOf": {"reference": f"Organization/level{level + 1}"}}
+            organization = {"resourceType": "Organization", "id": f"level{level}", **body}
+            name = "Organization", f"level{level}"
+            tx.resources.put(*name, dumps(organization), member=None, system="mercy")
+        canonical = {**told, "recipient": [{"reference": "Organization/level0"}]}
+        return set(gather_canonical(tx, place.project, canonical, at=tx.now).supporting)
+
+    assert place.store.write(found).result() >= {f"Organization/level{level}" for level in range(9)}

@@ -223,3 +223,45 @@ def test_consent_trap_guardian_hears_stranger_does_not() -> None:
     assert told(form, supporting=[CHILD, gone], **asked) == "no-consent"
     stranger = person("GUARD", patient={"reference": "Patient/2"})
     assert told(form, supporting=[CHILD, stranger], **asked) == "no-consent"
+
+
+@pytest.mark.parametrize("role", ["PRIMAUTH", "PROV", "dependents"])
+def test_consent_trap_actor_in_a_role_that_is_not_known(role: str) -> None:
+    """Whoever wrote the content, or plays a part unknown here, must not be told it for that."""
+    permit = {"type": "permit", "actor": [actor(PLAN, role)]}
+    assert told(consent(permit)) == "deny"
+    assert told(consent(), other({**permit, "type": "deny"})) == "deny"
+    beside = {"type": "deny", "actor": [actor("Organization/x"), actor(PLAN, role)]}
+    assert told(consent(), other(beside)) == "deny"
+
+
+@pytest.mark.parametrize("above", [3, 12])
+def test_consent_trap_deny_far_up_the_hierarchy(above: int) -> None:
+    """A ward of a ward of a denied group of hospitals is denied however many levels are between."""
+    wards = [
+        {
+            "resourceType": "Organization",
+            "id": f"level{level}",
+            "partOf": {"reference": f"Organization/level{level + 1}"},
+        }
+        for level in range(above)
+    ]
+    deny = other({"type": "deny", "actor": [actor(f"Organization/level{above}")]})
+    asked = {"recipient": [{"reference": "Organization/level0"}]}
+    assert told(consent(), deny, supporting=wards, **asked) == "deny"
+
+
+def test_consent_trap_groups_that_contain_each_other() -> None:
+    """Groups in a circle are each looked at once: twenty of them kept a decision for good."""
+    names = [f"Group/g{index}" for index in range(20)]
+    groups = [
+        {
+            "resourceType": "Group",
+            "id": name.removeprefix("Group/"),
+            "member": [{"entity": {"reference": one}} for one in [*names, "Organization/plan"]],
+        }
+        for name in names
+    ]
+    form = consent({"type": "permit", "actor": [actor("Group/g7")]})
+    assert told(form, supporting=groups) == "permit"
+    assert told(form, supporting=groups, recipient=[HOSPITAL]) == "no-consent"

@@ -202,3 +202,40 @@ def test_consent_trap_r5_many_roots_and_inversion() -> None:
     assert told(form, **{"class": "CarePlan"}) == "permit"
     assert told(form, **{"class": "Condition"}) == "deny"
     assert told(form, purpose=purposes("HMARKT")) == "no-consent"
+
+
+UNSURE: list[dict[str, Any]] = [
+    {"actor": [actor("Group/unknown")]},
+    {"actor": [actor({"display": "Dr X"})]},
+    {"actor": [actor("Organization/plan", "AUT")]},
+    {"period": {"start": "2026-13"}},
+    {"jurisdiction": "unknown element"},
+]
+"""Criteria of which nobody can tell whether they hold."""
+
+
+@pytest.mark.parametrize("unsure", UNSURE)
+def test_consent_trap_deny_inside_what_perhaps_applies(unsure: dict[str, Any]) -> None:
+    """A dangling actor at the root must not undo what the member denied inside it."""
+    hidden = {"type": "deny", "securityLabel": sensitive("HIV")}
+    form = other({"type": "permit", **unsure, "provision": [hidden]})
+    redacted = [one["match"] for one in ask(consent(), form).obligations if one["type"] == "redact"]
+    assert redacted == [{"securityLabel": sensitive("HIV")}]
+
+
+@pytest.mark.parametrize("unsure", UNSURE)
+@pytest.mark.parametrize("nested", [{"type": "permit"}, {}])
+def test_consent_trap_permit_inside_what_perhaps_applies(
+    unsure: dict[str, Any], nested: dict[str, Any]
+) -> None:
+    """An exception to a deny counts only where the deny surely applies."""
+    assert told(consent({"type": "deny", **unsure, "provision": [nested]})) == "deny"
+    deeper = {"type": "deny", "provision": [nested]}
+    assert told(consent({"type": "permit", **unsure, "provision": [deeper]})) == "deny"
+
+
+def test_consent_trap_action_that_is_not_known() -> None:
+    """A deny of "releasing" in a local code may well mean disclosing."""
+    action = [{"coding": [{"system": "urn:local", "code": "release"}]}]
+    assert told(consent(), other({"type": "deny", "action": action})) == "deny"
+    assert told(consent({"type": "permit", "action": action})) == "no-consent"

@@ -136,3 +136,20 @@ def test_consent_trap_consent_to_treatment_is_no_consent_to_tell() -> None:
         assert told(consent(scope=scope)) == "no-consent"
     scope = {"coding": [{"code": "research"}]}
     assert told(consent(scope=scope), purpose=purposes("BIORCH")) == "permit"
+
+
+@pytest.mark.parametrize(
+    ("signed", "at", "verdict"),
+    [
+        ("2025-06-01", "2025-12-31T23:59:59Z", "permit"),
+        ("2025-06-01", "2026-01-01T00:00:00Z", "no-consent"),
+        ("2026-03-01", "2026-06-01T00:00:00Z", "no-consent"),
+        ("2026-03-01", "2027-06-01T00:00:00Z", "no-consent"),
+        ("2027-01-01", "2027-06-01T00:00:00Z", "permit"),
+    ],
+)
+def test_consent_trap_age_known_by_the_year_only(signed: str, at: str, verdict: str) -> None:
+    """A guardian's signature in the year in which a child comes of age may be a child's still."""
+    form = consent(performer=MUM, dateTime=signed)
+    child = {**CHILD, "birthDate": "2008"}
+    assert told(form, supporting=[child, person("GUARD")], at=at) == verdict

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from consent_forms import (
     PLAN,
@@ -165,3 +167,12 @@ def test_consent_trap_two_halves_of_sensitivities() -> None:
     assert told(one, two, securityLabel=sensitive("HIV", "ETH")) == "no-consent"
     due = ask(one, two).obligations
     assert [entry["match"].keys() for entry in due if "match" in entry] == [{"any"}]
+
+
+@pytest.mark.parametrize("form", [other(status="rejected"), r5(status="not-done", decision=None)])
+def test_consent_trap_refusal_without_provisions(form: dict[str, Any]) -> None:
+    """A form that the member refused as a whole, with nothing more in it, refuses everything."""
+    form.pop("provision", None)
+    assert told(consent(), form) == "deny"
+    elsewhere = {**form, "scope": {"coding": [{"code": "treatment"}]}}
+    assert told(consent(), elsewhere) == "permit"

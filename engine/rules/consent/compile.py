@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 from zlib import crc32
@@ -45,6 +45,7 @@ _PROVISION_ELEMENTS = frozenset(
         *("class", "code", "dataPeriod", "data", "provision", "documentType", "resourceType"),
     }
 )
+_KNOWN_ACTIONS = frozenset({"collect", "access", "use", "disclose", "correct"})
 _STATUS = {"not-done": "rejected"}
 _HREX_REGULAR = "hrex-consent.html#regular"
 _SENSITIVE = (
@@ -76,7 +77,7 @@ class Actor:
     """Hold one actor of a provision: who, and on which side of the disclosure."""
 
     name: Name
-    side: Literal["recipient", "sender", "unclear"]
+    side: Literal["recipient", "sender", "neither", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,7 @@ class CompiledConsent:
     period: Interval | None
     unreadable_period: bool
     roots: tuple[Provision, ...]
+    refused: tuple[Provision, ...]
     base: Effect | None
     regular: LabelCriterion | None
     part_2: bool
@@ -181,6 +183,7 @@ def compile_consent(resource: Any, zone: str = "UTC") -> CompiledConsent:
         period=when,
         unreadable_period=stated_period is not None and when is None,
         roots=roots,
+        refused=roots or (_provision(given, {}, "status", zone, 0),),
         base=base,
         regular=_HELD_BACK if any(uri.endswith(_HREX_REGULAR) for uri in uris) else None,
         part_2=_is_part_2([*[key.code for key in rules], *uris]),
@@ -289,8 +292,7 @@ def _provision(given: Mapping[str, Any], entry: Any, path: str, zone: str, depth
     purposes = _purposes(entry)
     nested = listed(entry.get("provision"))
     criteria = compile_criteria(entry, zone)
-    recipients = tuple(actor for actor in actors if actor.side == "recipient")
-    senders = tuple(actor for actor in actors if actor.side == "sender")
+    recipients, senders = _on_side(actors, "recipient"), _on_side(actors, "sender")
     return Provision(
         path=path,
         effect=effect,
@@ -300,7 +302,7 @@ def _provision(given: Mapping[str, Any], entry: Any, path: str, zone: str, depth
         named=frozenset().union(*(actor.name.keys for actor in recipients)),
         senders=senders,
         disclosing=frozenset().union(*(actor.name.keys for actor in senders)),
-        actors_unclear=any(actor.side == "unclear" for actor in actors),
+        actors_unclear=any(actor.side in ("neither", "unknown") for actor in actors),
         actions=_actions(entry),
         permits=None if purposes is None else permitted_by(purposes),
         denies=None if purposes is None else denied_by(purposes),
@@ -333,7 +335,9 @@ def _actions(entry: Mapping[str, Any]) -> frozenset[str] | None:
     if not stated:
         return None
     concepts = concepts_of(stated, CONSENT_ACTION)
-    return frozenset(key.code.lower() for concept in concepts for key in concept) or frozenset("?")
+    codes = frozenset(key.code.lower() for concept in concepts for key in concept)
+    known = all(any(key.code.lower() in _KNOWN_ACTIONS for key in one) for one in concepts)
+    return codes if known and codes else codes | {"?"}
 
 
 def _actors(given: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[Actor]:
@@ -347,11 +351,22 @@ def _actors(given: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[Acto
         codes = {key.code for key in concept_of(stated.get("role"))}
         if codes & authority.SELF and not codes & (authority.RECIPIENT | authority.DISCLOSER):
             continue
-        sender = bool(codes & authority.DISCLOSER)
-        if sender and codes & authority.RECIPIENT:
+        sender, recipient = codes & authority.DISCLOSER, codes & authority.RECIPIENT
+        if sender:
+            yield Actor(name, "sender")
+        if recipient or (not sender and not stated.get("role")):
             yield Actor(name, "recipient")
-        unclear = bool(codes & authority.UNCLEAR) and not codes & authority.RECIPIENT
-        yield Actor(name, "sender" if sender else "unclear" if unclear else "recipient")
+        elif not sender:
+            yield Actor(name, "neither" if codes & authority.UNCLEAR else "unknown")
+
+
+def _on_side(actors: Sequence[Actor], side: str) -> tuple[Actor, ...]:
+    """Return who is on one side, with those beside them whose role is not known.
+
+    Such an actor alone says nothing of a side: a rule with one denies and never permits.
+    """
+    found = tuple(actor for actor in actors if actor.side == side)
+    return found and (*found, *(actor for actor in actors if actor.side == "unknown"))
 
 
 def _permitted_sensitivities(provisions: Iterable[Provision], default: Effect) -> frozenset[str]:

@@ -13,7 +13,6 @@ from engine.rules.consent.parties import EXPANDED, Name
 from engine.rules.consent.turns import stretch
 
 T = TypeVar("T")
-_HOPS = 8
 _MOST_NAMES = 1_000
 _NO_KEYS: frozenset[str] = frozenset()
 
@@ -187,25 +186,30 @@ class Directory:
         return _NO_KEYS.union(*(role.keys for role in self._roles_of(keys)))
 
     def _down(self, keys: frozenset[str]) -> frozenset[str]:
-        return frozenset(key for name in self._members(keys, 0, strict=False) for key in name.keys)
+        return frozenset(key for name in self._members(keys, strict=False) for key in name.keys)
 
     def members(self, keys: Iterable[str], *, strict: bool) -> list[Name]:
         """Return whom a Group or CareTeam stands for, nested ones too.
 
         `strict` counts only memberships in force for the whole moment; otherwise those that may be.
         """
-        return list(self._members(keys, 0, strict))
+        return list(self._members(keys, strict))
 
-    def _members(self, keys: Iterable[str], hops: int, strict: bool) -> Iterator[Name]:
-        if hops > _HOPS:
-            return
-        for entry in self.found(keys):
-            if not entry.members or not self.in_force(entry, strict):
-                continue
+    def _members(self, keys: Iterable[str], strict: bool) -> Iterator[Name]:
+        """Yield members, and theirs, each group and team looked at but once."""
+        fresh, seen = list(keys), set[int]()
+        while fresh:
+            entries = [entry for entry in self.found(fresh) if id(entry) not in seen]
+            seen.update(map(id, entries))
+            found = [name for entry in entries for name in self._now_in(entry, strict)]
+            yield from found
+            fresh = [key for name in found for key in name.keys]
+
+    def _now_in(self, entry: Entry, strict: bool) -> Iterator[Name]:
+        if entry.members and self.in_force(entry, strict):
             for name, when in entry.members:
                 if self._now(when, strict):
                     yield name
-                    yield from self._members(name.keys, hops + 1, strict)
 
     def in_force(self, entry: Entry, strict: bool = True) -> bool:
         """Tell whether a resource is active at the moment; not strictly: whether it may be."""
@@ -227,7 +231,7 @@ class Directory:
     ) -> frozenset[str]:
         known, fresh = set(keys), set(keys)
         seen: set[int] = set()
-        for _ in range(_HOPS):
+        while fresh:
             found: set[str] = set()
             for key in fresh:
                 for entry in self._by_key.get(key, ()):
@@ -237,8 +241,6 @@ class Directory:
                     found |= entry.keys
                     found |= more(entry)
             fresh = found - known
-            if not fresh:
-                break
             known |= fresh
         return frozenset(known)
 

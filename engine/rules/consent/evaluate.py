@@ -97,7 +97,7 @@ def evaluate_refusal(
     """Read a recorded refusal (`rejected`): a deny of everything that its root speaks of."""
     finding = Finding(consent)
     walk = _Walk(finding, question, recipient, may_permit=False)
-    for root in consent.roots:
+    for root in consent.refused:
         kept = gate(root, True, question, recipient)
         finding.trace.append((root, "deny", kept))
         if kept is None:
@@ -115,6 +115,7 @@ class _Walk:
     """Walk one consent's provisions; one per consent and recipient."""
 
     __slots__ = (
+        "_doubtful",
         "_explicit",
         "_finding",
         "_may_permit",
@@ -128,6 +129,7 @@ class _Walk:
     ) -> None:
         self._finding, self._question, self._recipient = finding, question, recipient
         self._may_permit = may_permit
+        self._doubtful = False
         self._explicit = question.policy.nested_type == "explicit"
         self._own = question.policy.nested_purpose == "own"
 
@@ -140,16 +142,43 @@ class _Walk:
             self._finding.missed = kept
             if kept is UNCLEAR:
                 self._finding.blocked = provision.unclear or "the role of its actor is not clear"
-                self._children(provision, effect, scope, None, may_permit=False)
-            elif kept is PURPOSE and self._own:
-                self._children(provision, effect, scope, None, only_own_purpose=True)
+            self._kept(provision, effect, scope, kept)
             return
         if denying:
-            entry = self.deny(provision, scope)
-            self._children(provision, effect, scope, entry)
+            self._denied(provision, scope)
         else:
             self._permit(provision, scope)
             self._children(provision, effect, scope, None, under_permit=True)
+
+    def _kept(self, provision: Provision, effect: Effect, scope: Scope, kept: str) -> None:
+        """Look at what is nested in a provision that does not apply, or perhaps does.
+
+        Where nobody knows whether a permit applies, what is denied inside it holds all the same.
+        """
+        if not provision.children:
+            return
+        before, missed = self._doubtful, kept
+        if effect == "permit" and kept is not PURPOSE:
+            self._doubtful = True
+            missed = gate(provision, True, self._question, self._recipient) or ""
+        if not missed:
+            self._children(provision, effect, scope, None)
+        elif missed is PURPOSE and self._own:
+            self._children(provision, effect, scope, None, only_own_purpose=True)
+        self._doubtful = before
+
+    def _denied(self, provision: Provision, scope: Scope, under_permit: bool = False) -> None:
+        """Deny, and look at what is nested: it permits nothing where only perhaps this applies."""
+        entry = self.deny(provision, scope)
+        if not provision.children:
+            return
+        sure, before = gate(provision, False, self._question, self._recipient), self._doubtful
+        for child in provision.children:
+            own_purpose = sure is PURPOSE and self._own and child.permits is not None
+            doubtful = provision.unclear or not (sure is None or own_purpose)
+            self._doubtful = before or bool(doubtful)
+            self._nested(child, "deny", scope, entry, under_permit)
+        self._doubtful = before
 
     def _region(self, provision: Provision, scope: Scope, *, denying: bool) -> Match | None:
         """Return the content that is meant; where the request states none, it is known already."""
@@ -173,6 +202,8 @@ class _Walk:
         return entry
 
     def _permit(self, provision: Provision, scope: Scope) -> None:
+        if self._doubtful:
+            return
         match = self._region(provision, scope, denying=False)
         if match is None:
             self._finding.missed = CONTENT
@@ -190,20 +221,26 @@ class _Walk:
         *,
         under_permit: bool = False,
         only_own_purpose: bool = False,
-        may_permit: bool = True,
     ) -> None:
-        if not parent.children:
-            return
         for child in parent.children:
-            stated = self._explicit and child.effect is not None
-            own = child.effect if stated and child.effect else _INVERSE[effect]
-            if own == "permit" and not may_permit:
-                continue
-            if only_own_purpose and (child.permits is None or not (stated or own == "deny")):
-                continue
-            self._child(child, own, stated, scope, entry, under_permit)
-            if only_own_purpose and self._finding.permits:
-                self._write_out_lower(child, scope)
+            self._nested(child, effect, scope, entry, under_permit, only_own_purpose)
+
+    def _nested(
+        self,
+        child: Provision,
+        effect: Effect,
+        scope: Scope,
+        entry: Deny | None,
+        under_permit: bool,
+        only_own_purpose: bool = False,
+    ) -> None:
+        stated = self._explicit and child.effect is not None
+        own = child.effect if stated and child.effect else _INVERSE[effect]
+        if only_own_purpose and (child.permits is None or not (stated or own == "deny")):
+            return
+        self._child(child, own, stated, scope, entry, under_permit)
+        if only_own_purpose and self._finding.permits:
+            self._write_out_lower(child, scope)
 
     def _child(
         self,
@@ -219,14 +256,10 @@ class _Walk:
         self._finding.trace.append((child, effect, kept))
         scope = _narrowed(inherited, child, denying, replacing=stated)
         if kept is not None:
-            if kept is UNCLEAR:
-                self._children(child, effect, scope, None, may_permit=False)
-            elif kept is PURPOSE and self._own:
-                self._children(child, effect, scope, None, only_own_purpose=True)
+            self._kept(child, effect, scope, kept)
             return
         if denying:
-            made = self.deny(child, scope)
-            self._children(child, effect, scope, made, under_permit=under_permit)
+            self._denied(child, scope, under_permit)
             return
         if entry is not None:
             self._except(child, entry)
@@ -246,7 +279,7 @@ class _Walk:
                 permit.match = {**permit.match, "securityLabel": both}
 
     def _except(self, child: Provision, entry: Deny) -> None:
-        if not self._may_permit:
+        if not self._may_permit or self._doubtful:
             return
         match = self._region(child, child.permit_scope, denying=False)
         if match is not None:

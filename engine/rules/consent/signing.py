@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.rules.consent.compile import CompiledConsent
     from engine.rules.consent.question import Question
 
+_WHOLE_DATE = len("2000-01-01")
 _VOID = frozenset({"entered-in-error", "cancelled", "rejected", "revoked", "superseded"})
 
 
@@ -191,13 +192,14 @@ def _related(person: Entry, member: frozenset[str], question: Question, signed: 
     if codes & authority.ATTORNEY:
         return _Grant(None)
     majority = _majority(question.patient, question.directory, policy)
-    if codes & authority.GUARDIAN and (majority is None or signed[0] >= majority[0]):
-        return _Grant(None)
+    guardian = bool(codes & authority.GUARDIAN)
     if majority is None:
-        return _Grant("the member's age is not known")
-    if signed[0] >= majority[0]:
-        return _Grant("the member was of age when it was signed")
-    return _Grant(None, majority[0])
+        return _Grant(None if guardian else "the member's age is not known")
+    if signed[0] < majority[0]:
+        return _Grant(None, majority[0])
+    if signed[0] < majority[1]:
+        return _Grant("it is not known whether the member was of age when it was signed")
+    return _Grant(None if guardian else "the member was of age when it was signed")
 
 
 def _was_active(person: Mapping[str, Any], when: Interval, zone: str) -> bool:
@@ -212,12 +214,16 @@ def _was_active(person: Mapping[str, Any], when: Interval, zone: str) -> bool:
 
 
 def _majority(patient: frozenset[str], directory: Directory, policy: Policy) -> Interval | None:
+    """Return the first and the last moment at which the member may come of age."""
     found = (
         one.resource.get("birthDate") for one in directory.found(patient) if one.kind == "Patient"
     )
     born = {date for date in found if isinstance(date, str)}
-    days = [birthday(date, policy.majority_age, policy.zone) for date in born]
-    return min((day for day in days if day), default=None)
+    days = {date: birthday(date, policy.majority_age, policy.zone) for date in born}
+    known = [(day[0], day[len(date) < _WHOLE_DATE]) for date, day in days.items() if day]
+    if not known:
+        return None
+    return min(first for first, _ in known), max(last for _, last in known)
 
 
 def carries_authority(
