@@ -13,6 +13,9 @@ from engine.deliver.outbox import DELIVERY
 from engine.store import AttemptRow, DecisionRow, DeliveryRow, MessageRow, Transaction, UnitRow
 
 MESSAGE_STATES = frozenset({"accepted", "rejected"})
+
+STATES = MESSAGE_STATES | {"held"} | {known.name for known in DELIVERY.states}
+"""What messages, their units and their deliveries can be asked for by."""
 MANY = 10_000
 NEWEST = 500
 PAGE = 200

@@ -8,7 +8,7 @@ import pytest
 import town as places
 from typer.testing import CliRunner
 
-from engine.cli import build
+from engine.cli import build, main
 from engine.cli.loading import open_project, vault_of
 from engine.clock import SystemClock
 from engine.message import Message
@@ -119,3 +119,61 @@ def test_an_address_without_a_record_is_refused(tmp_path: Path) -> None:
     done = CliRunner().invoke(build("ledger"), ["ledger", "list", "--store", address])
     assert done.exit_code == 2
     assert not (tmp_path / "typo.db").exists()
+
+
+def test_an_argument_that_is_no_text_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name in another encoding ends with exit code 2 and a sentence, not in a traceback."""
+    monkeypatch.setattr("sys.argv", ["carelane", "ledger", "trace", "\udcff"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "An argument is not text in UTF-8.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("verify", "--known", ""), "--known is not SEQUENCE:HASH"),
+        (("verify", "--known", "9" * 30 + ":" + "a" * 64), "--known is not SEQUENCE:HASH"),
+        (("list", "--state", "deliverd"), "There is no state 'deliverd'"),
+        (("list", "--store", "postgresql://[::bad/x"), "is no URL"),
+    ],
+)
+def test_what_the_ledger_cannot_be_asked_is_misuse(
+    config: Path, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    """An empty variable, a number beyond all, a misspelt state and address say what is wrong."""
+    url = f"sqlite:///{tmp_path}/record.db"
+    arrive(url)
+    at = () if "--store" in words else ("--store", url)
+    done = CliRunner().invoke(build("ledger"), ["ledger", *words, *at])
+    assert done.exit_code == 2
+    assert said in done.output
+
+
+def test_an_emptied_record_is_not_whole(tmp_path: Path) -> None:
+    """A file cut to nothing is no record: what looks at it neither begins one nor praises it."""
+    file = tmp_path / "record.db"
+    file.touch()
+    words = ["ledger", "verify", "--store", f"sqlite:///{file}"]
+    done = CliRunner().invoke(build("ledger"), words)
+    assert done.exit_code == 2
+    assert "there is no record" in done.output
+    assert file.stat().st_size == 0
+
+
+def test_a_link_to_a_system_that_is_not_there_is_refused(config: Path) -> None:
+    """A misspelt system is named with the nearest; nothing is linked."""
+    words = ["crosswalk", "link", "mercyy:Patient/1", "hub:Patient/2", "--config", str(config)]
+    done = CliRunner().invoke(build("crosswalk"), words)
+    assert done.exit_code == 2
+    assert "There is no system 'mercyy': did you mean 'mercy'?" in done.output
+
+
+def test_a_crosswalk_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    """A file that is not there is not called badly encoded."""
+    done = CliRunner().invoke(build("crosswalk"), ["crosswalk", "import", str(tmp_path / "no.csv")])
+    assert done.exit_code == 2
+    assert "cannot be read: No such file or directory." in done.output

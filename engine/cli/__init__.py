@@ -102,5 +102,9 @@ def _elsewhere() -> None:
 
 def main() -> None:
     """Run the command line."""
-    asked = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    words = sys.argv[1:]
+    if any("\udc80" <= letter <= "\udcff" for word in words for letter in word):
+        print("An argument is not text in UTF-8.", file=sys.stderr)
+        raise SystemExit(2)
+    asked = next((word for word in words if not word.startswith("-")), None)
     build(asked)()

@@ -13,7 +13,7 @@ import typer
 
 from engine.cli.ledger import CONFIG, PROBLEMS, JsonOption, StoreOption, record
 from engine.cli.loading import MISUSE, ConfigOption
-from engine.diagnostics import Diagnostic, Place, in_order
+from engine.diagnostics import Diagnostic, Place, did_you_mean, in_order
 from engine.project import Project
 from engine.releasing import release_waiting
 from engine.store import LinkRow, Transaction
@@ -77,7 +77,9 @@ def _text(file: Path) -> str:
         if len(body) <= MAX_BYTES:
             return body.decode()
         print(f"{file} is larger than {MAX_BYTES} bytes: split it.", file=sys.stderr)
-    except (OSError, UnicodeDecodeError):
+    except OSError as error:
+        print(f"{file} cannot be read: {error.strerror}.", file=sys.stderr)
+    except UnicodeDecodeError:
         print(f"{file} cannot be read as UTF-8 text.", file=sys.stderr)
     raise typer.Exit(MISUSE)
 
@@ -99,6 +101,8 @@ def link(
     here = Place("command line", 1, 1)
     group = Group(keys[0].type, here, dict.fromkeys(keys, here))
     with record(config, store, new=True) as (opened, project):
+        if project is not None:
+            _must_be_systems(project, (first, second))
         try:
             done = opened.write(lambda tx: take(tx, [group], project, "link", merge)).result()
         except Conflict as conflict:
@@ -210,6 +214,17 @@ def _key(text: str) -> Key:
         file=sys.stderr,
     )
     raise typer.Exit(MISUSE)
+
+
+def _must_be_systems(project: Project, names: Sequence[str]) -> None:
+    """End with exit code 2 where a reference is one of a system that the project does not have."""
+    systems = project.config.systems
+    for name in names:
+        system = name.partition(":")[0]
+        if "?identifier=" not in name and system not in systems:
+            hint = did_you_mean(system, systems) or f"known are {', '.join(sorted(systems))}"
+            print(f"There is no system '{system}': {hint}", file=sys.stderr)
+            raise typer.Exit(MISUSE)
 
 
 def _read_key(text: str) -> Key | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ from engine.store import Store, Transaction
 T = TypeVar("T")
 PROBLEMS = 1
 CONFIG = Path("config.yaml")
+_SEQUENCE = re.compile("[0-9]{1,18}")
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 StoreOption = Annotated[
@@ -99,6 +101,10 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List messages, newest first, with what became of them."""
+    if state is not None and state not in ledger.STATES:
+        known = ", ".join(sorted(ledger.STATES))
+        print(f"There is no state '{state}': known are {known}.", file=sys.stderr)
+        raise typer.Exit(MISUSE)
     asked = ledger.Question(
         member=member,
         correlation=correlation,
@@ -289,7 +295,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check that no record of the ledger was changed, removed or moved."""
-    noted = _noted(known) if known else None
+    noted = None if known is None else _noted(known)
     found = _ask(config, store, lambda tx: ledger.verify(tx, noted))
     if as_json:
         _print_json(found.to_json())
@@ -320,7 +326,7 @@ def prune(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
 
 def _noted(text: str) -> Ends:
     sequence, _, digest = text.partition(":")
-    if not (sequence.isascii() and sequence.isdigit() and len(digest) == 64):
+    if not (_SEQUENCE.fullmatch(sequence) and len(digest) == 64):
         print("--known is not SEQUENCE:HASH as `verify` printed it.", file=sys.stderr)
         raise typer.Exit(MISUSE)
     return Ends(1, "", int(sequence), digest)

@@ -169,7 +169,7 @@ def parse_url(text: str) -> URL:
     """Read the `store` setting: `sqlite:///path` or `postgresql://...`."""
     try:
         url = make_url(text)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise StoreError("the store's address is no URL such as sqlite:///var/x.db") from error
     match url.get_backend_name():
         case "sqlite" if url.database and url.database != ":memory:":
@@ -183,12 +183,15 @@ def parse_url(text: str) -> URL:
 
 
 def is_missing(text: str) -> bool:
-    """Tell whether an address names a file that is not there; raises StoreError for no address.
+    """Tell whether an address names no file, or an empty one; raises StoreError for no address.
 
     Whether a database on another machine is there is seen by connecting to it.
     """
     url = parse_url(text)
-    return url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file()
+    if url.get_backend_name() != "sqlite":
+        return False
+    file = Path(str(url.database))
+    return not file.is_file() or not file.stat().st_size
 
 
 def connect(url: URL, mode: Mode) -> Engine:
