@@ -7,8 +7,9 @@ remembered in a Carelane extension on the element.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -48,6 +49,18 @@ def _is_plain(concept: Concept) -> bool:
         and all(isinstance(coding, dict) for coding in codings)
         and all(isinstance(part, str) for coding in codings for part in coding.values())
     )
+
+
+def _are(made: Iterable[Coding | None], wanted: list[Coding]) -> bool:
+    """Tell whether translations, each taken once, are these; ends at the first that is not."""
+    seen: set[tuple[tuple[str, Any], ...]] = set()
+    for one in made:
+        if one is None or (name := tuple(one.items())) in seen:
+            continue
+        if len(seen) == len(wanted) or wanted[len(seen)] != one:
+            return False
+        seen.add(name)
+    return len(seen) == len(wanted)
 
 
 def _key(coding: Coding) -> Key:
@@ -118,14 +131,25 @@ class Translator:
 
     def plain(self, codings: list[Coding], direction: Direction) -> list[Coding]:
         """Return the codings on the other side, by the table alone."""
-        back = other(direction)
-        for cut in range(1, len(codings)):
-            if self.translations(codings[cut:], back) == codings[:cut]:
-                return codings[cut:]
+        added = self.added(codings, other(direction))
+        if added:
+            return codings[added:]
         hits = self.translations(codings, direction)
         if self.keep_source:
             return [*hits, *codings]
         return [self.replaced(coding, direction) for coding in codings]
+
+    def added(self, codings: list[Coding], back: Direction) -> int:
+        """Return how many codings stand in front as translations of those behind them.
+
+        Each coding is looked up once, however many there are.
+        """
+        rows = self._rows(back)
+        found = (rows.get(_key(coding)) for coding in codings)
+        made = [None if row is None else row.coding(back) for row in found]
+        most = len({tuple(one.items()) for one in made if one is not None})
+        cuts = range(1, min(most + 1, len(codings)))
+        return next((cut for cut in cuts if _are(islice(made, cut, None), codings[:cut])), 0)
 
     def translations(self, codings: list[Coding], direction: Direction) -> list[Coding]:
         rows = self._rows(direction)
