@@ -31,6 +31,7 @@ from engine.replacing import caught_up, following
 from engine.sending import Sending, make_worker
 from engine.server import create_app
 from engine.server.board import Board
+from engine.server.heads import BoundedHeads
 from engine.server.listening import Listening
 from engine.server.pipes import Bell, Leash
 from engine.store import Store
@@ -51,6 +52,7 @@ def run_app(app: FastAPI, listening: Sequence[socket.socket]) -> None:
         log_config=None,  # as `engine.logs` has it
         log_level="warning",
         access_log=False,
+        http=BoundedHeads,
         ws="none",  # there is no WebSocket here: who asks for one is answered like all others
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
