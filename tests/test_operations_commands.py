@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from engine.cli import build, main
 from engine.cli.loading import open_project, vault_of
 from engine.clock import SystemClock
+from engine.mapping_sets import InForce, Sets
 from engine.message import Message
 from engine.store import Store
 from engine.store.vault import new_key, sealed_with
@@ -177,3 +178,36 @@ def test_a_crosswalk_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     done = CliRunner().invoke(build("crosswalk"), ["crosswalk", "import", str(tmp_path / "no.csv")])
     assert done.exit_code == 2
     assert "cannot be read: No such file or directory." in done.output
+
+
+def test_a_port_that_is_none_is_refused() -> None:
+    """The system would take 99999 for 34463, and listen where nobody was told."""
+    assert CliRunner().invoke(build("serve"), ["serve", "--port", "99999"]).exit_code == 2
+
+
+def test_a_host_that_is_no_name_is_refused(config: Path) -> None:
+    """A label beyond 63 letters ends with exit code 2 and a sentence, not in a traceback."""
+    words = ["serve", "--host", "a" * 70 + ".x", "--processes", "1", "--config", str(config)]
+    done = CliRunner().invoke(build("serve"), words)
+    assert done.exit_code == 2
+    assert "this is no name of a host" in done.output
+
+
+def test_no_set_of_mappings_is_chosen_by_nothing(config: Path) -> None:
+    """An empty variable as `--to` puts no set into force, also where one alone is kept."""
+    sets = Sets.of(config.parent)
+    kept = sets.keep(config.parent / "mappings")
+    sets.put_in_force(InForce(kept, "2026-05-01T10:00:00Z", "test", False))
+    words = ["rollback", "--to", "", "--config", str(config)]
+    done = CliRunner().invoke(build("rollback"), words)
+    assert done.exit_code == 2
+    assert not sets.history()[-1].pinned
+
+
+def test_a_report_without_a_folder_is_refused_before_measuring(tmp_path: Path) -> None:
+    """Minutes of measuring are not lost to a misspelt path."""
+    (tmp_path / "one.py").write_text("def run():\n    raise AssertionError('measured')\n")
+    words = ["bench", "--folder", str(tmp_path), "--report", str(tmp_path / "no" / "page.md")]
+    done = CliRunner().invoke(build("bench"), words)
+    assert done.exit_code == 2
+    assert "There is no folder" in done.output

@@ -38,6 +38,9 @@ def bench(
     if not files:
         typer.echo(f"There is no benchmark of that name in {folder}/.", err=True)
         raise typer.Exit(MISUSE)
+    if report is not None and not report.parent.is_dir():  # before minutes of measuring
+        typer.echo(f"There is no folder {report.parent} for the report.", err=True)
+        raise typer.Exit(MISUSE)
     made = list(_rows(files))
     rows = [row for row in made if "skipped" not in row]
     skipped = [row for row in made if "skipped" in row]

@@ -76,9 +76,9 @@ def _chosen(sets: Sets, to: str | None) -> str:
             print("There is no set before the one in force.", file=sys.stderr)
             raise typer.Exit(REFUSED)
         return before
-    found = {one.hash for one in sets.history() if one.hash.startswith(to)}
+    found = {one.hash for one in sets.history() if to and one.hash.startswith(to)}
     if len(found) != 1:
-        print(f"{len(found)} kept sets start with {to}; see --list.", file=sys.stderr)
+        print(f"{len(found)} kept sets start with '{to}'; see --list.", file=sys.stderr)
         raise typer.Exit(MISUSE)
     return found.pop()
 

@@ -35,7 +35,9 @@ _YOUNG = 20_000
 def serve(
     config: ConfigOption = Path("config.yaml"),
     host: Annotated[str | None, typer.Option(help="Listen here instead of `server.host`.")] = None,
-    port: Annotated[int | None, typer.Option(help="Listen here instead of `server.port`.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="Listen here instead of `server.port`.")
+    ] = None,
     deliver: Annotated[
         bool | None,
         typer.Option(help="Run deliveries too, or leave them to `carelane worker`."),
@@ -66,13 +68,17 @@ def serve(
 
 def _listen(host: str, port: int, *, spread: bool) -> Listening:
     """Take an address, or say why that cannot be and end with exit code 2."""
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     try:
         listening = Listening(host, port, spread=spread)
+    except UnicodeError:
+        print(f"Carelane cannot listen on {address}: this is no name of a host", file=sys.stderr)
+        raise typer.Exit(MISUSE) from None
     except OSError as error:
         said = (error.strerror or str(error)).partition(" (while")[0]
-        print(f"Carelane cannot listen on http://{host}:{port}: {said}", file=sys.stderr)
+        print(f"Carelane cannot listen on {address}: {said}", file=sys.stderr)
         raise typer.Exit(MISUSE) from None
-    typer.echo(f"Carelane listens on http://{host}:{port}/fhir", err=True)
+    typer.echo(f"Carelane listens on {address}/fhir", err=True)
     return listening
 
 
