@@ -29,6 +29,18 @@ CHECKPOINT_PAGES = 8000
 _RETRIED = frozenset({"40001", "40P01"})
 """PostgreSQL: serialization failure and deadlock, cured by doing it again."""
 
+LIVENESS: Mapping[str, Any] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""PostgreSQL: how a connection is given up that a network swallows, in seconds and milliseconds.
+
+https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+"""
+
 Mode = Literal["write", "read"]
 
 
@@ -202,13 +214,17 @@ def connect(url: URL, mode: Mode) -> Engine:
 
 
 def keep_private(file: Path) -> None:
-    """Begin a file that only its owner may read, where there is none; SQLite's log follows it."""
-    os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    """Begin a file that only its owner may read; SQLite's log follows it.
+
+    FileExistsError where there is one: it is not even opened, for to close it again would end every
+    lock that this process has on it (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+    """
+    os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _sqlite(url: URL, mode: Mode) -> Engine:
     if mode == "write":
-        with suppress(OSError):  # SQLite says what is wrong
+        with suppress(OSError):  # it is there, or SQLite says what is wrong
             keep_private(Path(str(url.database)))
     engine = create_engine(
         url,
@@ -248,7 +264,7 @@ def _postgresql(url: URL, mode: Mode) -> Engine:
         pool_size=8 if mode == "read" else 1,
         max_overflow=16,
         pool_pre_ping=mode == "read",
-        connect_args={"connect_timeout": 10, "options": settings},
+        connect_args={**LIVENESS, "options": settings},
     )
     if mode == "read":
         return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

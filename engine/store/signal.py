@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from engine.store.database import LIVENESS
+
 if TYPE_CHECKING:
     from psycopg import Connection
 
@@ -130,7 +132,7 @@ def watch_channel(address: str) -> Callable[[Signal, threading.Event], None]:
 
         while not stop.is_set():
             try:
-                _listen(psycopg.connect(address, autocommit=True), signal, stop)
+                _listen(psycopg.connect(address, autocommit=True, **LIVENESS), signal, stop)
             except psycopg.Error as error:
                 _log.warning("store.signal-lost", error=type(error).__name__)
                 signal.notify()

@@ -8,6 +8,7 @@ import threading
 from desk import Desk
 
 from engine.store import Store
+from engine.store.database import connect, parse_url
 from engine.store.signal import Signal
 
 
@@ -59,3 +60,14 @@ def test_news_reaches_another_store(store_url: str) -> None:
         Desk(writes).enqueue()
         thread.join(30)
     assert heard == [True]
+
+
+def test_a_connection_that_a_network_swallows_is_given_up(postgresql: str) -> None:
+    """PostgreSQL's silence counts as an answer after half a minute, not after two hours."""
+    engine = connect(parse_url(postgresql), "write")
+    with engine.connect() as connection:
+        told = connection.connection.dbapi_connection.info.get_parameters()
+    engine.dispose()
+    idle, interval = int(told["keepalives_idle"]), int(told["keepalives_interval"])
+    assert idle + interval * int(told["keepalives_count"]) <= 30
+    assert int(told["tcp_user_timeout"]) <= 30_000
