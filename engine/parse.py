@@ -115,10 +115,7 @@ def _line_and_column(text: bytes, offset: int) -> str:
 def _resource(tree: Any, limits: Limits, fhir: Version, extended: bool) -> Parsed:
     if not isinstance(tree, dict):
         return _refused(400, _no_object(tree))
-    kind = tree.get("resourceType")
-    if not isinstance(kind, str) or not kind:
-        return _refused(422, _no_type("resourceType" in tree))
-    problems = tuple(_type_problems(kind, fhir)) or tuple(_bundle_problems(tree, limits))
+    problems = type_problems(tree, fhir) or tuple(_bundle_problems(tree, limits))
     if problems:
         too_many = any(problem.code == "P011" for problem in problems)
         return _refused(413 if too_many else 422, *problems)
@@ -136,23 +133,25 @@ def _no_object(tree: Any) -> Diagnostic:
     )
 
 
-def _no_type(present: bool) -> Diagnostic:
-    said = "The resourceType is no text." if present else "There is no resourceType."
-    return Diagnostic(
-        "P009", said, path="resourceType", expected="the name of a FHIR resource type"
+def type_problems(tree: Resource, fhir: Version = "R4") -> tuple[Diagnostic, ...]:
+    """Return what is wrong with the type that a resource names."""
+    kind, known = tree.get("resourceType"), schema(fhir).resources
+    if not isinstance(kind, str) or not kind:
+        said = "The resourceType is no text."
+        if "resourceType" not in tree:
+            said = "There is no resourceType."
+        expected = "the name of a FHIR resource type"
+        return (Diagnostic("P009", said, path="resourceType", expected=expected),)
+    if kind in known:
+        return ()
+    unknown = Diagnostic(
+        "P010",
+        "The resourceType names no resource type of this FHIR version.",
+        path="resourceType",
+        expected=f"a resource type of FHIR {fhir}",
+        remedy=did_you_mean(kind[:64], known),
     )
-
-
-def _type_problems(kind: str, fhir: Version) -> Iterator[Diagnostic]:
-    known = schema(fhir).resources
-    if kind not in known:
-        yield Diagnostic(
-            "P010",
-            "The resourceType names no resource type of this FHIR version.",
-            path="resourceType",
-            expected=f"a resource type of FHIR {fhir}",
-            remedy=did_you_mean(kind[:64], known),
-        )
+    return (unknown,)
 
 
 def _bundle_problems(tree: Resource, limits: Limits) -> Iterator[Diagnostic]:

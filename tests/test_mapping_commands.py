@@ -152,3 +152,41 @@ def test_explain_says_what_a_code_means() -> None:
     """Each code has a title and an explanation; `functions` lists what a mapping may call."""
     assert "not mention" in run("explain", "m008").output
     assert "open-end" in run("explain", "functions").output
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{}", "P009: There is no resourceType."),
+        ('{"resourceType": ["CareTeam"]}', "P009: The resourceType is no text."),
+        ('{"resourceType": "CareTeem"}', "did you mean 'CareTeam'?"),
+        ('{"resourceType": "CareTeam", "name": "a", "name": "b"}', "P005"),
+        ("[1]", "P008"),
+        ("nothing", "P004"),
+    ],
+)
+def test_map_takes_nothing_that_is_no_resource(
+    project: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    """What the engine would not take in is refused in the same words, not passed through."""
+    monkeypatch.chdir(project)
+    (project / "given.json").write_text(text)
+    result = run("map", "given.json", "--dialect", "home")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "given.json is no resource." in result.stderr
+    assert said in result.stderr
+
+
+def test_map_names_the_entry_whose_type_is_unknown(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry of a Bundle that is no resource is a problem; the others come through."""
+    monkeypatch.chdir(project)
+    team, other = {"resourceType": "CareTeam", "name": "Team"}, {"resourceType": "CareTeem"}
+    entries = [{"resource": team}, {"resource": other}]
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+    (project / "given.json").write_text(json.dumps(bundle))
+    result = run("map", "given.json", "--dialect", "home")
+    assert result.exit_code == 1
+    assert "Bundle.entry[1].resource.resourceType: P010" in result.stderr
+    assert [one["resource"]["name"] for one in json.loads(result.stdout)["entry"]] == ["Team"]

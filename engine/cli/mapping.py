@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from msgspec.structs import replace
 
 from engine.cli.rules import check_rules, run_rules
 from engine.cli.watching import watch
@@ -20,6 +21,7 @@ from engine.coordination.notification_templates import load_templates
 from engine.diagnostics import CODES, Diagnostic, Severity, did_you_mean, has_errors, in_order
 from engine.fhir import json
 from engine.fhir.profiles import Profiles, load_profiles
+from engine.parse import parse, type_problems
 from engine.transform.adapter import Adapter
 from engine.transform.cases import CaseResult, run_cases
 from engine.transform.certify import certificate, certificate_path, stale
@@ -397,6 +399,9 @@ class _Mapper:
         return taken
 
     def one(self, tree: dict[str, Any], at: str) -> dict[str, Any] | None:
+        if problems := type_problems(tree):
+            self.diagnostics += [replace(d, path=f"{at}.resource.{d.path}") for d in problems]
+            return None
         adapter = self.adapter(tree)
         way = adapter.to_canonical if self.direction == "to_canonical" else adapter.to_dialect
         result: Result = way(tree)
@@ -411,14 +416,12 @@ class _Mapper:
 def _read(file: Path) -> dict[str, Any]:
     try:
         body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        tree = json.loads(body)
     except OSError as error:
         _misuse(f"{file} cannot be read: {error.strerror}")
-    except ValueError as error:
-        _misuse(f"{file} is no JSON: {error}")
-    if not isinstance(tree, dict):
-        _misuse(f"{file} is no JSON object")
-    return dict(tree)
+    parsed = parse(body)
+    if parsed.tree is None:
+        _misuse("\n".join([f"{file} is no resource.", *(d.text() for d in parsed.diagnostics)]))
+    return parsed.tree
 
 
 def _misuse(said: str) -> NoReturn:
