@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -182,3 +184,16 @@ def test_the_commands_copy_and_restore(desk: Desk, store_url: str, tmp_path: Pat
     again = run.invoke(build("restore"), ["restore", copy, "--store", fresh])
     assert again.exit_code == 1
     assert "already" in again.output
+
+
+def test_a_record_in_use_keeps_its_locks_where_it_is_opened_again(tmp_path: Path) -> None:
+    """Whoever closes last elsewhere may not take the log away from under this process."""
+    path = tmp_path / "record.db"
+    with Store.open(f"sqlite:///{path}") as store:
+        store.write(fill).result(30)
+        Store.open(f"sqlite:///{path}").close()
+        code = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('PRAGMA user_version')"
+        subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=60)
+        store.write(lambda tx: tx.audit.append("still.here")).result(30)
+    with Store.open(f"sqlite:///{path}") as store:
+        assert store.read(lambda tx: tx.audit.of_kind("still.here"))
