@@ -66,7 +66,7 @@ def read_together(reply: Reply, types: Sequence[str], now: float, interaction: s
     An answer for the whole that may be the fault of one entry sends every one of them alone the
     next time: none may become a dead letter for its company.
     """
-    whole = _whole(reply, now, interaction)
+    whole = _whole(reply, types, now, interaction)
     responses = _responses(reply.body) if _taken(reply) else []
     if len(responses) == len(types):
         told = (_entry(*pair, now) for pair in zip(responses, types, strict=True))
@@ -82,11 +82,14 @@ def _taken(reply: Reply) -> bool:
     return reply.status is not None and 200 <= reply.status < 300
 
 
-def _whole(reply: Reply, now: float, interaction: str) -> Answer:
-    """Read the answer for the whole; what a batch did, nobody knows from half of its answer."""
+def _whole(reply: Reply, types: Sequence[str], now: float, interaction: str) -> Answer:
+    """Read the answer for the whole; what a batch did, nobody knows from half of its answer.
+
+    The whole of a single entry says where that is kept, which is never the answer's own id.
+    """
     if reply.cut and interaction == "batch" and _taken(reply):
         return Answer("again", "D003", reply.status)
-    return read(reply, "Bundle", now)
+    return read(reply, types[0] if len(types) == 1 else "Bundle", now)
 
 
 def _for_each(reply: Reply, whole: Answer, count: int) -> Answer:

@@ -308,6 +308,14 @@ def test_a_batch_of_one_is_never_sent_alone_once_more(
     assert (answer.result, answer.code) == (result, code)
 
 
+def test_the_id_of_the_answer_is_no_reference_of_the_one_entry() -> None:
+    """Where the only entry came to stand is told by its location, with a status or without."""
+    response = {"location": "CareTeam/17/_history/1"}
+    body = {"resourceType": "Bundle", "id": "b1", "entry": [{"response": response}]}
+    told = read_together(Reply(200, {}, json.dumps(body).encode()), ["CareTeam"], 0.0, "batch")
+    assert [answer.own for answer in told] == ["CareTeam/17"]
+
+
 def test_half_an_answer_to_a_batch_has_each_sent_again_and_to_a_transaction_none() -> None:
     """A batch says in its body what became of it; a transaction says it by its status."""
     cut, types = Reply(200, cut=True), ["CareTeam"] * 2
