@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -211,3 +213,21 @@ def test_a_report_without_a_folder_is_refused_before_measuring(tmp_path: Path) -
     done = CliRunner().invoke(build("bench"), words)
     assert done.exit_code == 2
     assert "There is no folder" in done.output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_an_output_that_takes_nothing_is_told_in_a_sentence() -> None:
+    """A full disk behind `>` ends a command with a sentence and no traceback."""
+    command = [sys.executable, "-m", "engine", "explain", "R001"]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (2, "Carelane stopped: No space left on device\n")
+
+
+def test_a_closed_output_is_no_failure() -> None:
+    """A command whose output was closed before it began does its work and ends well."""
+    command = [sys.executable, "-m", "engine", "explain", "R001"]
+    ended = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *command], stderr=subprocess.PIPE, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -7,11 +7,12 @@ found, 2 misuse.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
@@ -107,4 +108,20 @@ def main() -> None:
         print("An argument is not text in UTF-8.", file=sys.stderr)
         raise SystemExit(2)
     asked = next((word for word in words if not word.startswith("-")), None)
-    build(asked)()
+    try:
+        try:
+            build(asked)()
+        finally:
+            if sys.stdout is not None:  # it may have been closed before we began
+                sys.stdout.flush()
+    except OSError as error:
+        _stopped(error)
+
+
+def _stopped(error: OSError) -> NoReturn:
+    """Say which file or output failed; what is still to be printed goes nowhere."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    where = f"{error.filename}: " if error.filename else ""
+    print(f"Carelane stopped: {where}{error.strerror or type(error).__name__}", file=sys.stderr)
+    raise SystemExit(2)
