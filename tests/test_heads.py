@@ -59,8 +59,8 @@ async def sent(head: bytes, *pieces: bytes) -> tuple[Wire, int]:
         if wire.open:
             protocol.data_received(piece)
             taken += len(piece)
-    for _ in range(5):
-        await asyncio.sleep(0)
+            for _ in range(5):
+                await asyncio.sleep(0)
     protocol.connection_lost(ConnectionError())  # it leaves the wire as it is
     return wire, taken
 
@@ -81,3 +81,21 @@ def test_a_body_may_be_longer_than_a_head() -> None:
     assert wire.open
     assert taken == len(head) + length
     assert wire.answered.startswith(b"HTTP/1.1 200 ")
+
+
+def test_trailers_without_an_end_are_cut_off() -> None:
+    """What may follow a body in pieces is put together like a head, and bounded like one."""
+    head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: "
+    wire, taken = asyncio.run(sent(head, *[b"a" * PIECE] * 200))
+    assert not wire.open
+    assert taken <= MOST + 2 * PIECE
+
+
+def test_many_requests_of_one_connection_do_not_add_up() -> None:
+    """Each head is counted by itself, also one that begins in the piece in which a body ends."""
+    head = b"POST / HTTP/1.1\r\nContent-Length: %d\r\nX: " % MOST
+    whole = head + b"a" * PIECE + b"\r\n\r\n"
+    pieces = [b"b" * MOST + head, b"a" * PIECE + b"\r\n\r\n"] * 50
+    wire, _ = asyncio.run(sent(whole, *pieces, b"b" * MOST))
+    assert wire.open
+    assert wire.answered.count(b"HTTP/1.1 200 ") == 51
