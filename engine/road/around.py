@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from engine.diagnostics import Diagnostic, has_errors
@@ -16,8 +16,9 @@ _CONDITIONS = ("ifMatch", "ifNoneMatch")
 def around(tree: Resource) -> tuple[Diagnostic, ...]:
     """Return what is wrong with a Bundle that can be split, apart from its entries' resources.
 
-    The Bundle itself and its MessageHeader must be valid in R4 or R5. What could turn the meaning
-    of an entry, or should keep it from being written, is not understood and so refused.
+    The Bundle itself and its MessageHeader must be valid in R4 or R5, but for the Bundle's id and
+    what the header contains, which nobody reads. What could turn the meaning of an entry, or should
+    keep it from being written, is not understood and so refused.
     """
     if tree["resourceType"] != "Bundle":
         return ()
@@ -25,8 +26,7 @@ def around(tree: Resource) -> tuple[Diagnostic, ...]:
 
 
 def _problems(bundle: Resource) -> Iterator[Diagnostic]:
-    bare = {name: part for name, part in bundle.items() if name not in ("entry", *_MODIFIERS)}
-    yield from _invalid(bare, "")
+    yield from _invalid(bundle, "", without=("id", "entry", *_MODIFIERS))
     yield from _modifiers(bundle, "Bundle")
     entries = bundle.get("entry", ())
     for index, entry in enumerate(entries):
@@ -42,11 +42,11 @@ def _problems(bundle: Resource) -> Iterator[Diagnostic]:
 def _header(header: Resource) -> Iterator[Diagnostic]:
     where = "Bundle.entry[0].resource"
     yield from _modifiers(header, where)
-    bare = {name: part for name, part in header.items() if name not in _MODIFIERS}
-    yield from _invalid(bare, where)
+    yield from _invalid(header, where, without=("contained", *_MODIFIERS))
 
 
-def _invalid(resource: Resource, where: str) -> Iterator[Diagnostic]:
+def _invalid(whole: Resource, where: str, *, without: Container[str]) -> Iterator[Diagnostic]:
+    resource = {name: part for name, part in whole.items() if name not in without}
     problems = validate(resource, "R4")
     if has_errors(problems) and has_errors(validate(resource, "R5")):
         yield from (problem.at(where) if where else problem for problem in problems)
