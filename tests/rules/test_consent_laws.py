@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.rules.consent import decide
@@ -168,6 +168,8 @@ def asked(consents: Any, request: Any, policy: Any) -> Decision:
 
 @EXAMPLES
 @given(GENERATED)
+@example(Generator(1594))
+@example(Generator(7022571))
 def test_consent_law_adding_a_deny_never_widens(make: Generator) -> None:
     """One more document that only denies lets out nothing that stayed in without it."""
     consents, request, policy = make.consents(), make.request(), make.policy()
@@ -187,6 +189,22 @@ def test_consent_law_adding_a_nested_deny_never_widens(make: Generator) -> None:
     inside = make.one(*changed)["provision"].setdefault("provision", [])
     inside.append(make.provision(("deny",), 0))
     assert let_out(asked(changed, request, policy)) <= before
+
+
+@EXAMPLES
+@given(GENERATED)
+def test_consent_law_what_obligations_leave_is_permitted_where_asked(make: Generator) -> None:
+    """What obligations let out is permitted too where the request speaks of that very content."""
+    consents, request, policy = make.consents(), make.request(), make.policy()
+    number, (codes, kind, age) = make.one(*[piece for piece in enumerate(PIECES) if piece[1][0]])
+    exact = {
+        "class": kind,
+        "securityLabel": labels(*codes),
+        "dataPeriod": {"start": age, "end": age},
+    }
+    about_all = {name: said for name, said in request.items() if name not in exact}
+    if number in let_out(asked(consents, about_all, policy)):
+        assert number in let_out(asked(consents, {**request, **exact}, policy))
 
 
 @EXAMPLES

@@ -19,6 +19,8 @@ from consent_forms import (
     told,
 )
 
+from engine.rules.decision import Decision
+
 
 def test_consent_trap_ordinary_permit() -> None:
     """Without this every other trap would pass by denying: a plain signed consent permits."""
@@ -232,6 +234,34 @@ def test_consent_trap_permit_inside_what_perhaps_applies(
     assert told(consent({"type": "deny", **unsure, "provision": [nested]})) == "deny"
     deeper = {"type": "deny", "provision": [nested]}
     assert told(consent({"type": "permit", **unsure, "provision": [deeper]})) == "deny"
+
+
+@pytest.mark.parametrize(
+    ("provision", "denied"),
+    [
+        (
+            {"type": "deny", "securityLabel": levels("R"), "provision": [{"type": "deny"}]},
+            {"securityLabel": levels("R")},
+        ),
+        (
+            {"type": "permit", "dataPeriod": {"end": "2020"}, "provision": [{"type": "deny"}]},
+            {"dataPeriod": {"end": "2020"}},
+        ),
+    ],
+)
+def test_consent_trap_deny_inherits_what_it_is_nested_in(
+    provision: dict[str, Any], denied: dict[str, Any]
+) -> None:
+    """Read without what it is in, it removes everything, until another refusal brings it back."""
+    form = consent({"type": "permit", "provision": [provision]})
+    assert set(redacted(ask(form))) == {str(denied)}
+    hidden = {"securityLabel": sensitive("HIV")}
+    refusal = other({"type": "deny", **hidden})
+    assert set(redacted(ask(form, refusal))) == {str(denied), str(hidden)}
+
+
+def redacted(decision: Decision) -> list[str]:
+    return [str(one["match"]) for one in decision.obligations if one["type"] == "redact"]
 
 
 def test_consent_trap_action_that_is_not_known() -> None:

@@ -67,19 +67,15 @@ def obligations(ground: Sequence[Ground]) -> list[Obligation]:
 
 
 def _of_one(ground: Ground) -> list[Obligation]:
-    alone = _alone(ground)
     found: list[Obligation] = []
     kept = _kept(ground)
     if {} not in kept:
         found += _keep(kept)
     for deny in ground.denies:
-        match = deny.own if alone else deny.match
-        if deny.exceptions and not match:
+        if deny.exceptions and not deny.match:
             found += _keep(_unique(_merge(deny.exceptions)))
-        elif deny.exceptions:
-            found.append({"type": "redact", "match": _and_not(match, _merge(deny.exceptions))})
         else:
-            found.append({"type": "redact", "match": match})
+            found.append({"type": "redact", "match": _denied(deny)})
     return _in_order(found)
 
 
@@ -90,10 +86,6 @@ def _keep(kept: Sequence[Match]) -> list[Obligation]:
         removed: list[Obligation] = [{"type": "redact", "match": match} for match in kept[0]["not"]]
         return [*([{"type": "permit-only", "match": rest}] if rest else []), *removed]
     return [{"type": "permit-only", "match": _any(kept)}]
-
-
-def _alone(ground: Ground) -> bool:
-    return sum(1 for finding in ground.findings if finding.applies) == 1
 
 
 def _kept(ground: Ground) -> list[Match]:
@@ -108,11 +100,12 @@ def _kept(ground: Ground) -> list[Match]:
 def _expression(ground: Ground) -> Match:
     kept = _kept(ground)
     match: Match = {} if {} in kept else _any(kept)
-    removed = [
-        _and_not(deny.match, _merge(deny.exceptions)) if deny.exceptions else deny.match
-        for deny in ground.denies
-    ]
+    removed = [_denied(deny) for deny in ground.denies]
     return _and_not(match, removed) if removed else match
+
+
+def _denied(deny: Deny) -> Match:
+    return _and_not(deny.match, _merge(deny.exceptions)) if deny.exceptions else deny.match
 
 
 def _and_not(match: Match, removed: Sequence[Match]) -> Match:

@@ -28,13 +28,9 @@ class Permit(Struct):
 
 
 class Deny(Struct):
-    """Hold content that a provision denies, without what its nested permits except.
-
-    `own` is what the provision itself states, without what it inherits.
-    """
+    """Hold content that a provision denies, without what its nested permits except."""
 
     match: Match
-    own: Match
     provision: Provision
     exceptions: list[Match] = []
 
@@ -194,10 +190,7 @@ class _Walk:
         match = self._region(provision, scope, denying=True)
         if match is None:
             return None
-        alone = match
-        if scope is not provision.deny_scope:
-            alone = self._region(provision, provision.deny_scope, denying=True) or {}
-        entry = Deny(match, alone, provision)
+        entry = Deny(match, provision)
         self._finding.denies.append(entry)
         return entry
 

@@ -34,7 +34,7 @@ def basis_of(ground: Ground, verdict: Verdict, recipient: str | None) -> Iterato
         if verdict != "no-consent":
             for deny in finding.denies:
                 if {} not in deny.exceptions:
-                    why = "it denies " + words_of(deny.own) + _but(deny.exceptions)
+                    why = "it denies " + words_of(deny.match) + _but(deny.exceptions)
                     yield Basis(name, deny.provision.path, "deny", why, recipient)
 
 
@@ -71,7 +71,7 @@ def _matched(finding: Finding, provision: Provision, effect: Effect) -> str:
             return "it permits " + words_of(permit.match)
     for deny in finding.denies:
         if deny.provision is provision:
-            return "it denies " + words_of(deny.own) + _but(deny.exceptions)
+            return "it denies " + words_of(deny.match) + _but(deny.exceptions)
     return f"who, when and why match its {effect}, the content asked for does not"
 
 
