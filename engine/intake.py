@@ -21,7 +21,7 @@ from engine.grounds import grounds_of
 from engine.keeping import keep_message, keep_units, other_decisions, state_of
 from engine.message import Message, Next, Outcome, Reject, Resource
 from engine.metrics import Metrics
-from engine.parse import Limits, parse
+from engine.parse import Limits, nul_problem, parse
 from engine.pressure import Pressure
 from engine.project import Project
 from engine.releasing import release_waiting
@@ -95,6 +95,8 @@ class Intake:
     def _submit(self, arrival: Arrival) -> Future[Accepted]:
         project, received = self.project, self._clock.now()
         limits = project.config.limits
+        if problem := nul_problem(arrival.body):
+            return self._refuse(arrival, 400, (problem,))
         parsed = parse(arrival.body, Limits(limits.bytes, limits.depth, limits.entries))
         if parsed.tree is None:
             return self._refuse(arrival, parsed.status, parsed.diagnostics)

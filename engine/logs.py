@@ -15,12 +15,10 @@ import structlog
 def configure(level: int = logging.INFO) -> None:
     """Write structured logs to standard error; call it once, at the start of a process.
 
-    What the web server and the event loop log is written alike, and loses the text of exceptions
-    of ours.
+    What the web server, the event loop and other libraries log is written alike, and loses the
+    text of exceptions.
     """
     logging.basicConfig(handlers=[_foreign_lines()])
-    for name in _FOREIGN:
-        logging.getLogger(name).addFilter(_without_text)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -47,6 +45,7 @@ def _foreign_lines() -> logging.Handler:
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.JSONRenderer(),
     )
+    handler.addFilter(_without_text)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(processors=written, foreign_pre_chain=_STAMPED)
     )
@@ -61,9 +60,6 @@ class _StandardError(io.TextIOBase):
 
     def flush(self) -> None:
         sys.stderr.flush()
-
-
-_FOREIGN = ("uvicorn.error", "asyncio")
 
 
 def _without_text(record: logging.LogRecord) -> bool:

@@ -18,6 +18,7 @@ from engine.message import Resource
 _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,13 @@ def parse(body: bytes, limits: Limits = DEFAULT_LIMITS, fhir: Version = "R4") ->
     except json.JSONError as error:
         return _refused(400, _unreadable(error, text, limits))
     return _resource(tree, limits, fhir, _may_extend(text))
+
+
+def nul_problem(text: bytes) -> Diagnostic | None:
+    """Say where JSON text has a NUL character: the databases differ in what they make of it."""
+    if b"\\u0000" in text and _NUL.search(text):
+        return Diagnostic("P014", "A NUL character stands in a text of the body.")
+    return None
 
 
 def _may_extend(text: bytes) -> bool:

@@ -34,17 +34,18 @@ try:
 except ValueError as error:
     logging.getLogger("uvicorn.error").error("Exception in ASGI application", exc_info=error)
     logging.getLogger("asyncio").error("Task %r", secret, exc_info=(type(error), error, None))
+    logging.getLogger("sqlalchemy.pool").error("Exception during reset", exc_info=True)
 """
 
 
-def test_the_web_server_logs_no_text_of_our_exceptions() -> None:
-    """What uvicorn and asyncio say is JSON too; of an exception it names type and place only."""
+def test_libraries_log_no_text_of_exceptions() -> None:
+    """What uvicorn and others say is JSON too; of an exception it names type and place only."""
     done = subprocess.run(
         [sys.executable, "-c", FOREIGN], capture_output=True, text=True, check=True, timeout=60
     )
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert lines[0]["event"] == "Invalid HTTP request received."
-    assert [line["level"] for line in lines] == ["warning", "error", "error"]
+    assert [line["level"] for line in lines] == ["warning", "error", "error", "error"]
     assert all(line["event"].startswith("ValueError at ") for line in lines[1:])
     assert "Avery" not in done.stderr
 

@@ -111,8 +111,17 @@ def test_json_is_a_format_like_any_other_client_asks_for(place: Town, path: str)
         answer = place.send("mercy", "GET", asked, None, strict)
         assert answer.status_code == 200, answer.text
         assert "R018" not in answer.text
+    assert place.send("mercy", "GET", f"/fhir/{path}_format=").status_code == 200
     refused = place.send("mercy", "GET", f"/fhir/{path}_format=xml")
     assert refused.status_code == 406
+
+
+@pytest.mark.parametrize(
+    "path", ["AuditEvent?", "AuditEvent/1?", "Provenance?target=Task/1&", "Subscription/1?"]
+)
+def test_no_other_format_is_offered_of_the_record_either(place: Town, path: str) -> None:
+    """What only its owner may read is answered in no format that was not asked for."""
+    assert place.send("mercy", "GET", f"/fhir/{path}_format=xml").status_code == 406
 
 
 def test_a_search_for_subscriptions_refuses_modifiers(place: Town) -> None:

@@ -17,7 +17,7 @@ from engine.lookup import Lookup
 from engine.reading import read
 from engine.searching import search, understood
 from engine.server.answers import Refusal, fhir_response
-from engine.server.bodies import expect_json, read_body
+from engine.server.bodies import expect_json, expect_no_condition, read_body
 from engine.server.capability import capability
 from engine.server.senders import Senders
 from engine.store import Store
@@ -77,7 +77,7 @@ class FhirEndpoints:
         """Take one resource in under the sender's own id."""
         system = self._senders.require(request)
         _expect_type(type_name)
-        _expect_no_condition(request)
+        expect_no_condition(request)
         body = await self._body(request)
         accepted = await self._submit(request, system, f"update {type_name}/{id}", body)
         return self._answered(accepted, request)
@@ -151,14 +151,6 @@ class FhirEndpoints:
                 f"{request.url.scheme}://{request.url.netloc}/fhir/{answer.location}"
             )
         return fhir_response(answer.status, answer.body, headers)
-
-
-def _expect_no_condition(request: Request) -> None:
-    """Refuse an update that is to happen only on a condition: it would happen on any."""
-    for name in ("If-Match", "If-None-Match"):
-        if name in request.headers:
-            problem = Diagnostic("R022", f"{name} cannot be checked here.", path=name)
-            raise Refusal(412, problem)
 
 
 def _expect_type(type_name: str) -> None:

@@ -19,6 +19,7 @@ from engine.fhir.dates import moment
 from engine.intake import Intake
 from engine.message import Resource
 from engine.server.answers import Refusal, fhir_response
+from engine.server.bodies import expect_json
 from engine.server.senders import Senders
 from engine.store import Store, Transaction
 from engine.transform.crosswalk import literal, reference_key
@@ -87,6 +88,7 @@ class RecordEndpoints:
 
     def _operator(self, request: Request) -> str:
         system = self._senders.require(request)
+        expect_json(request)
         if self._intake.project.config.systems[system].reads != "all":
             raise Refusal(403, Diagnostic("N006", "The record of decisions is the operator's."))
         return system

@@ -15,7 +15,7 @@ from engine.intake import Intake
 from engine.message import Resource
 from engine.parse import Limits, parse
 from engine.server.answers import Refusal, fhir_response
-from engine.server.bodies import expect_json, read_body
+from engine.server.bodies import expect_json, expect_no_condition, read_body
 from engine.server.senders import Senders
 from engine.store import Store, Transaction
 from engine.subscriptions import keeping
@@ -59,6 +59,7 @@ class SubscriptionEndpoints:
     async def update(self, request: Request, id: str) -> Response:
         """Take a Subscription anew; another handshake follows, or its end."""
         given, project = await self._sent(request), self._intake.project
+        expect_no_condition(request)
         if given.resource.get("id") != id:
             said = "The id of the body is not the id in the path."
             raise Refusal(422, Diagnostic("R012", said, path="Subscription.id"))
@@ -67,11 +68,13 @@ class SubscriptionEndpoints:
     async def delete(self, request: Request, id: str) -> Response:
         """End a subscription and forget it."""
         system = self._senders.require(request)
+        expect_no_condition(request)
         return await self._written(request, lambda tx: keeping.remove(tx, system, id))
 
     async def read(self, request: Request, id: str) -> Response:
         """Return one of the asker's own subscriptions, its secrets masked."""
         system = self._senders.require(request)
+        expect_json(request)
         return self._answered(request, await self._read(lambda tx: keeping.found(tx, system, id)))
 
     async def search(self, request: Request) -> Response:

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from town import Town, town
 
+from engine.fhir.json import dumps
+from engine.intake import Arrival
+
 PATIENT = {
     "resourceType": "Patient",
     "id": "p1",
@@ -92,6 +95,14 @@ def test_an_update_on_a_condition_is_refused(place: Town, header: str) -> None:
     assert place.send("mercy", "GET", "/fhir/Patient/p1").status_code == 404
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_a_subscription_is_not_written_on_a_condition_either(place: Town, method: str) -> None:
+    """Its version is told as an ETag, but two who write at once are not told apart."""
+    body = {"resourceType": "Subscription", "id": "s1"} if method == "PUT" else None
+    answer = place.send("mercy", method, "/fhir/Subscription/s1", body, {"If-Match": 'W/"1"'})
+    assert answer.status_code == 412
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -107,6 +118,13 @@ def test_a_url_with_a_nul_is_refused(place: Town, method: str, path: str) -> Non
     answer = place.send("mercy", method, path, None if method == "GET" else {})
     assert answer.status_code == 400
     assert answer.json()["issue"][0]["details"]["coding"][0]["code"] == "P014"
+
+
+def test_a_body_with_a_nul_is_refused_however_it_comes(place: Town) -> None:
+    """What was looked up or polled goes past the server; PostgreSQL cannot be asked about it."""
+    body = dumps({**PATIENT, "identifier": [{"system": "http://mercy.example/mrn", "value": "\0"}]})
+    arrival = Arrival("mercy", "create Patient", body)
+    assert place.app.state.intake.submit(arrival).result().answer.status == 400
 
 
 @pytest.mark.parametrize("path", ["/fhir/Patient", "/fhir/Subscription", "/fhir/Consent/$decide"])
@@ -129,6 +147,15 @@ def test_a_compressed_body_is_refused_as_such(place: Town) -> None:
     answer = place.send("mercy", "POST", "/fhir", PATIENT, {"Content-Encoding": "gzip"})
     assert answer.status_code == 415
     assert "compressed" in answer.text
+
+
+def test_an_upgrade_that_nobody_asks_for_here_is_passed_over(place: Town) -> None:
+    """Without `Connection: Upgrade`, as behind a proxy, the body was read."""
+    for connection in ({}, {"Connection": "keep-alive"}):
+        answer = place.send(
+            "mercy", "POST", "/fhir/Patient", PATIENT, {"Upgrade": "h2c", **connection}
+        )
+        assert answer.status_code in (200, 201)
 
 
 def test_a_request_for_another_protocol_is_told_where_its_body_went(place: Town) -> None:
