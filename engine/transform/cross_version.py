@@ -90,9 +90,9 @@ class Codec:
         try:
             found = self.decode(element, extensions)
             made = self.encode(url, element, found.get(""), found.get("_")) if found else []
+            return found if _sorted(made) == _sorted(extensions) else {}
         except (LookupError, TypeError, ValueError, AttributeError):
             return {}
-        return found if _sorted(made) == _sorted(extensions) else {}
 
     def whole(self, type_name: str, parts: list[Extension]) -> dict[str, Any]:
         """Return a complex value from its parts."""

@@ -43,8 +43,9 @@ def _adapter(name: str) -> Adapter:
         [{**VISIT, "id": "a"}],
         [{"url": ENCOUNTER, "valueString": "the visit"}],
         [{"url": ENCOUNTER, "extension": [{"url": "why", "valueString": "x"}]}],
+        [{**VISIT, "extension": [{"valueString": "x"}]}],
     ],
-    ids=["twice", "with an id", "of another type", "in parts"],
+    ids=["twice", "with an id", "of another type", "in parts", "with a part without url"],
 )
 def test_an_extension_that_says_more_than_its_element_stays(
     extensions: list[dict[str, Any]],
