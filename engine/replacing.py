@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 import structlog
 
-from engine.diagnostics import Diagnostic, has_errors
+from engine.diagnostics import Diagnostic, has_errors, in_order
+from engine.errors import ProjectError
 from engine.fhir.profiles import Profiles
 from engine.mapping_sets import InForce, Sets, set_hash
 from engine.project import Project
@@ -156,15 +157,17 @@ def started(project: Project, at: str) -> Project:
     """Return the project as a starting engine runs it: with the set in force, kept for later.
 
     That is the mappings folder, unless a rollback pinned another set. The set before it stays
-    within reach of the deliveries that it wrote.
+    within reach of the deliveries that it wrote. Raises ProjectError where this version
+    refuses the pinned one: what was rolled back may not come into force again unasked.
     """
     sets = Sets.of(project.config.root)
     last = sets.in_force()
     if last is not None and last.pinned and sets.is_whole(last.hash):
         hash = last.hash
         adapters, problems = load_adapters(sets.path(hash), project.profiles)
-        if not has_errors(problems):
-            project = with_adapters(project, adapters, hash)
+        if has_errors(problems):
+            raise ProjectError(in_order(problems))
+        project = with_adapters(project, adapters, hash)
     else:
         hash = sets.keep(project.config.mappings)
         if last is None or last.hash != hash:

@@ -10,7 +10,7 @@ from empty_record import empty_record
 from own_project import TEAM, edit, own_project, run, starting
 from town import Town
 
-from engine.mapping_sets import Sets
+from engine.mapping_sets import InForce, Sets
 from engine.replacing import Follower, as_written, caught_up, label
 from engine.sending import Sending
 from engine.store import Store
@@ -74,6 +74,26 @@ def test_a_rollback_survives_a_restart_until_the_next_reload(folder: Path, place
     listed = run(folder, "rollback", "--list").output
     assert listed.count("\n") == 4
     assert "(pinned)" in listed
+
+
+def test_a_pinned_set_that_is_refused_by_now_is_not_replaced_in_silence(folder: Path) -> None:
+    """What an earlier version took and this one does not stops a start, and is no way back."""
+    sets = Sets.of(folder)
+    starting(folder)
+    edit(folder, "subject:", "subjekt:")
+    refused = sets.keep(folder / "mappings")
+    edit(folder, "subjekt:", "subject:")
+    sets.put_in_force(InForce(refused, "2026-01-01T00:00:00Z", "an earlier version", pinned=True))
+    told = run(folder, "serve")
+    assert told.exit_code == 2
+    assert "M006" in told.output
+    assert "carelane reload" in told.output
+    assert run(folder, "reload").exit_code == 0
+    starting(folder)
+    told = run(folder, "rollback", "--to", refused)
+    assert told.exit_code == 1
+    assert "M006" in told.output
+    assert sets.history()[-1].hash != refused
 
 
 @pytest.mark.parametrize(

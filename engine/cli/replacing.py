@@ -66,6 +66,11 @@ def rollback(
     if not sets.is_whole(wanted):
         print(f"The kept set {wanted[:12]} is not whole any more.", file=sys.stderr)
         raise typer.Exit(REFUSED)
+    _, problems = load_adapters(sets.path(wanted), profiles)
+    if has_errors(problems):
+        _print(problems)
+        print(f"The kept set {wanted[:12]} is refused by this version.", file=sys.stderr)
+        raise typer.Exit(REFUSED)
     _put(settings, sets, profiles, wanted, by, pinned=True)
 
 

@@ -18,6 +18,7 @@ from engine.cli.loading import MISUSE, ConfigOption, open_project, open_store
 from engine.cli.serving import DELIVERIES, Crew, run_app, run_deliveries, served
 from engine.clock import SystemClock
 from engine.config.model import MOST_PROCESSES
+from engine.errors import ProjectError
 from engine.project import Project
 from engine.replacing import started
 from engine.server.board import Board
@@ -49,7 +50,7 @@ def serve(
 ) -> None:
     """Run the HTTP API, and deliveries as `server.deliveries` says."""
     logs.configure()
-    project = started(open_project(config, to_run=True), SystemClock().now())
+    project = _started(config)
     settings = project.config.server
     how = _how(settings.deliveries, deliver)
     count = _count(processes or settings.processes, how)
@@ -64,6 +65,19 @@ def serve(
         return
     with open_store(project, new=True) as store:
         run_app(served(project, store, deliver=how == "beside"), listening.sockets())
+
+
+def _started(config: Path) -> Project:
+    """Load the project as an engine runs it, or print why not and end with exit code 2."""
+    project = open_project(config, to_run=True)
+    try:
+        return started(project, SystemClock().now())
+    except ProjectError as error:
+        for diagnostic in error.diagnostics:
+            print(diagnostic.text(), file=sys.stderr)
+        said = "A rollback pinned these mappings, and this version refuses them; "
+        print(f"{said}`carelane reload` puts the mappings folder into force.", file=sys.stderr)
+        raise typer.Exit(MISUSE) from None
 
 
 def _listen(host: str, port: int, *, spread: bool) -> Listening:
@@ -133,7 +147,7 @@ def _serve_together(project: Project, listening: Listening, count: int, how: str
 def worker(config: ConfigOption = Path("config.yaml")) -> None:
     """Run deliveries alone, beside any number of servers and workers on the same record."""
     logs.configure()
-    project = started(open_project(config, to_run=True), SystemClock().now())
+    project = _started(config)
     _spare_the_collector()
     with open_store(project, new=True) as store:
         run_deliveries(project, store)
