@@ -38,8 +38,8 @@ async def read_body(request: Request, limit: int) -> bytes:
             raise _too_large(limit)
         chunks.append(chunk)
     body = b"".join(chunks)
-    if problem := nul_problem(body):
-        raise Refusal(400, problem)
+    if found := nul_problem(body):
+        raise Refusal(400, found)
     return body
 
 
