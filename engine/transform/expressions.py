@@ -23,8 +23,11 @@ _NAMED = re.compile(r"(?<![$@%\w])([A-Za-z][A-Za-z0-9]*)\b(?!\s*\()")
 _WORDS = frozenset(
     {"and", "or", "xor", "implies", "not", "contains", "in", "is", "as", "div", "mod", "true"}
     | {"false", "year", "years", "month", "months", "week", "weeks", "day", "days", "hour"}
-    | {"hours", "minute", "minutes", "second", "seconds"}
+    | {"hours", "minute", "minutes", "second", "seconds", "millisecond", "milliseconds"}
+    | {"FHIR", "System", "Boolean", "String", "Integer", "Decimal", "Date", "DateTime", "Time"}
 )
+_EXTENSIONS = frozenset({"extension", "modifierExtension"})
+_ANY_RESOURCE = frozenset({"contained", "resource"})
 _CLOSED = frozenset(
     [
         "now",
@@ -81,11 +84,16 @@ def unknown_names(
 ) -> list[tuple[str, Collection[str]]]:
     """Return each name that no element below these types has, with those that they have.
 
-    It would find nothing, without a word.
+    It would find nothing, without a word. Inside a resource within, every name may come.
     """
-    known = frozenset[str]().union(*(_below(version, name) for name in types))
+    bare = _TEXT.sub("''", text)
+    words = frozenset(_NAME.findall(bare))
+    if words & _ANY_RESOURCE:
+        return []
+    looked_at = (*types, "Extension") if words & _EXTENSIONS else types
+    known = frozenset[str]().union(*(_below(version, name) for name in looked_at))
     allowed = known | _WORDS | schema(version).types
-    named = dict.fromkeys(_NAMED.findall(_TEXT.sub("''", text)))
+    named = dict.fromkeys(_NAMED.findall(bare))
     return [(name, known) for name in named if known and name not in allowed]
 
 

@@ -13,6 +13,7 @@ APART = ("tables", "notifications")
 TABLES = (".yaml", ".csv", ".json")
 _MEANT = (".yaml", ".yml")
 _MEANT_TABLES = (*_MEANT, ".csv", ".json", ".tsv", ".txt", ".xls", ".xlsx", ".ods")
+_ELSE = "move anything else out of the folder."
 
 
 def strays(root: Path, shown: str, known: Iterable[str]) -> Iterator[Diagnostic]:
@@ -36,13 +37,13 @@ def _remedy(parts: tuple[str, ...], names: set[str]) -> str | None:
     name = parts[-1]
     ending = Path(name).suffix
     if parts[0] == APART[0]:
-        said = f"a table is tables/<table>{{{','.join(TABLES)}}}."
+        said = f"a table is tables/<table>{{{','.join(TABLES)}}}; {_ELSE}"
         is_read = len(parts) == 2 and ending in TABLES
         return None if is_read or ending.lower() not in _MEANT_TABLES else said
     if parts[0] == APART[1] or ending.lower() not in _MEANT:
         return None
     if len(parts) != 2 or ending != ".yaml":
-        return "a mapping is <dialect>/<resource>.yaml."
+        return f"a mapping is <dialect>/<resource>.yaml; {_ELSE}"
     beside = next((one for one in BESIDE if name.endswith(one)), None)
     if beside is None or (mapping := f"{parts[0]}/{name.removesuffix(beside)}") in names:
         return None

@@ -62,6 +62,23 @@ def test_a_rule_that_would_do_nothing_or_harm_is_refused(
 
 
 @pytest.mark.parametrize(
+    "expression",
+    [
+        "extension.where(url = 'http://a.example').valueCode",
+        "meta.extension('http://a.example').valueCodeableConcept.coding.code.first()",
+        "contained.where(resourceType = 'Practitioner').name.family.first()",
+        "name.where($this is System.String or $this is FHIR.string)",
+    ],
+)
+def test_an_expression_reaches_into_extensions_and_contained_resources(
+    expression: str, tmp_path: Path
+) -> None:
+    """Their elements are no misspelt ones of the type that holds them."""
+    rule = f'{{to_canonical: "{expression}", to_dialect: name}}'
+    assert not _said(tmp_path, mapping({"name": rule}), ROLE)
+
+
+@pytest.mark.parametrize(
     "case",
     [
         "drop: nobody reads it",
