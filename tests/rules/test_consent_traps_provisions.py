@@ -236,6 +236,32 @@ def test_consent_trap_permit_inside_what_perhaps_applies(
     assert told(consent({"type": "permit", **unsure, "provision": [deeper]})) == "deny"
 
 
+@pytest.mark.parametrize("unsure", UNSURE)
+@pytest.mark.parametrize("effect", ["permit", "deny"])
+def test_consent_trap_own_purpose_inside_what_perhaps_applies(
+    effect: str, unsure: dict[str, Any]
+) -> None:
+    """A nested permit with a purpose of its own stays inside what nobody can tell of."""
+    nested = {"type": "permit", "purpose": purposes("TREAT")}
+    outer = {"type": effect, "purpose": purposes("HPAYMT"), "provision": [nested]}
+    assert told(consent(outer)) == "permit"
+    assert told(consent({**outer, **unsure})) != "permit"
+
+
+@pytest.mark.parametrize("asked", [purposes("TREAT", "HPAYMT"), None])
+@pytest.mark.parametrize("nested_purpose", ["own", "within_root"])
+def test_consent_trap_deny_inside_a_permit_for_some_of_the_purposes(
+    asked: Any, nested_purpose: str
+) -> None:
+    """Asked for payment as well, or for no purpose, treatment must not get what it may not have."""
+    hidden = {"type": "deny", "securityLabel": sensitive("HIV")}
+    form = other({"type": "permit", "purpose": purposes("TREAT"), "provision": [hidden]})
+    policy = {"nested_purpose": nested_purpose}
+    found = redacted(ask(consent(), form, purpose=asked, policy=policy))
+    assert found == [str({"securityLabel": sensitive("HIV")})]
+    assert not redacted(ask(consent(), form, purpose=purposes("HPAYMT"), policy=policy))
+
+
 @pytest.mark.parametrize(
     ("provision", "denied"),
     [

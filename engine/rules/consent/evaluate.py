@@ -10,7 +10,7 @@ from engine.rules.consent.codings import CONFIDENTIALITY
 from engine.rules.consent.compile import CompiledConsent, Effect, Provision, Scope
 from engine.rules.consent.criteria import Content, Criterion, LabelCriterion, states_content
 from engine.rules.consent.directory import Party
-from engine.rules.consent.match import CONTENT, PURPOSE, UNCLEAR, gate
+from engine.rules.consent.match import CONTENT, PURPOSE, UNCLEAR, for_some, gate
 from engine.rules.consent.question import Question
 from engine.rules.security_label import RANK
 
@@ -144,23 +144,28 @@ class _Walk:
             self._denied(provision, scope)
         else:
             self._permit(provision, scope)
-            self._children(provision, effect, scope, None, under_permit=True)
+            self._exceptions(provision, scope)
 
     def _kept(self, provision: Provision, effect: Effect, scope: Scope, kept: str) -> None:
         """Look at what is nested in a provision that does not apply, or perhaps does.
 
-        Where nobody knows whether a permit applies, what is denied inside it holds all the same.
+        Where nobody knows whether a permit applies, or it does for some of the purposes asked,
+        what is denied inside it holds all the same.
         """
         if not provision.children:
             return
         before, missed = self._doubtful, kept
-        if effect == "permit" and kept is not PURPOSE:
-            self._doubtful = True
+        sure = gate(provision, False, self._question, self._recipient)
+        if effect == "permit" and sure is not PURPOSE:
             missed = gate(provision, True, self._question, self._recipient) or ""
-        if not missed:
-            self._children(provision, effect, scope, None)
-        elif missed is PURPOSE and self._own:
-            self._children(provision, effect, scope, None, only_own_purpose=True)
+        some = missed is PURPOSE and for_some(provision, self._question)
+        perhaps = effect == "permit" and (some or not missed)
+        doubtful = before or bool(provision.unclear) or sure is not PURPOSE
+        for child in provision.children:
+            own_purpose = missed is PURPOSE and self._own and child.permits is not None
+            self._doubtful = doubtful or not own_purpose
+            if own_purpose or perhaps:
+                self._nested(child, effect, scope, None, False, only_own_purpose=own_purpose)
         self._doubtful = before
 
     def _denied(self, provision: Provision, scope: Scope, under_permit: bool = False) -> None:
@@ -205,18 +210,9 @@ class _Walk:
         else:
             self._finding.blocked = self._finding.blocked or ""
 
-    def _children(
-        self,
-        parent: Provision,
-        effect: Effect,
-        scope: Scope,
-        entry: Deny | None,
-        *,
-        under_permit: bool = False,
-        only_own_purpose: bool = False,
-    ) -> None:
-        for child in parent.children:
-            self._nested(child, effect, scope, entry, under_permit, only_own_purpose)
+    def _exceptions(self, permit: Provision, scope: Scope) -> None:
+        for child in permit.children:
+            self._nested(child, "permit", scope, None, under_permit=True)
 
     def _nested(
         self,
@@ -258,7 +254,7 @@ class _Walk:
             self._except(child, entry)
         if stated or not under_permit:
             self._permit(child, scope)
-        self._children(child, effect, scope, None, under_permit=True)
+        self._exceptions(child, scope)
 
     def _write_out_lower(self, child: Provision, inherited: Scope) -> None:
         """Name the parent's levels beside a child's higher one, which covers them, as PCF does."""

@@ -53,6 +53,12 @@ def gate(
     return UNCLEAR if provision.unclear and not denying else None
 
 
+def for_some(provision: Provision, question: Question) -> bool:
+    """Tell whether a permit is for some of the purposes asked, or may be: one side states none."""
+    permits, asked = provision.permits, question.purposes
+    return not permits or not asked or any(not permits.isdisjoint(concept) for concept in asked)
+
+
 def _senders(provision: Provision, denying: bool, question: Question) -> bool:
     """Tell whether a deny speaks of one of the senders, or a permit of all of them."""
     for one in question.senders:
