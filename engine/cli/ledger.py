@@ -279,6 +279,9 @@ def discard(
     store: StoreOption = None,
 ) -> None:
     """Give a delivery up for good: its line goes on without it."""
+    if not reason.strip():
+        print("Say why in --reason: nobody else will know.", file=sys.stderr)
+        raise typer.Exit(MISUSE)
     with record(config, store) as (opened, _):
         moved = opened.write(lambda tx: tx.deliveries.discard(id, reason, _who(by))).result()
     _say(moved, f"{id} is given up.", f"{id} is no delivery, is under way, or has come to an end.")

@@ -190,6 +190,13 @@ def test_a_line_goes_on_past_a_dead_letter_by_hand(
     assert [one.id for one in desk.claim()] == [behind.id]
 
 
+def test_a_delivery_is_not_given_up_without_a_reason(desk: Desk, store_url: str) -> None:
+    """An empty reason is none: the record would not tell why nothing was sent."""
+    queued = desk.enqueue()
+    assert run(ledger_app, store_url, "discard", queued.id, "--reason", " ").exit_code == 2
+    assert len(desk.claim()) == 1
+
+
 def test_verify_tells_whole_from_broken(desk: Desk, store_url: str) -> None:
     """Exit code 0 for a whole chain, 1 for a broken one, 2 for a note that is none."""
     story(desk)
