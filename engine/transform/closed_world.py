@@ -19,6 +19,8 @@ _EXTENSIONS = {
     "R4": "http://hl7.org/fhir/4.0/StructureDefinition/extension-",
     "R5": "http://hl7.org/fhir/5.0/StructureDefinition/extension-",
 }
+_OF_ALL_VERSIONS = "http://hl7.org/fhir/StructureDefinition/"
+_FOR_AN_ELEMENT = re.compile(r"/StructureDefinition/extension-[A-Z][A-Za-z]*\.")
 _URL = re.compile(r"(?:https?://|urn:)\S+")
 _REQUIRED = "write a field that produces it, or a default"
 
@@ -220,9 +222,13 @@ class Closing(Fixing):
 
 
 def _near_miss(url: str, made_for: str) -> bool:
-    """Tell whether a url is one of FHIR's own, or nearly, and not the one for an element."""
+    """Tell whether a url is nearly one that FHIR makes for an element, and not the one for this.
+
+    Other extensions, also those that HL7 defines for all versions, may well hold the element.
+    """
     host = url.partition("://")[2].partition("/")[0]
-    return url != made_for and (host == "hl7.org" or "/StructureDefinition/extension-" in url)
+    of_a_version = host == "hl7.org" and not url.startswith(_OF_ALL_VERSIONS)
+    return url != made_for and (of_a_version or _FOR_AN_ELEMENT.search(url) is not None)
 
 
 def _proposed(element: Element) -> str:

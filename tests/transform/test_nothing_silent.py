@@ -156,6 +156,8 @@ def test_what_only_canonical_has_knows_no_condition(tmp_path: Path) -> None:
         ("http://hl7.org/fhir/5.0/StructureDefinition/extension-CareTeam.encounter", "M029"),
         ("https://hl7.org/fhir/4.0/StructureDefinition/extension-CareTeam.encounter", "M029"),
         ("http://hl7.org/fhir/4.0/StructureDefinition/extension-CareTeam.name", "M029"),
+        ("http://hl7.org/fhir/StructureDefinition/extension-CareTeam.encounter", "M029"),
+        ("http://hl7.org/fhir/4.0/StructureDefinition/careteam-encounter", "M029"),
         ("CareTeam.encounter", "M003"),
     ],
 )
@@ -166,6 +168,21 @@ def test_a_cross_version_extension_is_the_one_of_its_element(
     changes = {"encounter": f"{{cross_version: '{url}'}}"}
     text = mapping(changes, tail="canonical_only: {encounter: {drop: said there}}\n")
     assert _said(tmp_path, text) == [(code, _line("encounter"))]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hl7.org/fhir/StructureDefinition/event-visit",
+        "https://hospital.example/fhir/StructureDefinition/extension-visit",
+        "urn:oid:1.2.3",
+    ],
+)
+def test_an_element_may_travel_in_another_extension(url: str, tmp_path: Path) -> None:
+    """One of HL7 for all versions, or of the project's own, is no misspelt one of FHIR's."""
+    changes = {"encounter": f"{{cross_version: '{url}'}}"}
+    text = mapping(changes, tail="canonical_only: {encounter: {drop: said there}}\n")
+    assert _said(tmp_path, text) == []
 
 
 def test_two_elements_do_not_share_an_extension(tmp_path: Path) -> None:
