@@ -48,6 +48,7 @@ class Outcomes:
     )
     role_unknown: str = _outcome("role-unknown", "A role could not be translated.")
     participant_twice: str = _outcome("participant-twice", "One person has two identifiers.")
+    not_compared: str = _outcome("not-compared", "There is more than a review compares.", "task")
     rule: str = _outcome("rule", "A rule that was written here could not be computed.", "hold")
 
     def of(self, code: str) -> str:

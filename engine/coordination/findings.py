@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
+from functools import cached_property
 from typing import Any
 
 from engine.coordination.member_record import MemberRecord
@@ -81,6 +82,13 @@ def closed_by_a_person(issue: Resource) -> bool:
     return issue.get("status") != "preliminary" and not settled_by_engine(issue)
 
 
+def stays_closed(issue: Resource, finding: Finding) -> bool:
+    """Tell whether a person closed a finding on record, as far as it goes by now."""
+    if not closed_by_a_person(issue):
+        return False
+    return not finding.grows or implicated(issue).issuperset(finding.evidence)
+
+
 def outcome_in(issue: Resource) -> str:
     """Return what follows a DetectedIssue of ours, as its tag says."""
     tags = issue.get("meta", {}).get("tag", ())
@@ -109,6 +117,7 @@ class _Desk:
         self.project = project
         self.record = record
         self.acting = acting
+        self.labels = _Labels(project, record)
         organization = project.config.systems[acting].organization
         self.author: dict[str, Any] = {
             "type": "Organization",
@@ -121,36 +130,23 @@ class _Desk:
 
         What a person has closed stays closed, although it is still found.
         """
-        if known and closed_by_a_person(known):
+        if known and stays_closed(known, finding):
             return None
         again = known if known and known["status"] == "preliminary" else None
         at = again.get("identifiedDateTime", self.tx.now) if again else self.tx.now
         issue = detected_issue(finding, id, member=self.record.member, author=self.author, at=at)
-        issue["meta"] = self._meta(finding)
-        if again and all(again.get(name) == issue.get(name) for name in _SAME):
-            return None if outcome_in(again) == outcome_in(issue) else issue
+        outcome = outcome_of(self.project, finding)
+        stands = again and all(again.get(name) == issue.get(name) for name in _SAME)
+        if again and stands and outcome_in(again) == outcome:
+            return None
+        issue["meta"] = self._meta(finding, outcome)
         return issue
 
-    def _meta(self, finding: Finding) -> dict[str, Any]:
+    def _meta(self, finding: Finding, outcome: str) -> dict[str, Any]:
         """Say what follows, and label the finding by everything that it rests on."""
-        meta: dict[str, Any] = {
-            "tag": [{"system": OUTCOME_SYSTEM, "code": outcome_of(self.project, finding)}]
-        }
-        labels = list(self._labels(finding))
+        meta: dict[str, Any] = {"tag": [{"system": OUTCOME_SYSTEM, "code": outcome}]}
+        labels = list(self.labels.of(finding.evidence))
         return meta | ({"security": labels} if labels else {})
-
-    def _labels(self, finding: Finding) -> Iterator[dict[str, Any]]:
-        seen = set()
-        table = self.project.labels
-        for resource in self.record.everything:
-            if reference_to(resource) not in finding.evidence:
-                continue
-            judged = label(resource, table) if table else resource
-            for coding in _security(judged):
-                key = (coding.get("system"), coding.get("code"))
-                if key not in seen:
-                    seen.add(key)
-                    yield {name: coding[name] for name in ("system", "code") if name in coding}
 
     def task(self, issue: Resource, tasks: dict[str, Resource]) -> Resource | None:
         """Return the Task of a finding where it is to be written, or taken back."""
@@ -219,6 +215,41 @@ class _Desk:
         )
         body = {"resource": f"{kind}/{id}", "reason": "not to leave"}
         self.tx.audit.append("finding.kept", body, message=message, actor="engine")
+
+
+class _Labels:
+    """Work out the labels of a member's resources, of each once and only where it is asked for."""
+
+    def __init__(self, project: Project, record: MemberRecord) -> None:
+        self._table = project.labels
+        self._record = record
+        self._known: dict[str, Sequence[dict[str, Any]]] = {}
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {reference_to(each): place for place, each in enumerate(self._everything)}
+
+    @cached_property
+    def _everything(self) -> Sequence[Resource]:
+        return self._record.everything
+
+    def of(self, references: Iterable[str]) -> Iterator[dict[str, Any]]:
+        """Yield the labels of these resources, each once, in the order of the record."""
+        seen = set()
+        known = (reference for reference in references if reference in self._places)
+        for reference in sorted(known, key=self._places.__getitem__):
+            for coding in self._of_one(reference):
+                key = (coding.get("system"), coding.get("code"))
+                if key not in seen:
+                    seen.add(key)
+                    yield {name: coding[name] for name in ("system", "code") if name in coding}
+
+    def _of_one(self, reference: str) -> Sequence[dict[str, Any]]:
+        if reference not in self._known:
+            resource = self._everything[self._places[reference]]
+            judged = label(resource, self._table) if self._table else resource
+            self._known[reference] = tuple(_security(judged))
+        return self._known[reference]
 
 
 def _stopped(outcome: Outcome) -> bool:

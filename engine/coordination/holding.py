@@ -6,17 +6,19 @@ from collections.abc import Iterable
 
 from engine.coordination import review
 from engine.coordination.findings import (
-    closed_by_a_person,
     finding_id,
     holds,
     implicated,
     outcome_of,
+    stays_closed,
 )
 from engine.coordination.reactions import react, reaction_key
 from engine.coordination.review import REVIEWED, reviewed
 from engine.deliver.ports import Delivery
 from engine.gather import stored
+from engine.message import Resource
 from engine.project import Project
+from engine.rules.finding import Finding
 from engine.store import TimerRow, Transaction
 
 
@@ -89,12 +91,16 @@ def _reacted(tx: Transaction, project: Project, timer: TimerRow) -> bool:
 
 def _found_now(tx: Transaction, project: Project, member: str, reference: str) -> bool:
     record, findings = reviewed(tx, project, member)
-    closed = {issue["id"] for issue in record.of("DetectedIssue") if closed_by_a_person(issue)}
+    known = {issue["id"]: issue for issue in record.of("DetectedIssue")}
     return any(
         reference in finding.evidence and outcome_of(project, finding) == "hold"
         for finding in findings
-        if finding_id(member, finding) not in closed
+        if not _closed(known.get(finding_id(member, finding)), finding)
     )
+
+
+def _closed(issue: Resource | None, finding: Finding) -> bool:
+    return issue is not None and stays_closed(issue, finding)
 
 
 _HELD_TYPES = REVIEWED - {"DetectedIssue"}

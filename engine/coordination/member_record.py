@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.coordination.studies import Names, Studied, Studies, Version
@@ -15,7 +15,12 @@ from engine.store import ResourceRow, Transaction
 from engine.transform.crosswalk import Key, reference_key
 
 MOST = 2_000
-"""How many resources of one member are looked at; one with more is a mistake of identity."""
+"""How many resources of one member are looked at; one with more is a mistake of identity.
+
+What reviews wrote themselves counts for none: what they do not know of they would write again.
+"""
+
+_UNCOUNTED = frozenset({"DetectedIssue", "Task"})
 
 MOST_TOGETHER = 256
 """How many resources of several members are read at once."""
@@ -136,7 +141,7 @@ class _Reading:
 
     def of_member(self, member: str) -> list[Studied]:
         """Return everything current about a member, by type and id."""
-        alive = self.alive(self.tx.crosswalk.same(member))[:MOST]
+        alive = _bounded(self.alive(self.tx.crosswalk.same(member)))
         known = {(row.type, row.id): self.studies.get(_version(row)) for row in alive}
         known |= self.study([name for name, studied in known.items() if studied is None])
         return [studied for studied in known.values() if studied is not None]
@@ -222,6 +227,16 @@ class _Reading:
         if any(version.at == self.tx.now for version in versions):
             return None
         return member, versions, frozenset(names.items())
+
+
+def _bounded(rows: Iterable[ResourceRow]) -> Iterator[ResourceRow]:
+    """Yield what a review looks at, in the same order."""
+    room = MOST
+    for row in rows:
+        uncounted = row.type in _UNCOUNTED
+        room -= not uncounted
+        if uncounted or room >= 0:
+            yield row
 
 
 def _version(row: ResourceRow) -> Version:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engine.coordination.findings import keep_findings, outcome_of
+from engine.coordination.listing import listed
 from engine.coordination.member_record import MemberRecord, known_record, study
 from engine.coordination.studies import Studies
 from engine.message import Resource
@@ -95,7 +96,7 @@ def reviewed(
 
 
 def findings_of(project: Project, record: MemberRecord, at: str) -> list[Finding]:
-    """Return everything that the reviews find about one member, each kind as configured."""
+    """Return what the reviews find about one member, each kind as configured, as it is listed."""
     coordination = project.config.coordination
     if coordination is None:
         return []
@@ -115,7 +116,7 @@ def findings_of(project: Project, record: MemberRecord, at: str) -> list[Finding
         ),
         *_ruled(project, related),
     ]
-    return [each for each in everything if outcome_of(project, each) != "off"]
+    return listed(record, (each for each in everything if outcome_of(project, each) != "off"))
 
 
 def titles_of(project: Project, record: MemberRecord) -> Mapping[str, str]:

@@ -33,6 +33,9 @@ _DAY = 86_400_000_000
 MOST_ORDERS = 200
 """How many orders of one member are compared with each other; a record with more is a mistake."""
 
+MOST_PLANS = 200
+"""How many active plans of one member are compared with each other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -80,7 +83,9 @@ class _Review:
         self.plans = sorted((p for p in plans if self._in_force(p)), key=reference_to)
         self.shelf = Shelf([*related, *plans])
         self.names = {reference_to(plan): _title(plan) for plan in self.plans}
-        self.orders = orders(self.plans, self.shelf)[:MOST_ORDERS]
+        self.orders = orders(self.plans, self.shelf)
+        self.compared_plans = self.plans[:MOST_PLANS]
+        self.compared_orders = self.orders[:MOST_ORDERS]
 
     def findings(self) -> list[Finding]:
         checks = (
@@ -90,6 +95,7 @@ class _Review:
             self.unscheduled,
             self.goals_alone,
             self.activities_alone,
+            self.left_out,
         )
         every = (finding for check in checks for finding in check())
         unique = {finding.identity: finding for finding in every}
@@ -104,13 +110,17 @@ class _Review:
     # --- plans ---------------------------------------------------------------------------------
 
     def overlapping(self) -> Iterator[Finding]:
-        for one, other in combinations(self.plans, 2):
-            shared = _subjects(one, self.shelf).keys() & _subjects(other, self.shelf).keys()
-            if not shared or _belong_together(one, other) or not _meet(one, other):
+        read = [
+            (plan, _subjects(plan, self.shelf), period(plan.get("period")))
+            for plan in self.compared_plans
+        ]
+        for (one, subjects, lasts), (other, others, lasts_too) in combinations(read, 2):
+            shared = subjects.keys() & others.keys()
+            if not shared or not _meet_in_time(lasts, lasts_too) or _belong_together(one, other):
                 continue
             about = min(shared)
             kind = "of the category" if about.startswith("category") else "for"
-            what = f"{kind} “{_subjects(one, self.shelf)[about]}”"
+            what = f"{kind} “{subjects[about]}”"
             references = (reference_to(one), reference_to(other))
             first, second = (self.where(reference) for reference in references)
             replaced = _replaces(one, other) or _replaces(other, one)
@@ -144,7 +154,7 @@ class _Review:
                 yield self._twice(one, other)
 
     def _same(self) -> Iterator[tuple[Order, Order]]:
-        for one, other in combinations(self.orders, 2):
+        for one, other in combinations(self.compared_orders, 2):
             if one.identity is not None and one.identity == other.identity:
                 continue
             if one.same_thing(other) and _meet_in_time(one.lasts, other.lasts):
@@ -186,7 +196,7 @@ class _Review:
         return [*(side.holder for side in sides), *own]
 
     def contradicting(self) -> Iterator[Finding]:
-        asked = [order for order in self.orders if not order.prohibited]
+        asked = [order for order in self.compared_orders if not order.prohibited]
         for rule in self.book.contradictions:
             sides = [rule.sides(order.tree) for order in asked]
             for order, side in zip(asked, sides, strict=True):
@@ -204,6 +214,20 @@ class _Review:
                     gravity=rule.gravity,
                     outcome=rule.outcome,
                 )
+
+    def left_out(self) -> Iterator[Finding]:
+        """Tell of what is more than is compared: of that nobody knows whether it goes together."""
+        holders = [order.holder for order in self.orders[MOST_ORDERS:]]
+        left = {*holders, *map(reference_to, self.plans[MOST_PLANS:])}
+        if left:
+            yield found(
+                "not-compared",
+                f"There are more than {MOST_PLANS} active plans, or {MOST_ORDERS} activities and "
+                "requests. What is implicated here was not compared with all others, or only in "
+                "part: too much is active, or records of several people were taken for one's.",
+                left,
+                grows=True,
+            )
 
     # --- scheduling ----------------------------------------------------------------------------
 
@@ -258,12 +282,13 @@ class _Review:
 
     def goals_alone(self) -> Iterator[Finding]:
         served = {goal for order in self.orders for goal in order.goals}
+        aimless = {order.holder for order in self.orders if not order.goals}
         listed = {target_of(r): plan for plan in self.plans for r in plan.get("goal") or ()}
         for reference, plan in sorted(listed.items(), key=lambda pair: pair[0]):
             goal = self.shelf.find({"reference": reference}, plan)
             if reference in served or not reference or not _pursued(goal):
                 continue
-            if any(order.holder == reference_to(plan) and not order.goals for order in self.orders):
+            if reference_to(plan) in aimless:
                 continue  # this plan does not say which activity serves which goal
             yield _goal_alone(goal, reference, [reference_to(plan)], self.where(reference_to(plan)))
         goals = (each for each in self.related if each.get("resourceType") == "Goal")
@@ -273,9 +298,12 @@ class _Review:
                 yield _goal_alone(goal, reference, [], "any plan")
 
     def activities_alone(self) -> Iterator[Finding]:
+        held: dict[str, list[Order]] = {}
+        for order in self.orders:
+            held.setdefault(order.holder, []).append(order)
         for plan in self.plans:
             reference = reference_to(plan)
-            own = [order for order in self.orders if order.holder == reference]
+            own = held.get(reference, [])
             linked = any(order.goals for order in own)
             aimless = [order for order in own if not order.goals] if linked else own
             if aimless and (linked or not plan.get("goal")):
@@ -324,10 +352,6 @@ def _add(into: dict[str, str], kind: str, concept: Mapping[str, Any]) -> None:
         into[key] = short(str(name or coding.get("code")))
     if not concept.get("coding") and name:
         into[f"{kind} {str(name).casefold()}"] = short(str(name))
-
-
-def _meet(one: Resource, other: Resource) -> bool:
-    return _meet_in_time(period(one.get("period")), period(other.get("period")))
 
 
 def _meet_in_time(one: Interval | None, other: Interval | None) -> bool:

@@ -74,6 +74,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "participant-twice": Kind(
             "One person twice", "low", "One person seems to be on the team under two identifiers."
         ),
+        "not-compared": Kind(
+            "Not all compared", "moderate", "There is more than a review compares with each other."
+        ),
         "rule": Kind("A rule is not met", "moderate", "A rule of this project found a problem."),
     }
 )
@@ -86,7 +89,8 @@ class Finding:
 
     `reason` says it in plain words, `evidence` are the canonical references it rests on (sorted),
     `about` tells it from others of the same kind about the same evidence. `outcome` is what a rule
-    itself asks for (`warn`, `task`, `hold`); without one, configuration decides by kind.
+    itself asks for (`warn`, `task`, `hold`); without one, configuration decides by kind. One that
+    `grows` is the same although its evidence changes.
     """
 
     code: str
@@ -95,10 +99,13 @@ class Finding:
     about: str = ""
     gravity: Gravity | None = None
     outcome: str | None = None
+    grows: bool = False
 
     @property
     def identity(self) -> str:
         """Return what stays the same as long as it is the same finding."""
+        if self.grows:
+            return "|".join((self.code, self.about, "grows"))
         return "|".join((self.code, self.about, *self.evidence))
 
 
@@ -110,9 +117,10 @@ def found(
     about: str = "",
     gravity: Gravity | None = None,
     outcome: str | None = None,
+    grows: bool = False,
 ) -> Finding:
     """Return a finding with its evidence in one order."""
-    return Finding(code, reason, tuple(sorted(set(evidence))), about, gravity, outcome)
+    return Finding(code, reason, tuple(sorted(set(evidence))), about, gravity, outcome, grows)
 
 
 def detected_issue(finding: Finding, id: str, *, member: str, author: Any, at: str) -> Resource:

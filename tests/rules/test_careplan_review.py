@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.fhir.json import loads
-from engine.rules.careplan import Settings, review
+from engine.rules.careplan import MOST_ORDERS, MOST_PLANS, Settings, review
 from engine.rules.finding import KINDS, Finding, detected_issue, settled
 from engine.rules.rule_files import load_rules
 from engine.validate import validate
@@ -320,6 +320,33 @@ def test_every_finding_is_a_valid_detected_issue(code: str) -> None:
     assert validate(issue) == []
     assert validate(settled(issue, AT)) == []
     assert [each["reference"] for each in issue["implicated"]] == ["CarePlan/a", "CarePlan/b"]
+
+
+def test_what_is_too_much_to_compare_is_told() -> None:
+    """Beyond the bound the pairs are not looked at, and a finding names the plans left out."""
+    plans = [
+        plan(f"{n:03}", activity({"text": f"thing {n}"}), category=[]) for n in range(MOST_PLANS)
+    ]
+    assert "not-compared" not in {each.code for each in review(plans, [], AT)}
+    more = plan("more", activity({"text": "thing 1"}), category=[])
+    (told,) = (each for each in review([*plans, more], [], AT) if each.code == "not-compared")
+    assert told.evidence == ("CarePlan/more",)
+    another = plan("other", activity(), category=[])
+    (again,) = (f for f in review([*plans, more, another], [], AT) if f.code == "not-compared")
+    assert again.evidence == ("CarePlan/more", "CarePlan/other")
+    assert again.identity == told.identity
+
+
+def test_a_goal_is_served_also_by_what_is_too_much_to_compare() -> None:
+    """Only comparisons are bounded: the last of very many activities still serves its goal."""
+    many = [
+        activity({"text": f"thing {n}"}, goal=[{"reference": "Goal/1"}]) for n in range(MOST_ORDERS)
+    ]
+    last = activity({"text": "the last"}, goal=[{"reference": "Goal/2"}])
+    goals = [{"resourceType": "Goal", "id": id, "lifecycleStatus": "active"} for id in ("1", "2")]
+    listed = [{"reference": "Goal/1"}, {"reference": "Goal/2"}]
+    codes = {f.code for f in review([plan("a", *many, last, goal=listed)], goals, AT)}
+    assert codes == {"not-compared"}
 
 
 def test_hostile_plans_do_not_break_a_review() -> None:
