@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
@@ -50,7 +51,7 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
 
 async def sent(head: bytes, *pieces: bytes) -> tuple[Wire, int]:
     """Return the connection over which these were sent, and how many bytes it took."""
-    config = uvicorn.Config(answer, log_level="critical")
+    config = uvicorn.Config(answer, log_config=None, log_level="warning", ws="none")
     config.load()
     protocol = BoundedHeads(config=config, server_state=ServerState(), app_state={})
     wire, taken = Wire(), 0
@@ -99,3 +100,12 @@ def test_many_requests_of_one_connection_do_not_add_up() -> None:
     wire, _ = asyncio.run(sent(whole, *pieces, b"b" * MOST))
     assert wire.open
     assert wire.answered.count(b"HTTP/1.1 200 ") == 51
+
+
+def test_an_offer_of_another_protocol_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """It is answered like any other request, each on the same connection, and not logged."""
+    offer = b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    wire, _ = asyncio.run(sent(offer, offer, offer))
+    assert wire.open
+    assert wire.answered.count(b"HTTP/1.1 200 ") == 3
+    assert caplog.records == []

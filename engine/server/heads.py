@@ -34,3 +34,9 @@ class BoundedHeads(HttpToolsProtocol):
         super().data_received(data)
         if self._read > MOST and not self.transport.is_closing():
             self.send_400_response("The head of this request is too large.")
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Log nothing where another protocol is offered, as Java's client does with each request.
+
+        It is answered in this one; uvicorn would have somebody install a library for WebSockets.
+        """
