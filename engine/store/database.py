@@ -225,7 +225,7 @@ def keep_private(file: Path) -> None:
 def _sqlite(url: URL, mode: Mode) -> Engine:
     if mode == "write":
         with suppress(OSError):  # it is there, or SQLite says what is wrong
-            keep_private(Path(str(url.database)))
+            keep_private(Path(str(url.database)).resolve())
     engine = create_engine(
         url,
         pool_size=8 if mode == "read" else 1,

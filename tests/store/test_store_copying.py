@@ -186,6 +186,13 @@ def test_the_commands_copy_and_restore(desk: Desk, store_url: str, tmp_path: Pat
     assert "already" in again.output
 
 
+def test_a_record_begun_through_a_link_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """What counts is the file that the link leads to, also where that is not there yet."""
+    (tmp_path / "link.db").symlink_to(tmp_path / "record.db")
+    Store.open(f"sqlite:///{tmp_path}/link.db").close()
+    assert (tmp_path / "record.db").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_record_in_use_keeps_its_locks_where_it_is_opened_again(tmp_path: Path) -> None:
     """Whoever closes last elsewhere may not take the log away from under this process."""
     path = tmp_path / "record.db"
