@@ -28,6 +28,7 @@ Target = tuple[str, str]
 """Type and canonical id of what is referred to."""
 
 _MOST_ACTORS = 500
+_MOST_ORGANIZATIONS = 5_000
 _MOST_CONTENT = 200
 _MOST_JOINTLY = 64
 
@@ -287,15 +288,22 @@ def stored(row: ResourceRow) -> Resource:
 
 
 def _actors(tx: Transaction, wanted: Collection[Target]) -> dict[str, _Told]:
+    """Read actors and whom they name, level by level, so many of each type.
+
+    An organization that is not read hides those above it, which a consent may deny: however many
+    members a group has, they must not keep one out.
+    """
     found: dict[str, _Told] = {}
+    room = {**dict.fromkeys(ACTOR_TYPES, _MOST_ACTORS), "Organization": _MOST_ORGANIZATIONS}
     frontier = wanted
     while frontier:
         fresh: list[_Told] = []
         for type_name, entity in sorted(frontier):
-            if f"{type_name}/{entity}" in found or len(found) >= _MOST_ACTORS:
+            if f"{type_name}/{entity}" in found or not room[type_name]:
                 continue
             if told := _told(tx, type_name, entity):
                 found[f"{type_name}/{entity}"] = told
+                room[type_name] -= 1
                 fresh.append(told)
         frontier = {one for told in fresh for one in told.targets if one[0] in ACTOR_TYPES}
     return found

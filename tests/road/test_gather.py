@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from town import Town, town
@@ -47,3 +48,26 @@ def test_an_organization_is_followed_up_all_levels(place: Town) -> None:
         return set(gather_canonical(tx, place.project, canonical, at=tx.now).supporting)
 
     assert place.store.write(found).result() >= {f"Organization/level{level}" for level in range(9)}
+
+
+def test_a_large_group_keeps_no_organization_out(place: Town) -> None:
+    """Who stands above whom is read however many members of a group are on record."""
+
+    def put(tx: Transaction, type_name: str, id: str, **body: Any) -> str:
+        resource = {"resourceType": type_name, "id": id, **body}
+        tx.resources.put(type_name, id, dumps(resource), member=None, system="mercy")
+        return f"{type_name}/{id}"
+
+    def found(tx: Transaction) -> set[str]:
+        doctors = [put(tx, "Practitioner", f"doctor{number}") for number in range(700)]
+        group = put(tx, "Group", "all", member=[{"entity": {"reference": one}} for one in doctors])
+        for level in range(5):
+            above = {"reference": f"Organization/level{level + 1}"}
+            put(tx, "Organization", f"level{level}", partOf=above)
+        people = [{"reference": "Organization/level0"}, {"reference": group}]
+        canonical = {"resourceType": "Communication", "id": "note", "recipient": people}
+        return set(gather_canonical(tx, place.project, canonical, at=tx.now).supporting)
+
+    read = place.store.write(found).result()
+    assert read >= {f"Organization/level{level}" for level in range(5)}
+    assert sum(name.startswith("Practitioner/") for name in read) == 500
