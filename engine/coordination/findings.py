@@ -26,6 +26,7 @@ HELD = "review-hold"
 """Why a delivery is held that a finding implicates."""
 
 _SAME = ("detail", "severity", "status", "implicated", "code")
+_SETTLED = {"text": "The finding is settled"}
 _OPEN_TASK = frozenset({"requested", "received", "accepted", "ready", "in-progress", "draft"})
 
 
@@ -155,9 +156,8 @@ class _Desk:
         if issue["status"] != "preliminary":
             if known is None or known["status"] not in _OPEN_TASK:
                 return None
-            reason = {"text": "The finding is settled"}
-            return {**_bare(known), "status": "cancelled", "statusReason": reason}
-        if known is not None or outcome_in(issue) not in ("task",):
+            return {**_bare(known), "status": "cancelled", "statusReason": _SETTLED}
+        if outcome_in(issue) != "task" or (known is not None and not _taken_back(known)):
             return None
         return {
             "resourceType": "Task",
@@ -250,6 +250,11 @@ class _Labels:
             judged = label(resource, self._table) if self._table else resource
             self._known[reference] = tuple(_security(judged))
         return self._known[reference]
+
+
+def _taken_back(task: Resource) -> bool:
+    """Tell whether the engine itself cancelled a Task, so that it may ask again."""
+    return bool(task["status"] == "cancelled" and task.get("statusReason") == _SETTLED)
 
 
 def _stopped(outcome: Outcome) -> bool:

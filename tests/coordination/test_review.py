@@ -61,7 +61,7 @@ def test_the_same_finding_is_not_written_again(place: Rig) -> None:
 
 
 def test_a_finding_that_is_gone_is_settled_and_may_come_back(place: Rig) -> None:
-    """Mended, it becomes final with what ended it, and its Task is taken back; later it reopens."""
+    """Mended, it is final with what ended it, its Task taken back; later both are open again."""
     place.tell("mercy", plan("a", 2))
     place.tell("lakeside", plan("b", 1))
     (task,) = place.on_record("Task")
@@ -79,6 +79,9 @@ def test_a_finding_that_is_gone_is_settled_and_may_come_back(place: Rig) -> None
     again = place.findings()["frequency-disagreement"]
     assert again["id"] == done[0]["id"]
     assert "mitigation" not in again
+    (asked,) = place.on_record("Task")
+    assert (asked["status"], asked["id"]) == ("requested", task["id"])
+    assert "statusReason" not in asked
 
 
 def test_what_a_person_closed_stays_closed(place: Rig) -> None:
