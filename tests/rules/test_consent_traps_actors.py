@@ -265,3 +265,22 @@ def test_consent_trap_groups_that_contain_each_other() -> None:
     form = consent({"type": "permit", "actor": [actor("Group/g7")]})
     assert told(form, supporting=groups) == "permit"
     assert told(form, supporting=groups, recipient=[HOSPITAL]) == "no-consent"
+
+
+def test_consent_trap_groups_of_groups_that_share_members() -> None:
+    """Groups that are reached on many ways are looked at once: twelve layers kept it for good."""
+    groups = [
+        {
+            "resourceType": "Group",
+            "id": f"g{layer}-{index}",
+            "member": [
+                {"entity": {"reference": f"Group/g{layer + 1}-{other}"}} for other in range(4)
+            ],
+        }
+        for layer in range(12)
+        for index in range(4)
+    ]
+    last = {"resourceType": "Group", "id": "g12-3", "member": [{"entity": PLAN}]}
+    form = consent({"type": "permit", "actor": [actor("Group/g0-0")]})
+    assert told(form, supporting=[*groups, last]) == "permit"
+    assert told(form, supporting=[*groups, last], recipient=[HOSPITAL]) != "permit"

@@ -199,9 +199,9 @@ class Directory:
         """Yield members, and theirs, each group and team looked at but once."""
         fresh, seen = list(keys), set[int]()
         while fresh:
-            entries = [entry for entry in self.found(fresh) if id(entry) not in seen]
-            seen.update(map(id, entries))
-            found = [name for entry in entries for name in self._now_in(entry, strict)]
+            entries = {id(entry): entry for entry in self.found(fresh) if id(entry) not in seen}
+            seen.update(entries)
+            found = [name for entry in entries.values() for name in self._now_in(entry, strict)]
             yield from found
             fresh = [key for name in found for key in name.keys]
 
