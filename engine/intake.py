@@ -34,6 +34,9 @@ from engine.road.trip import Trip
 from engine.store import Ahead, MessageRow, Store, Transaction
 from engine.wholes import with_wholes
 
+_LONGEST = 600
+"""Characters of a key, of four bytes each at most; an entry of an index has room for 2,704."""
+
 
 class Arrival(Struct, frozen=True):
     """Hold what a system sent: `key` is its Idempotency-Key header, `asked` the interaction."""
@@ -169,11 +172,17 @@ def _own_key(tree: Resource, submission: Submission) -> str | None:
     """Return the key that the message itself carries (DESIGN section 3)."""
     identifier = tree.get("identifier") if tree["resourceType"] == "Bundle" else None
     if isinstance(identifier, dict) and isinstance(identifier.get("value"), str):
-        return f"bundle {identifier.get('system', '')}|{identifier['value']}"
+        return _bounded("bundle", f"{identifier.get('system', '')}|{identifier['value']}")
     header = submission.header
     if header is not None and isinstance(header.get("id"), str):
         return f"message {header['id']}"
     return None
+
+
+def _bounded(kind: str, name: str) -> str:
+    """Return a key as it is kept: one that no index of PostgreSQL holds, as its digest."""
+    kept = name if len(name) <= _LONGEST else hashlib.sha256(name.encode()).hexdigest()
+    return f"{kind} {kept}"
 
 
 def _accept(

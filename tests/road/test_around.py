@@ -175,3 +175,16 @@ CONTAINED = [{"resourceType": "Observation", "nonsense": 1}]
 def test_what_nobody_reads_is_not_judged(place: Town, bundle: dict[str, Any]) -> None:
     """The id of a Bundle is not kept, and all that a header contains may take minutes to judge."""
     assert place.post("mercy", bundle).status_code == 200
+
+
+def test_a_long_identifier_of_a_bundle_is_a_key_like_any_other(place: Town) -> None:
+    """It is kept by its digest: no index of PostgreSQL holds it, so it was answered with 503."""
+    bundle = transaction({"identifier": {"system": "http://mercy.example/b", "value": "7" * 9000}})
+    first = place.post("mercy", bundle)
+    again = place.post("mercy", bundle)
+    assert again.headers["X-Message-Id"] == first.headers["X-Message-Id"]
+    other = transaction({"identifier": bundle["identifier"], "language": "en"})
+    assert place.post("mercy", other).status_code == 409
+    kept = place.store.read(lambda tx: tx.messages.get(first.headers["X-Message-Id"]))
+    assert kept is not None
+    assert len(kept.key or "") < 100
