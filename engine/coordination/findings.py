@@ -138,7 +138,8 @@ class _Desk:
         issue = detected_issue(finding, id, member=self.record.member, author=self.author, at=at)
         outcome = outcome_of(self.project, finding)
         stands = again and all(again.get(name) == issue.get(name) for name in _SAME)
-        if again and stands and outcome_in(again) == outcome:
+        told = again and stands and outcome_in(again) == outcome
+        if again and told and self.labels.stand_on(again, finding.evidence):
             return None
         issue["meta"] = self._meta(finding, outcome)
         return issue
@@ -243,6 +244,24 @@ class _Labels:
                 if key not in seen:
                     seen.add(key)
                     yield {name: coding[name] for name in ("system", "code") if name in coding}
+
+    def stand_on(self, issue: Resource, references: Sequence[str]) -> bool:
+        """Tell whether a finding on record bears the labels of what it rests on by now.
+
+        They are worked out only where something of it came after the finding.
+        """
+        meta = issue.get("meta", {})
+        since = str(meta.get("lastUpdated", ""))
+        if not any(self._at(reference) >= since for reference in references):
+            return True
+        borne = {(one.get("system"), one.get("code")) for one in meta.get("security", ())}
+        return borne.issuperset((one.get("system"), one.get("code")) for one in self.of(references))
+
+    def _at(self, reference: str) -> str:
+        """Return when the version of a resource that is reviewed came on record."""
+        place = self._places.get(reference)
+        meta = {} if place is None else self._everything[place].get("meta", {})
+        return str(meta.get("lastUpdated", ""))
 
     def _of_one(self, reference: str) -> Sequence[dict[str, Any]]:
         if reference not in self._known:

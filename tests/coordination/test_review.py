@@ -10,6 +10,7 @@ import pytest
 from review_rig import Rig, consent, goal, patient, plan, rig, seat, team
 
 from engine.fhir.json import loads
+from engine.rules.consent.codings import CONFIDENTIALITY
 from engine.validate import validate
 
 HOLD = "  review: {outcomes: {frequency-disagreement: hold}}"
@@ -57,6 +58,20 @@ def test_the_same_finding_is_not_written_again(place: Rig) -> None:
     before = versions(place)
     place.tell("mercy", plan("a", 2, description="said in other words"))
     place.tell("lakeside", goal())
+    assert versions(place) == before
+
+
+def test_a_finding_bears_the_labels_that_its_plans_got_later(place: Rig) -> None:
+    """A plan that becomes restricted makes what was found of it restricted, in the same words."""
+    place.tell("mercy", plan("a", 2))
+    place.tell("lakeside", plan("b", 1))
+    place.clock.advance(1)
+    restricted = {"system": CONFIDENTIALITY, "code": "R"}
+    place.tell("mercy", plan("a", 2, meta={"security": [restricted]}))
+    issue = place.findings()["frequency-disagreement"]
+    assert restricted in issue["meta"]["security"]
+    before = versions(place)
+    place.tell("mercy", plan("a", 2, meta={"security": [restricted]}, description="more"))
     assert versions(place) == before
 
 
