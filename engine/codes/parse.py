@@ -102,4 +102,12 @@ CODES: tuple[Code, ...] = (
         "(http://hl7.org/fhir/R4/datatypes.html#string), and PostgreSQL cannot keep this one. "
         "Leave it out.",
     ),
+    Code(
+        "P015",
+        "The body was not read",
+        "processing",
+        "The connection ended before the body was whole, or the request offers to change the "
+        "protocol (`Upgrade`), and what follows it is taken for the other one. Send it again in "
+        "HTTP/1.1 without Upgrade.",
+    ),
 )

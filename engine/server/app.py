@@ -101,7 +101,7 @@ def _no_such_path(request: Request, error: HTTPException) -> Response:
 
 def _gone(request: Request, error: ClientDisconnect) -> Response:
     """Answer, for the form, who went away before the body was whole: nothing failed here."""
-    return Refusal(400, Diagnostic("P001", "The body did not come whole.")).response()
+    return Refusal(400, Diagnostic("P015", "The body did not come whole.")).response()
 
 
 def _busy(request: Request, error: StoreBusy) -> Response:

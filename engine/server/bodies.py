@@ -68,7 +68,7 @@ def _offers_upgrade(request: Request) -> bool:
 def _not_read() -> Refusal:
     """Say where the body went: the server's parser takes what follows for another protocol."""
     problem = Diagnostic(
-        "P001",
+        "P015",
         "The body was not read: the request asks for another protocol (Upgrade).",
         expected="HTTP/1.1 without Upgrade",
         remedy="let the client speak HTTP/1.1 only (in Java: HttpClient.Version.HTTP_1_1).",

@@ -165,6 +165,7 @@ def test_a_request_for_another_protocol_is_told_where_its_body_went(place: Town)
     assert answer.status_code == 400
     assert answer.headers["connection"] == "close"
     assert "Upgrade" in answer.json()["issue"][0]["diagnostics"]
+    assert "empty" not in answer.text
     assert place.send("mercy", "GET", "/fhir/Patient/p2", None, offer).status_code == 200
 
 
