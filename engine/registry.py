@@ -208,8 +208,9 @@ def _under_way(tx: Transaction, project: Project, member: str, at: str) -> list[
 
 
 def _read(tx: Transaction, project: Project, row: DeliveryRow, at: str) -> _UnderWay | None:
+    """Return a delivery as it would be decided; None where it leaves no more as things are."""
     kept = tx.resources.version(row.type, row.envelope["entity"], row.envelope["version"])
-    if kept is None:
+    if kept is None or not {row.envelope["source"], row.destination} <= {*project.config.systems}:
         return None
     canonical = renamed(tx, loads(kept.body))
     facts = gather_canonical(tx, project, canonical, at=at)

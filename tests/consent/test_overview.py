@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,16 @@ def test_a_revocation_would_stop_what_waits(place: Town) -> None:
     (stop,) = one.stops
     assert (stop.destination, stop.state) == ("hub", "waiting")
     assert stop.resource.startswith("Communication/")
+
+
+@pytest.mark.parametrize("gone", ["mercy", "hub"])
+def test_what_waits_between_systems_that_are_gone_is_not_stopped(place: Town, gone: str) -> None:
+    """A system that was taken out of the project hides nothing of what a member agreed to."""
+    config = place.project.config
+    systems = {name: one for name, one in config.systems.items() if name != gone}
+    place.project = replace(place.project, config=replace(config, systems=systems))
+    (one,) = agreements(place)
+    assert (one.state, one.stops) == ("in force", ())
 
 
 def test_what_another_consent_still_permits_is_not_stopped(place: Town) -> None:
