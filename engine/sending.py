@@ -11,6 +11,7 @@ from engine.config import Config
 from engine.coordination import holding, outreach_sending
 from engine.coordination.findings import HELD
 from engine.coordination.outreach import PREFIX, may_be_planned, media_of
+from engine.coordination.outreach_sending import SENDER_GONE
 from engine.coordination.outreach_tasks import Assigner
 from engine.deliver.destination import Destination, Destinations, Interaction
 from engine.deliver.ports import Delivery, Permit, Ruling, Withhold
@@ -39,9 +40,6 @@ from engine.wholes import with_named_wholes, with_version_before
 
 WITHDRAWN = "consent-withdrawn"
 """Why a delivery is held whose decision at sending is no permit (CONSENT.md)."""
-
-SENDER_GONE = "sender-removed"
-"""Why a delivery is held that came from a system which the project no longer has."""
 
 
 @dataclass

@@ -22,6 +22,8 @@ WITHDRAWN = "consent-withdrawn"
 ENDED = "communication-ended"
 MOVED = "address-changed"
 RESTRICTED = "medium-restricted"
+SENDER_GONE = "sender-removed"
+"""Why a delivery is held that came from a system which the project no longer has."""
 
 
 def judge(tx: Transaction, project: Project, delivery: Delivery) -> Permit | Withhold:
@@ -35,6 +37,8 @@ def judge(tx: Transaction, project: Project, delivery: Delivery) -> Permit | Wit
         return Withhold("record-missing")
     if _is_taken_back(tx, loads(current.body), outreach_of["via"]):
         return _withhold(tx, delivery, ENDED)
+    if envelope["source"] not in project.config.systems:
+        return _withhold(tx, delivery, SENDER_GONE)
     communication: Resource = loads(row.body)
     who, medium = _who(tx, project, delivery, communication), outreach_of["medium"]
     told = tell(tx, project, communication, who, envelope["source"], by=_by(project, delivery))
@@ -148,6 +152,8 @@ def why_not(tx: Transaction, project: Project, delivery: DeliveryRow) -> str | N
     current = tx.resources.get("Communication", envelope["entity"])
     if current is None or _is_taken_back(tx, loads(current.body), envelope["outreach"]["via"]):
         return ENDED
+    if envelope["source"] not in project.config.systems:
+        return SENDER_GONE
     verdict = _told_now(tx, project, delivery)
     return None if verdict is not None and verdict.words is not None else WITHDRAWN
 

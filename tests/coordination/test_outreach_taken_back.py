@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
+from dataclasses import replace
 
 from outreach_town import (
     DANA,
@@ -21,6 +22,7 @@ from outreach_town import (
     prefers,
 )
 
+from engine.coordination.outreach_tasks import take_back
 from engine.outreach.recipients import MODES, PARTICIPATION_MODE
 from engine.samples.bundles import sample
 
@@ -133,3 +135,25 @@ def test_a_meeting_that_takes_the_place_of_a_late_call_is_not_in_the_past(place:
     place.go()
     (meeting,) = (one for one in place.current("Task") if one["id"] != call["id"])
     assert meeting["restriction"]["period"]["end"] > place.clock.now()
+
+
+def test_what_comes_from_a_system_that_is_gone_is_told_by_no_medium(
+    place: Place, mailbox: Mailbox
+) -> None:
+    """A mail that waits is held, and whoever looks at the call that waits cancels it."""
+    introduce(place, {"dana": MAIL, "org-lakeside": PHONE})
+    consent(place)
+    mailbox.answer = "451 busy"
+    place.post("mercy", outreach(DANA, LAKESIDE))
+    place.go(1)
+    config = place.project.config
+    systems = {name: one for name, one in config.systems.items() if name != "mercy"}
+    place.project = replace(place.project, config=replace(config, systems=systems))
+    mailbox.answer = None
+    place.retry()
+    assert mailbox.got == []
+    assert ("mail", "held") in place.by_medium()
+    (held,) = place.store.read(lambda tx: tx.deliveries.search(state="held"))
+    assert held.reason == "sender-removed"
+    place.store.write(lambda tx: take_back(tx, place.project, str(held.member))).result()
+    assert [task["status"] for task in place.current("Task")] == ["cancelled"]
