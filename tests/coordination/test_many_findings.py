@@ -258,3 +258,22 @@ def test_findings_on_record_take_no_place_of_what_is_reviewed(place: Rig) -> Non
     assert len(record.of("DetectedIssue")) > MOST
     assert record.of("Goal")
     assert record.of("Patient")
+
+
+def test_what_reviews_wrote_is_known_also_beside_too_much_else(place: Rig) -> None:
+    """Of very many resources the last are not looked at; findings and Tasks are, all of them."""
+    id = member(place)
+
+    def fill(tx: Transaction) -> None:
+        for n in range(MOST + 1):
+            body = dumps({"resourceType": "Appointment", "id": f"a{n}", "status": "booked"})
+            tx.resources.put("Appointment", f"a{n}", body, member=id, system="mercy")
+        for kind in ("DetectedIssue", "Task"):
+            tx.resources.put(kind, "own", dumps({"resourceType": kind}), member=id, system="hub")
+
+    place.store.write(fill).result(60)
+    place.clock.advance(1)
+    record = place.store.read(lambda tx: record_of(tx, place.project, id))
+    assert len(record.of("Appointment")) == MOST
+    assert not record.of("Goal")
+    assert [len(record.of(kind)) for kind in ("DetectedIssue", "Task")] == [1, 1]
