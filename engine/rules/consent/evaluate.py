@@ -138,7 +138,8 @@ class _Walk:
             self._finding.missed = kept
             if kept is UNCLEAR:
                 self._finding.blocked = provision.unclear or "the role of its actor is not clear"
-            self._kept(provision, effect, scope, kept)
+            if provision.children:
+                self._kept(provision, effect, scope, kept)
             return
         if denying:
             self._denied(provision, scope)
@@ -152,17 +153,19 @@ class _Walk:
         Where nobody knows whether a permit applies, or it does for some of the purposes asked,
         what is denied inside it holds all the same.
         """
-        if not provision.children:
-            return
-        before, missed = self._doubtful, kept
-        sure = gate(provision, False, self._question, self._recipient)
-        if effect == "permit" and sure is not PURPOSE:
+        before, missed, sure = self._doubtful, kept, kept
+        if effect == "permit" and kept is not PURPOSE:
             missed = gate(provision, True, self._question, self._recipient) or ""
         some = missed is PURPOSE and for_some(provision, self._question)
         perhaps = effect == "permit" and (some or not missed)
+        own = missed is PURPOSE and self._own
+        if not perhaps and not (own and any(c.permits is not None for c in provision.children)):
+            return
+        if effect == "deny":
+            sure = gate(provision, False, self._question, self._recipient) or ""
         doubtful = before or bool(provision.unclear) or sure is not PURPOSE
         for child in provision.children:
-            own_purpose = missed is PURPOSE and self._own and child.permits is not None
+            own_purpose = own and child.permits is not None
             self._doubtful = doubtful or not own_purpose
             if own_purpose or perhaps:
                 self._nested(child, effect, scope, None, False, only_own_purpose=own_purpose)
@@ -245,7 +248,8 @@ class _Walk:
         self._finding.trace.append((child, effect, kept))
         scope = _narrowed(inherited, child, denying, replacing=stated)
         if kept is not None:
-            self._kept(child, effect, scope, kept)
+            if child.children:
+                self._kept(child, effect, scope, kept)
             return
         if denying:
             self._denied(child, scope, under_permit)

@@ -155,6 +155,7 @@ def joined(names: Iterable[Name]) -> Name:
     )
 
 
+@lru_cache(maxsize=4096)
 def comparable(one: frozenset[str], other: frozenset[str]) -> bool:
     """Tell whether two names without a common key are known to be two parties.
 
